@@ -1,0 +1,108 @@
+"""Cartesian sampling with one or many coils: A = M F C.
+
+C multiplies by the coil maps, F is the centred Fourier transform, M keeps the sampled positions. The centring shifts are
+products with phases (`centring_phases`); they are folded into C and M, so that A costs little more than the bare transform.
+"""
+
+import torch
+from torch import Tensor
+
+from deqlab.errors import InputError
+from deqlab.operators.linear import LinearOperator
+from deqlab.signal.fourier import IMAGE_AXES, centring_phases
+
+
+class CartesianOperator(LinearOperator):
+    """A = M F C: image (batch, y, x) to k-space (batch, coil, y, x), zero where nothing was sampled.
+
+    mask: bool, (x,) for whole phase-encode lines, (y, x) for a two-dimensional pattern, or with batch and coil axes,
+        (batch | 1, 1, y | 1, x).
+    coil_maps: complex (coil, y, x) or (batch, coil, y, x); None for a single coil, whose k-space keeps a coil axis of length 1.
+    With maps that satisfy sum over coils |c|^2 = 1 the operator's norm is at most 1.
+    Buffers `mask` and `coil_maps` follow `.to(device)`; they are read, never changed, after construction.
+    """
+
+    def __init__(self, mask: Tensor, coil_maps: Tensor | None = None):
+        super().__init__()
+        mask = _with_axes(mask.to(torch.bool), 4, "mask")
+        if coil_maps is not None:
+            coil_maps = _with_axes(coil_maps, 4, "coil_maps")
+            if not coil_maps.is_complex():
+                raise InputError(f"coil_maps: {coil_maps.dtype} given, complex needed")
+            try:
+                torch.broadcast_shapes(mask.shape, coil_maps.shape)
+            except RuntimeError:
+                raise InputError(
+                    f"mask of shape {tuple(mask.shape)} does not fit coil_maps of shape {tuple(coil_maps.shape)}; "
+                    "their (y, x) must agree"
+                ) from None
+        self.register_buffer("mask", mask)
+        self.register_buffer("coil_maps", coil_maps)
+        self._folded: dict = {}
+
+    def _apply(self, fn, *args, **kwargs):
+        self._folded = {}
+        return super()._apply(fn, *args, **kwargs)
+
+    @property
+    def coils(self) -> int:
+        """Number of receive coils."""
+        return 1 if self.coil_maps is None else self.coil_maps.shape[1]
+
+    def _factors(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """C and M with the centring phases folded in, for images of the shape, precision and device of `like`."""
+        key = (*like.shape[-2:], like.dtype, like.device)
+        if key not in self._folded:
+            (p_y, q_y), (p_x, q_x) = (centring_phases(length, like) for length in like.shape[-2:])
+            before = p_y[:, None] * p_x
+            if self.coil_maps is not None:
+                before = before * self.coil_maps.to(like.dtype)
+            after = (q_y[:, None] * q_x) * self.mask
+            self._folded = {key: (before, after)}
+        return self._folded[key]
+
+    def _forward(self, image: Tensor) -> Tensor:
+        before, after = self._factors(image)
+        kspace = torch.fft.fftn(image.unsqueeze(-3) * before, dim=IMAGE_AXES, norm="ortho")
+        return kspace.mul_(after)
+
+    def _adjoint(self, kspace: Tensor) -> Tensor:
+        before, after = self._factors(kspace)
+        coil_images = torch.fft.ifftn(kspace * after.conj(), dim=IMAGE_AXES, norm="ortho")
+        return coil_images.mul_(before.conj()).sum(-3)
+
+    def _normal(self, image: Tensor) -> Tensor:
+        """A^H A. With whole-line masks the readout transform meets its inverse and only the phase-encode axis is transformed."""
+        axes = (-1,) if self.mask.shape[-2] == 1 else IMAGE_AXES
+        # A shifted mask between uncentred transforms does what a centred mask does between centred ones.
+        mask = torch.fft.ifftshift(self.mask, dim=axes)
+        coil_images = image.unsqueeze(-3)
+        if self.coil_maps is not None:
+            coil_images = coil_images * self.coil_maps.to(image.dtype)
+        coil_images = torch.fft.fftn(coil_images, dim=axes, norm="ortho").mul_(mask)
+        coil_images = torch.fft.ifftn(coil_images, dim=axes, norm="ortho")
+        if self.coil_maps is not None:
+            coil_images = coil_images.mul_(self.coil_maps.to(image.dtype).conj())
+        return coil_images.sum(-3)
+
+    def select(self, index: Tensor) -> "CartesianOperator":
+        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole batch stay shared."""
+        mask = self.mask if self.mask.shape[0] == 1 else self.mask[index]
+        maps = self.coil_maps if self.coil_maps is None or self.coil_maps.shape[0] == 1 else self.coil_maps[index]
+        return CartesianOperator(mask, maps)
+
+    @staticmethod
+    def stack(operators: "list[CartesianOperator]") -> "CartesianOperator":
+        """One operator for a batch, from operators of one slice each with equal sizes and coil counts."""
+        masks = [operator.mask for operator in operators]
+        maps = [operator.coil_maps for operator in operators]
+        if len({mask.shape for mask in masks}) > 1 or len({None if m is None else m.shape for m in maps}) > 1:
+            sizes = sorted({tuple(m.shape) for m in masks} | {tuple(m.shape) for m in maps if m is not None})
+            raise InputError(f"operators of different sizes cannot share a batch: {sizes}")
+        return CartesianOperator(torch.cat(masks), None if maps[0] is None else torch.cat(maps))
+
+
+def _with_axes(tensor: Tensor, axes: int, name: str) -> Tensor:
+    if not 1 <= tensor.ndim <= axes:
+        raise InputError(f"{name}: {tensor.ndim} axes given, 1 to {axes} needed")
+    return tensor.reshape((1,) * (axes - tensor.ndim) + tensor.shape)

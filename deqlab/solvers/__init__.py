@@ -1,0 +1,9 @@
+"""Fixed points x = f(x) and linear systems, solved per sample. Nothing here knows of MRI."""
+
+from deqlab.solvers.anderson import Anderson
+from deqlab.solvers.conjugate_gradient import conjugate_gradient
+from deqlab.solvers.loop import solve
+from deqlab.solvers.picard import Picard
+from deqlab.solvers.solution import Solution
+
+__all__ = ["Anderson", "Picard", "Solution", "conjugate_gradient", "solve"]
