@@ -1,0 +1,98 @@
+"""The DnCNN denoiser, with an honest bound on its Lipschitz constant where one is asked for.
+
+K. Zhang, W. Zuo, Y. Chen, D. Meng and L. Zhang, Beyond a Gaussian denoiser: residual learning of deep CNN for image denoising,
+IEEE TIP 26 (2017). Departures: no batch normalisation (it couples the samples of a batch, so that an equilibrium would depend on its batch
+mates); no biases by default, so that the denoiser commutes with the image's intensity scale (S. Mohan et al., Robust and interpretable blind
+image denoising via bias-free CNNs, ICLR 2020); optional pixel unshuffling for a wider view at the same cost (K. Zhang et al., FFDNet, 2018).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deqlab.errors import InputError
+from deqlab.networks.border import to_channels, to_complex
+from deqlab.networks.convolution_norm import NormTracker
+
+
+class DnCNN(nn.Module):
+    """R(x) = x + N(x) on complex images (batch, y, x); N is `depth` convolutions 3x3 of `width` channels with ReLU between.
+
+    norm: None, or "group" for GroupNorm (batch-independent, not Lipschitz-bounded, so it excludes `lipschitz`).
+    lipschitz: None, or an upper bound that `project_` enforces on Lip(N): each convolution operator is held to lipschitz^(1/depth).
+    unshuffle: factor s of space-to-depth before and depth-to-space after N; sizes that s does not divide are padded and cropped.
+    bias: whether the convolutions have biases. Without them and without norm, R(a x) = a R(x) for every a >= 0.
+    residual: False gives R(x) = N(x), whose own Lipschitz constant `lipschitz` then bounds.
+    """
+
+    def __init__(
+        self,
+        depth: int = 17,
+        width: int = 64,
+        norm: str | None = None,
+        lipschitz: float | None = None,
+        unshuffle: int = 1,
+        bias: bool = False,
+        residual: bool = True,
+    ):
+        super().__init__()
+        if depth < 2:
+            raise InputError(f"depth: {depth} given, at least 2 needed")
+        if norm not in (None, "group"):
+            raise InputError(f"norm: {norm!r} given, None or 'group' needed")
+        if norm is not None and lipschitz is not None:
+            raise InputError("lipschitz: GroupNorm has no Lipschitz bound; choose norm=None or lipschitz=None")
+        if lipschitz is not None and not lipschitz > 0:
+            raise InputError(f"lipschitz: {lipschitz} given, a number > 0 needed")
+        self.lipschitz, self.unshuffle, self.residual = lipschitz, unshuffle, residual
+        channels = 2 * unshuffle**2
+        widths = [channels] + [width] * (depth - 1) + [channels]
+        layers: list[nn.Module] = []
+        for index, (inside, outside) in enumerate(zip(widths[:-1], widths[1:])):
+            layers.append(nn.Conv2d(inside, outside, 3, padding=1, bias=bias))
+            nn.init.kaiming_normal_(layers[-1].weight, nonlinearity="relu")
+            if index < depth - 1:
+                if norm == "group":
+                    layers.append(nn.GroupNorm(min(8, width), width))
+                layers.append(nn.ReLU())
+        # Starting near the identity keeps an untrained equilibrium map tame.
+        layers[-1].weight.data.mul_(0.1)
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self._trackers = [NormTracker() for _ in self.convolutions()]
+        self.project_()
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """The convolutions in order."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Scale each convolution back to its share of `lipschitz`; call once per training step, never inside a solve."""
+        if self.lipschitz is None:
+            return
+        convolutions = self.convolutions()
+        share = self.lipschitz ** (1 / len(convolutions))
+        for convolution, tracker in zip(convolutions, self._trackers):
+            norm = tracker.estimate(convolution.weight)
+            if norm > share:
+                convolution.weight.mul_(share / norm)
+
+    def residual_part(self, image: Tensor) -> Tensor:
+        """N(x), complex (batch, y, x)."""
+        channels = to_channels(image)
+        rows, columns = channels.shape[-2:]
+        pad = (-columns % self.unshuffle, -rows % self.unshuffle)
+        if any(pad):
+            channels = functional.pad(channels, (0, pad[0], 0, pad[1]))
+        if self.unshuffle > 1:
+            channels = functional.pixel_unshuffle(channels, self.unshuffle).contiguous(memory_format=torch.channels_last)
+        channels = self.layers(channels)
+        if self.unshuffle > 1:
+            channels = functional.pixel_shuffle(channels, self.unshuffle)
+        # Under autocast the convolutions ran in bfloat16; the image keeps the precision it came in.
+        return to_complex(channels[..., :rows, :columns].to(image.real.dtype))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """R(x), complex (batch, y, x)."""
+        change = self.residual_part(image)
+        return image + change if self.residual else change

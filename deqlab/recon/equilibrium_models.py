@@ -1,0 +1,93 @@
+"""Reconstructors whose image is a fixed point: DE-Prox and DE-Grad."""
+
+import torch
+from torch import Tensor, nn
+
+from deqlab.equilibrium import ImplicitGradient, equilibrium
+from deqlab.operators import LinearOperator
+from deqlab.recon.maps import FixedPointMap, GradientMap, ProximalMap
+from deqlab.solvers import Anderson, Solution, solve
+
+
+class EquilibriumReconstructor(nn.Module):
+    """image = x* with x* = f(x*; y, A), reached from the zero-filled image.
+
+    denoiser: R, complex (batch, y, x) to the same. solver, gradient, tolerance, max_evaluations: how the equilibrium is found and
+    differentiated; they may be changed at any time and at call time, for they are no part of what was learned.
+    The step size eta is learned, through its logarithm so that it stays positive.
+    """
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        step: float = 1.0,
+        solver=Anderson(),
+        gradient=ImplicitGradient(),
+        tolerance: float = 1e-3,
+        max_evaluations: int = 50,
+    ):
+        super().__init__()
+        self.denoiser = denoiser
+        self.log_step = nn.Parameter(torch.tensor(float(step)).log())
+        self.solver, self.gradient = solver, gradient
+        self.tolerance, self.max_evaluations = tolerance, max_evaluations
+
+    @property
+    def step(self) -> Tensor:
+        """The step size eta."""
+        return self.log_step.exp()
+
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap:
+        """f for these measurements: a function of the image alone."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def solve(
+        self,
+        kspace: Tensor,
+        A: LinearOperator,
+        tolerance: float | None = None,
+        max_evaluations: int | None = None,
+        x0: Tensor | None = None,
+        callback=None,
+    ) -> Solution:
+        """The Solution from `x0` (the zero-filled image where None), without a graph."""
+        f = self.fixed_point_map(kspace, A)
+        return solve(f, f.projection if x0 is None else x0, self.solver, *self._budget(tolerance, max_evaluations), callback)
+
+    def equilibrium(
+        self, kspace: Tensor, A: LinearOperator, tolerance: float | None = None, max_evaluations: int | None = None
+    ) -> Solution:
+        """The Solution with a differentiable value, for training."""
+        f = self.fixed_point_map(kspace, A)
+        return equilibrium(f, f.projection, self.solver, self.gradient, *self._budget(tolerance, max_evaluations))
+
+    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
+        """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
+        return self.equilibrium(kspace, A).value if torch.is_grad_enabled() else self.solve(kspace, A).value
+
+    def _budget(self, tolerance: float | None, max_evaluations: int | None) -> tuple[float, int]:
+        return (
+            self.tolerance if tolerance is None else tolerance,
+            self.max_evaluations if max_evaluations is None else max_evaluations,
+        )
+
+
+class DEProx(EquilibriumReconstructor):
+    """The equilibrium of `ProximalMap`."""
+
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ProximalMap:
+        """f(x) = R(x - eta A^H (A x - y))."""
+        return ProximalMap(A.H(kspace), A, self.denoiser, self.step)
+
+
+class DEGrad(EquilibriumReconstructor):
+    """The equilibrium of `GradientMap`; the regulariser's weight is learned too, through its logarithm."""
+
+    def __init__(self, denoiser: nn.Module, weight: float = 1.0, **options):
+        super().__init__(denoiser, **options)
+        self.log_weight = nn.Parameter(torch.tensor(float(weight)).log())
+
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> GradientMap:
+        """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""
+        return GradientMap(A.H(kspace), A, self.denoiser, self.step, self.log_weight.exp())

@@ -1,0 +1,53 @@
+"""The fixed-point maps whose equilibria are reconstructions.
+
+D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging, IEEE TCI 7 (2021), eqs. (9) and (11).
+A map is bound to one batch of measurements and can be restricted to some of its members, so that finished samples leave a solve.
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from deqlab.operators import LinearOperator
+
+
+@dataclass
+class FixedPointMap:
+    """f for given measurements: `projection` = A^H y, operator A, denoiser R, step size eta (a scalar tensor)."""
+
+    projection: Tensor
+    A: LinearOperator
+    denoiser: nn.Module
+    step: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def data_gradient(self, x: Tensor) -> Tensor:
+        """A^H (A x - y), the gradient of 1/2 ||A x - y||^2."""
+        return self.A.normal(x) - self.projection
+
+    def select(self, index: Tensor) -> "FixedPointMap":
+        """The map of the batch members in `index`."""
+        return replace(self, projection=self.projection[index], A=self.A.select(index))
+
+
+@dataclass
+class ProximalMap(FixedPointMap):
+    """DE-Prox: f(x) = R(x - eta A^H (A x - y)), proximal gradient descent with the denoiser in place of the proximal operator."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.denoiser(x - self.step * self.data_gradient(x))
+
+
+@dataclass
+class GradientMap(FixedPointMap):
+    """DE-Grad: f(x) = x - eta (A^H (A x - y) + weight (x - R(x))), gradient descent with the denoiser's residual as a regulariser's gradient.
+
+    Where Lip(R) <= L < 1 and weight = 1, Lip(f) <= 1 - eta + eta L for eta < 1 / (1 + ||A||^2): a contraction even in the null space of A.
+    """
+
+    weight: Tensor | float = 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x - self.step * (self.data_gradient(x) + self.weight * (x - self.denoiser(x)))

@@ -1,0 +1,66 @@
+"""From a name to a reconstructor: the one list of methods that notebooks, evaluation and the shell share."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+
+from torch import nn
+
+from deqlab.errors import InputError
+from deqlab.networks import DnCNN
+from deqlab.recon.classical import CGSense, ZeroFilled
+from deqlab.recon.equilibrium_models import DEGrad, DEProx
+
+
+def _de_prox(
+    depth: int = 17, width: int = 64, norm: str | None = None, lipschitz: float | None = None, unshuffle: int = 1, bias: bool = False,
+    step: float = 1.0,
+) -> DEProx:
+    return DEProx(DnCNN(depth, width, norm, lipschitz, unshuffle, bias), step=step)
+
+
+def _de_grad(
+    depth: int = 17, width: int = 64, norm: str | None = None, lipschitz: float | None = None, unshuffle: int = 1, bias: bool = False,
+    residual: bool = True, step: float = 1.0, weight: float = 1.0,
+) -> DEGrad:
+    return DEGrad(DnCNN(depth, width, norm, lipschitz, unshuffle, bias, residual), weight=weight, step=step)
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "zero-filled": ZeroFilled,
+    "cg-sense": CGSense,
+    "de-prox": _de_prox,
+    "de-grad": _de_grad,
+}
+
+
+def names() -> list[str]:
+    """All names that `create` knows."""
+    return list(BUILDERS)
+
+
+def create(name: str, **options) -> nn.Module:
+    """The reconstructor `name` with fresh weights; an unknown name or option is an InputError that names the nearest valid one."""
+    builder = BUILDERS[checked_name(name)]
+    valid = list(inspect.signature(builder).parameters)
+    for option in options:
+        if option not in valid:
+            raise InputError(f"{name}: unknown option {option!r}{_nearest(option, valid)}; valid: {', '.join(valid) or 'none'}")
+    return builder(**options)
+
+
+def checked_name(name: str) -> str:
+    """`name`, if it is one; else an InputError that names the nearest valid one."""
+    if name not in BUILDERS:
+        raise InputError(f"unknown model {name!r}{_nearest(name, names())}; valid: {', '.join(names())}")
+    return name
+
+
+def learned(name: str) -> bool:
+    """Whether `name` has weights to train."""
+    return checked_name(name) in ("de-prox", "de-grad")
+
+
+def _nearest(word: str, valid: list[str]) -> str:
+    close = difflib.get_close_matches(word, valid, 1)
+    return f", did you mean {close[0]!r}?" if close else ""
