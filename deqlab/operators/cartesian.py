@@ -4,6 +4,8 @@ C multiplies by the coil maps, F is the centred Fourier transform, M keeps the s
 products with phases (`centring_phases`); they are folded into C and M, so that A costs little more than the bare transform.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -49,27 +51,29 @@ class CartesianOperator(LinearOperator):
         """Number of receive coils."""
         return 1 if self.coil_maps is None else self.coil_maps.shape[1]
 
-    def _factors(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """C and M with the centring phases folded in, for images of the shape, precision and device of `like`."""
+    def _factors(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """C and M with the centring phases and the orthonormal scale folded in, and their conjugates, for images like `like`.
+
+        The conjugates are kept, not made at each call: a lazily conjugated factor makes the product several times slower.
+        """
         key = (*like.shape[-2:], like.dtype, like.device)
         if key not in self._folded:
             (p_y, q_y), (p_x, q_x) = (centring_phases(length, like) for length in like.shape[-2:])
             before = p_y[:, None] * p_x
             if self.coil_maps is not None:
                 before = before * self.coil_maps.to(like.dtype)
-            after = (q_y[:, None] * q_x) * self.mask
-            self._folded = {key: (before, after)}
+            after = (q_y[:, None] * q_x) * self.mask / math.sqrt(like.shape[-2] * like.shape[-1])
+            self._folded = {key: (before, after, before.conj().resolve_conj(), after.conj().resolve_conj())}
         return self._folded[key]
 
     def _forward(self, image: Tensor) -> Tensor:
-        before, after = self._factors(image)
-        kspace = torch.fft.fftn(image.unsqueeze(-3) * before, dim=IMAGE_AXES, norm="ortho")
-        return kspace.mul_(after)
+        before, after, _, _ = self._factors(image)
+        return torch.fft.fftn(image.unsqueeze(-3) * before, dim=IMAGE_AXES).mul_(after)
 
     def _adjoint(self, kspace: Tensor) -> Tensor:
-        before, after = self._factors(kspace)
-        coil_images = torch.fft.ifftn(kspace * after.conj(), dim=IMAGE_AXES, norm="ortho")
-        return coil_images.mul_(before.conj()).sum(-3)
+        _, _, before, after = self._factors(kspace)
+        # norm="forward" leaves the inverse transform unscaled; the scale is in `after`.
+        return torch.fft.ifftn(kspace * after, dim=IMAGE_AXES, norm="forward").mul_(before).sum(-3)
 
     def _normal(self, image: Tensor) -> Tensor:
         """A^H A. With whole-line masks the readout transform meets its inverse and only the phase-encode axis is transformed."""

@@ -1,0 +1,35 @@
+"""A and A^H over their bare Fourier transforms: 8 coils, 320 x 320, complex64."""
+
+import argparse
+
+import torch
+from timing import ratios
+
+from deqlab.operators import CartesianOperator
+from deqlab.signal.fourier import IMAGE_AXES
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--coils", type=int, default=8)
+    parser.add_argument("--size", type=int, default=320)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    maps = torch.randn(options.coils, options.size, options.size, dtype=torch.complex64)
+    A = CartesianOperator(torch.rand(options.size) < 0.25, maps)
+    image = torch.randn(1, options.size, options.size, dtype=torch.complex64)
+    kspace = A(image)
+    for name, call, bare in (
+        ("A", lambda: A(image), lambda: torch.fft.fftn(kspace, dim=IMAGE_AXES, norm="ortho")),
+        ("A.H", lambda: A.H(kspace), lambda: torch.fft.ifftn(kspace, dim=IMAGE_AXES, norm="ortho")),
+        ("A.normal", lambda: A.normal(image), lambda: torch.fft.ifftn(torch.fft.fftn(kspace, dim=IMAGE_AXES), dim=IMAGE_AXES)),
+    ):
+        result = ratios(bare, call)
+        print(f"{name:<9} bare {result['reference'] * 1e3:7.2f} ms  ours {result['candidate'] * 1e3:7.2f} ms  ratio {result['ratio']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
