@@ -122,3 +122,15 @@ def table_text(table: Sequence[dict]) -> str:
             f"{entry['ssim']:>6.4f} ± {entry['ssim_std']:<6.4f} {share:>9} {count:>5} {entry['volumes']:>7}"
         )
     return "\n".join(lines)
+
+
+def validator(files: Sequence[Path], accelerations: Iterable[float], mask: str, slices=(4,)):
+    """A function for `train`: model -> mean PSNR and converged share on a few slices of `files`, one pair for every acceleration."""
+    accelerations = tuple(accelerations)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        table = summarise(evaluate({"model": model}, files, accelerations, mask, list(slices), device=device))
+        return {f"val_{key}_{entry['acceleration']:g}x": entry[key] for entry in table for key in ("psnr", "converged")}
+
+    return validate
