@@ -1,0 +1,51 @@
+# Two commands: `make study` runs every notebook, `make test` runs every test. Each first makes what it needs.
+# Choose another interpreter with `make study PYTHON=python3.12`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BUDGET ?= quick
+OUT ?= runs/study
+WORKERS ?= 2
+CELL_TIMEOUT ?= 600
+
+IN_VENV := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+NOTEBOOKS = $(wildcard notebooks/*.ipynb)
+BENCHMARKS = $(wildcard benchmarks/[a-z]*.py)
+
+.PHONY: study test bench lab notebooks clean
+
+study: $(STAMP)
+	$(IN_VENV) -m deqlab run --budget $(BUDGET) --out $(OUT)
+
+# One thread a worker: two workers that both use all cores slow each other down.
+# loadscope keeps the cells of one notebook in one kernel.
+test: $(STAMP)
+	@$(if $(NOTEBOOKS),,echo "no notebooks yet: only tests/ is run")
+	@OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n $(WORKERS) --dist loadscope \
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout=$(CELL_TIMEOUT) tests $(NOTEBOOKS)
+
+bench: $(STAMP)
+	$(IN_VENV) -m pip install -c constraints.txt -e '.[lab,test,bench]'
+	@for script in $(BENCHMARKS); do echo "== $$script"; $(IN_VENV) $$script || exit 1; done
+
+lab: $(STAMP)
+	$(IN_VENV) -m jupyterlab --notebook-dir=notebooks
+
+# Runs the notebooks in place, to commit their outputs.
+notebooks: $(STAMP)
+	$(IN_VENV) -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
+	    --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "deqlab needs Python 3.11 or newer, but PYTHON=$(PYTHON) is" \
+	         "$$($(PYTHON) --version 2>&1 | head -n 1)." \
+	         "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	$(IN_VENV) -m pip install -c constraints.txt -e '.[lab,test]'
+	@touch $@
+
+clean:
+	rm -rf .venv runs build deqlab.egg-info .pytest_cache
+	find deqlab tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

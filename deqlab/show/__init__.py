@@ -1,0 +1,23 @@
+"""What is seen: figures in one style, and live pictures. Takes plain arrays and tensors; knows no MRI."""
+
+from .canvas import ImageCanvas
+from .export import save
+from .images import image_grid
+from .lines import curves, dots, figure, plotly_curves
+from .live import Explorer, explore
+from .style import METHOD_COLOURS, colour, style
+
+__all__ = [
+    "METHOD_COLOURS",
+    "Explorer",
+    "ImageCanvas",
+    "colour",
+    "curves",
+    "dots",
+    "explore",
+    "figure",
+    "image_grid",
+    "plotly_curves",
+    "save",
+    "style",
+]

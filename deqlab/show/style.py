@@ -1,0 +1,156 @@
+"""The house style: one look for every figure, one colour for every method."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from deqlab.errors import InputError
+
+DPI = 100  # of figures inside a notebook; exported files have twice as many
+SAVED_DPI = 200
+
+# Colours that stay apart for colour-blind readers and in print (after Okabe and Ito), fixed over the study.
+METHOD_COLOURS: dict[str, str] = {
+    "reference": "#222222",
+    "zero-filled": "#8a8a8a",
+    "cg-sense": "#0072b2",
+    "grappa": "#56b4e9",
+    "wavelet": "#b8860b",
+    "de-grad": "#d55e00",
+    "de-prox": "#b0559b",
+    "de-admm": "#7b3294",
+    "unrolled": "#009e73",
+    "picard": "#5b6f8c",
+    "anderson": "#d55e00",
+    "random": "#d55e00",
+    "equispaced": "#0072b2",
+}
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#b0559b", "#56b4e9", "#b8860b", "#5b6f8c", "#222222")
+
+_INK = "#2b2b2b"
+_GRID = "#e4e4e4"
+_RC = {
+    "figure.dpi": DPI,
+    "savefig.dpi": SAVED_DPI,
+    "figure.facecolor": "white",
+    "figure.figsize": (6.4, 3.6),
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so figures look alike on every machine
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.edgecolor": "#9a9a9a",
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": "#6a6a6a",
+    "ytick.color": "#6a6a6a",
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "text.color": _INK,
+    "lines.linewidth": 2.0,
+    "legend.frameon": False,
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",  # a pixel is shown as a pixel, and the file stays small
+    "svg.hashsalt": "deqlab",  # the same figure gives the same file
+    "axes.prop_cycle": matplotlib.cycler(color=CYCLE),
+}
+
+
+def style() -> None:
+    """Every matplotlib and plotly figure made afterwards has the house style; Jupyter shows a small PNG."""
+    matplotlib.rcParams.update(_RC)
+    _style_plotly()
+    _style_notebook()
+
+
+def colour(name: str, position: int = 0) -> str:
+    """The method's fixed colour, or the one at `position` of the cycle for a name that has none."""
+    return METHOD_COLOURS.get(name, CYCLE[position % len(CYCLE)])
+
+
+def to_array(values) -> np.ndarray:
+    """A numpy array of the values: from numpy, lists, or tensors on any device, with or without gradient."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().resolve_conj().resolve_neg().numpy()
+    return np.asarray(values)
+
+
+def to_picture(values) -> np.ndarray:
+    """The real (y, x) image that is drawn: complex becomes magnitude, axes of length 1 go, NaN is 0."""
+    picture = to_array(values)
+    while picture.ndim > 2 and picture.shape[0] == 1:
+        picture = picture[0]
+    if picture.ndim != 2:
+        raise InputError(f"a picture has two axes (y, x), but this array has shape {picture.shape}")
+    if np.iscomplexobj(picture):
+        picture = np.abs(picture)
+    return np.nan_to_num(picture.astype(np.float32), nan=0.0)
+
+
+def _style_plotly() -> None:
+    import plotly.graph_objects as go
+    import plotly.io as pio
+
+    axis = {
+        "gridcolor": _GRID,
+        "zerolinecolor": _GRID,
+        "linecolor": "#9a9a9a",
+        "ticks": "outside",
+        "automargin": True,
+    }
+    pio.templates["deqlab"] = go.layout.Template(
+        layout={
+            "font": {"family": "DejaVu Sans, Verdana, sans-serif", "size": 13, "color": _INK},
+            "paper_bgcolor": "white",
+            "plot_bgcolor": "white",
+            "colorway": list(CYCLE),
+            "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
+    pio.templates.default = "deqlab"
+
+
+def _style_notebook() -> None:
+    """Figures in a Jupyter kernel become small PNGs; elsewhere there is nothing to set."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return
+    shell = get_ipython()
+    if getattr(shell, "kernel", None) is None:
+        return
+    # pyplot sets a format of its own when it is first imported, so that has to come before.
+    import matplotlib.pyplot  # noqa: F401
+
+    shell.display_formatter.formatters["image/png"].for_type(Figure, small_png)
+
+
+def small_png(figure: Figure) -> bytes:
+    """The figure as a PNG on its own pixel grid: without loss where it is grey, else in 256 colours.
+
+    A third of the size of the usual one (which has an alpha channel), so that notebooks stay small.
+    No tight box is cut: that would move pictures off the pixel grid, which blurs them.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    picture = Image.open(buffer).convert("RGB")
+    red, green, blue = picture.split()
+    if red.tobytes() == green.tobytes() == blue.tobytes():
+        picture = red
+    else:
+        picture = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small = io.BytesIO()
+    picture.save(small, format="png", optimize=True)
+    return small.getvalue()

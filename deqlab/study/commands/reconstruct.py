@@ -1,0 +1,144 @@
+"""Reconstructs a k-space file in fastMRI's schema with a trained model.
+
+IN is masked (it has `mask`), or fully sampled: then it is undersampled first. OUT receives `reconstruction`
+(slices, rows, columns), magnitudes at the input's own intensity scale, and per slice the solver's
+evaluations, residual and convergence.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+ACCELERATION = 4.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The parser knows the options of `deqlab reconstruct`."""
+    parser.add_argument(
+        "source", metavar="IN.h5", type=Path, help="k-space in fastMRI's schema, one coil or many"
+    )
+    parser.add_argument(
+        "destination", metavar="OUT.h5", type=Path, help="file to write; replaced when complete"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        required=True,
+        help="shipped weights by name, the .json of weights of your own, or a method without weights "
+        "(zero-filled, cg-sense)",
+    )
+    full = parser.add_argument_group("for a fully sampled IN")
+    full.add_argument(
+        "--acceleration", metavar="R", type=float, help=f"keep one column in R (default: {ACCELERATION:g})"
+    )
+    full.add_argument(
+        "--center-fraction",
+        metavar="F",
+        type=float,
+        help="share of columns kept in the centre (default: 0.08 at 4x, 0.04 at 8x)",
+    )
+    full.add_argument(
+        "--mask", choices=("random", "equispaced"), help="how the other columns are chosen (default: random)"
+    )
+    full.add_argument(
+        "--seed", metavar="N", type=int, help="of the mask (default: made from the file's name)"
+    )
+    parser.add_argument(
+        "--slices",
+        metavar="S",
+        default="all",
+        help="all, START:STOP, or numbers such as 3,5,8 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        metavar="T",
+        type=float,
+        help="relative residual at which the solver stops (default: the model's)",
+    )
+    parser.add_argument(
+        "--max-evaluations", metavar="N", type=int, help="most evaluations of a slice (default: the model's)"
+    )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where to compute (default: %(default)s)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when OUT holds the reconstruction."""
+    import sys
+
+    from deqlab.recon.pretrained import load_pretrained
+    from deqlab.study.reconstruct import reconstruct_file, set_solver, summary
+
+    undersampling, slices = _undersampling(args), parse_slices(args.slices)
+    device = _device(args.device)
+    model = load_pretrained(args.model)
+    set_solver(model, args.model, args.tolerance, args.max_evaluations)
+    result = reconstruct_file(
+        args.source,
+        args.destination,
+        model,
+        undersampling,
+        slices,
+        device,
+        {"model": args.model},
+        progress=sys.stderr.isatty(),
+    )
+    print(f"{args.destination}: {summary(result)}")
+    return 0
+
+
+def _undersampling(args: argparse.Namespace):
+    """The wished undersampling; None for a masked file.
+
+    An option given in vain is thus refused and not ignored.
+    """
+    from deqlab.data.fastmri import open_volume
+    from deqlab.errors import InputError
+    from deqlab.signal.masks import MASKS, default_center_fraction
+    from deqlab.study.reconstruct import Undersampling
+
+    options = (args.acceleration, args.center_fraction, args.mask, args.seed)
+    if all(option is None for option in options) and open_volume(args.source).mask is not None:
+        return None
+    if args.seed is not None and not 0 <= args.seed < 2**63:
+        raise InputError(f"--seed: {args.seed} given; 0 or more, below 2^63, needed")
+    acceleration = ACCELERATION if args.acceleration is None else args.acceleration
+    if not 1 <= acceleration < float("inf"):
+        raise InputError(f"--acceleration: {acceleration:g} given; a number of 1 or more needed")
+    fraction = default_center_fraction(acceleration) if args.center_fraction is None else args.center_fraction
+    return Undersampling(MASKS[args.mask or "random"](acceleration, fraction), args.seed)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    from deqlab.errors import InputError
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device: cuda given, but no CUDA device is here; cpu or auto needed")
+    return name
+
+
+def parse_slices(text: str):
+    """The slices that `text` names: "all", (start, stop) from START:STOP, or a list from 3,5,8.
+
+    Raises InputError for anything else.
+    """
+    from deqlab.errors import InputError
+
+    try:
+        if text == "all":
+            return text
+        if ":" in text:
+            start, stop = text.split(":")
+            return int(start), int(stop)
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise InputError(f"--slices: {text!r} given; all, START:STOP, or 3,5,8 and so on needed") from None

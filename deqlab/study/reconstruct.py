@@ -1,0 +1,229 @@
+"""From a k-space file to an image file: the use of a trained model on one's own data."""
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from deqlab.data.fastmri import MaskRule, Slices, choose_slices, open_volume
+from deqlab.data.prepare import acquired_only, crop_magnitude, prepare
+from deqlab.data.sample import Sample, collate
+from deqlab.data.volume import Volume
+from deqlab.data.write import atomic_path, hdf5_bytes, write_durably
+from deqlab.errors import DeqlabWarning, InputError
+from deqlab.recon.equilibrium_models import EquilibriumReconstructor
+from deqlab.signal.masks import seed_from_name
+
+# Beyond these peaks a float32 file cannot hold the image at the input's own scale.
+FLOAT32_RANGE = (1e-35, 1e35)
+# Share of positions within the acquired part that may be zero in every coil of a fully sampled file.
+ZEROS_ALLOWED = 0.05
+
+
+@dataclass(frozen=True)
+class Undersampling:
+    """How a fully sampled input is undersampled: a mask rule and its seed.
+
+    seed: None for the one that the file's name gives.
+    """
+
+    rule: MaskRule
+    seed: int | None = None
+
+
+@dataclass
+class Reconstruction:
+    """The magnitude images of a volume, and how each came about.
+
+    images: float32 (slices, h, w), cropped like the target, at the input's intensity scale.
+    slices: their indices in the input. mask: bool (columns,) or (rows, columns), what was sampled.
+    evaluations, residual, converged: one entry per slice; all three empty for a method without a solver.
+    """
+
+    images: np.ndarray
+    slices: list[int]
+    mask: np.ndarray
+    evaluations: list[int] = field(default_factory=list)
+    residual: list[float] = field(default_factory=list)
+    converged: list[bool] = field(default_factory=list)
+
+
+def reconstruct_file(
+    source: str | Path,
+    destination: str | Path,
+    model: nn.Module,
+    undersampling: Undersampling | None = None,
+    slices: Slices = "all",
+    device: torch.device | str = "cpu",
+    attributes: dict[str, str] | None = None,
+    progress: bool = False,
+) -> Reconstruction:
+    """The reconstruction of `source`, also written to `destination` when it is complete.
+
+    The file holds `reconstruction` (slices, h, w), as in fastMRI submissions, with the attributes `slices`,
+    `evaluations`, `residual` and `converged`, one entry per slice. Its space on the disk is taken before the
+    work starts, so that a full disk is told then.
+    source: fastMRI schema; a masked file is taken as it is, a fully sampled one needs `undersampling`.
+    attributes: texts to store with the file, such as the model's name. progress: show a bar.
+    Raises InputError for input that cannot be used.
+    """
+    source, destination = Path(source), Path(destination)
+    volume = open_volume(source)
+    if destination.exists() and destination.samefile(source):
+        raise InputError(f"{destination}: is the input itself; name another file for the output")
+    mask = choose_mask(volume, undersampling)
+    chosen = choose_slices(volume, slices)
+    attributes = {
+        "source": source.name,
+        "acquisition": volume.contrast,
+        "patient_id": volume.patient_id,
+        **(attributes or {}),
+    }
+    with atomic_path(destination) as temporary:
+        blank = Reconstruction(np.zeros((len(chosen), *volume.recon_shape), np.float32), chosen, mask)
+        write_durably(temporary, _content(blank, attributes))
+        result = reconstruct_volume(volume, model, torch.from_numpy(mask), chosen, device, progress)
+        write_durably(temporary, _content(result, attributes))
+    return result
+
+
+def reconstruct_volume(
+    volume: Volume,
+    model: nn.Module,
+    mask: torch.Tensor,
+    slices: list[int],
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> Reconstruction:
+    """The chosen `slices` of `volume` under `mask`, one at a time.
+
+    Warns of slices whose solver did not converge.
+    """
+    model = model.to(device)
+    result = Reconstruction(np.empty((len(slices), *volume.recon_shape), np.float32), slices, mask.numpy())
+    for position, index in enumerate(tqdm(slices, desc=volume.path.name, unit="slice", disable=not progress)):
+        _refuse_unmarked_zeros(volume, index)
+        sample = prepare(volume, index, mask)
+        if not FLOAT32_RANGE[0] < sample.scale < FLOAT32_RANGE[1]:
+            raise InputError(
+                f"{volume.path}: slice {index} has the peak {sample.scale:.3g}, "
+                "which float32 images cannot hold; rescale the k-space"
+            )
+        image = _solve(model, collate([sample]).to(device), result)
+        magnitude = crop_magnitude(image[0], sample.crop).double().cpu().numpy() * sample.scale
+        if not np.isfinite(magnitude).all():
+            raise InputError(
+                f"{volume.path}: slice {index}: the model gave no finite image; "
+                "its weights do not suit this input"
+            )
+        result.images[position] = magnitude
+    unsettled = [index for index, settled in zip(slices, result.converged, strict=False) if not settled]
+    if unsettled:
+        warnings.warn(
+            f"{volume.path}: {len(unsettled)} of {len(slices)} slices did not converge "
+            f"(first: slice {unsettled[0]}); their images are no equilibria, try more evaluations",
+            DeqlabWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def choose_mask(volume: Volume, undersampling: Undersampling | None) -> np.ndarray:
+    """What `volume` is sampled with: its own mask, or a draw for a fully sampled file.
+
+    Raises InputError where both or neither is given.
+    """
+    if volume.mask is not None:
+        if undersampling is not None:
+            raise InputError(
+                f"{volume.path}: is undersampled already (it has a `mask`); "
+                "leave acceleration, centre fraction, mask and seed out"
+            )
+        return acquired_only(torch.from_numpy(volume.mask), volume).numpy()
+    if undersampling is None:
+        raise InputError(
+            f"{volume.path}: is fully sampled (it has no `mask`); an acceleration is needed to undersample it"
+        )
+    seed = seed_from_name(volume.path.name) if undersampling.seed is None else undersampling.seed
+    return acquired_only(undersampling.rule.sample(volume.shape[-1], seed), volume).numpy()
+
+
+def _solve(model: nn.Module, batch: Sample, result: Reconstruction) -> torch.Tensor:
+    """The image of a batch of one; how the solver fared is added to `result`."""
+    with torch.no_grad():
+        if not hasattr(model, "solve"):
+            return model(batch.kspace, batch.operator)
+        solution = model.solve(batch.kspace, batch.operator)
+    result.evaluations.append(int(solution.evaluations[0]))
+    result.residual.append(float(solution.residual[0]))
+    result.converged.append(bool(solution.converged[0]))
+    return solution.value
+
+
+def set_solver(model: nn.Module, name: str, tolerance: float | None, max_evaluations: int | None) -> None:
+    """`model` stops at `tolerance` or after `max_evaluations`; None keeps its own value.
+
+    name: what the user calls the model. For conjugate gradients an evaluation is an iteration. Raises
+    InputError for values out of range and for a method without a solver.
+    """
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise InputError(f"tolerance: {tolerance} given; a relative residual between 0 and 1 needed")
+    if max_evaluations is not None and max_evaluations < 1:
+        raise InputError(f"max_evaluations: {max_evaluations} given; 1 or more needed")
+    budget = "max_evaluations" if isinstance(model, EquilibriumReconstructor) else "max_iterations"
+    for attribute, value in (("tolerance", tolerance), (budget, max_evaluations)):
+        if value is None:
+            continue
+        if not hasattr(model, attribute):
+            raise InputError(f"{name}: has no solver, so tolerance and max_evaluations do not apply")
+        setattr(model, attribute, value)
+
+
+def _refuse_unmarked_zeros(volume: Volume, index: int) -> None:
+    """Raises InputError for holes in the k-space of a file without `mask`.
+
+    Someone undersampled it and did not say so: its target would be wrong.
+    """
+    if volume.mask is not None:
+        return
+    sampled = np.any(volume.kspace(index) != 0, axis=0)
+    if not sampled.any():
+        return
+    rows, columns = (np.flatnonzero(sampled.any(axis=axis)) for axis in (1, 0))
+    inside = sampled[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    share = 1 - inside.mean()
+    if share > ZEROS_ALLOWED:
+        raise InputError(
+            f"{volume.path}: slice {index}: {share:.0%} of kspace is exactly zero but there is no `mask`; "
+            "it looks undersampled, store which columns were sampled as `mask`"
+        )
+
+
+def _content(result: Reconstruction, attributes: dict[str, str]) -> bytes:
+    """The output file of `result`."""
+    per_slice: dict[str, np.ndarray] = {"slices": np.asarray(result.slices)}
+    if result.evaluations:
+        per_slice["evaluations"] = np.asarray(result.evaluations)
+        per_slice["residual"] = np.asarray(result.residual)
+        per_slice["converged"] = np.asarray(result.converged)
+    return hdf5_bytes(
+        {"reconstruction": result.images, "mask": result.mask}, attributes, {"reconstruction": per_slice}
+    )
+
+
+def summary(result: Reconstruction) -> str:
+    """What a user wants to know of a reconstruction, on one line."""
+    slices, height, width = result.images.shape
+    plural = "" if slices == 1 else "s"
+    text = f"{slices} slice{plural} of {height}x{width}, {1 / result.mask.mean():.1f}x undersampled"
+    if result.evaluations:
+        worst = max((r for r in result.residual if math.isfinite(r)), default=math.nan)
+        median = np.median(result.evaluations)
+        text += f"; {sum(result.converged)} of {slices} converged, {median:g} evaluations at the median"
+        text += f", largest residual {worst:.1e}"
+    return text
