@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import torch
+
 from deqlab.equilibrium import ImplicitGradient, JacobianFree
 from deqlab.errors import InputError
 from deqlab.recon.registry import create, learned
@@ -14,6 +16,15 @@ SOLVERS = {"anderson": Anderson, "picard": Picard}
 GRADIENTS = {"implicit": ImplicitGradient, "jacobian-free": JacobianFree}
 PRECISIONS = ("32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
+# Fields whose values are names from a closed list.
+CHOICES = {
+    "loss": tuple(LOSSES),
+    "solver": tuple(SOLVERS),
+    "gradient": tuple(GRADIENTS),
+    "precision": PRECISIONS,
+    "device": DEVICES,
+    "mask": tuple(MASKS),
+}
 
 
 @dataclass(frozen=True)
@@ -61,16 +72,11 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if not learned(self.model):
             raise InputError(f"model: {self.model!r} has nothing to train; de-grad or de-prox needed")
-        for name, value, valid in (
-            ("loss", self.loss, LOSSES),
-            ("solver", self.solver, SOLVERS),
-            ("gradient", self.gradient, GRADIENTS),
-            ("precision", self.precision, PRECISIONS),
-            ("device", self.device, DEVICES),
-            *(("mask", kind, MASKS) for kind in self.mask),
-        ):
-            if value not in valid:
-                raise InputError(f"{name}: {value!r} given, one of {', '.join(valid)} needed")
+        for name, valid in CHOICES.items():
+            given = getattr(self, name)
+            for value in given if isinstance(given, tuple) else (given,):
+                if value not in valid:
+                    raise InputError(f"{name}: {value!r} given, one of {', '.join(valid)} needed")
         for name in ("epochs", "steps_per_epoch", "batch_size", "max_evaluations", "backward_evaluations", "max_pixels"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} given, at least 1 needed")
@@ -101,3 +107,10 @@ class TrainingConfig:
         """The inverse of `card`."""
         names = {f.name for f in fields(cls)}
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in card.items() if key in names})
+
+
+def device_by_name(name: str) -> torch.device:
+    """The device "auto" (a GPU where there is one), "cpu" or "cuda"."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: 'cuda' given, but no CUDA device is to be had; choose cpu or auto")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from deqlab.errors import InputError
 from deqlab.study.checkpoint import load_checkpoint, save_checkpoint
-from deqlab.study.config import TrainingConfig
+from deqlab.study.config import TrainingConfig, device_by_name
 from deqlab.study.draw import PHASES, TrainingSlices
 from deqlab.study.objectives import OBJECTIVES
 
@@ -48,7 +48,7 @@ def train(
         join the log. initial: a model whose weights the training starts from (fine-tuning).
     Raises InputError before any work where a file cannot be trained on, or where `folder` holds another configuration's run.
     """
-    fabric = Fabric(accelerator=config.device, devices=1, precision="bf16-mixed" if config.precision == "bf16" else "32-true")
+    fabric = Fabric(accelerator=device_by_name(config.device).type, devices=1, precision="bf16-mixed" if config.precision == "bf16" else "32-true")
     slices = TrainingSlices(files, config)
     if folder is not None:
         _claim(folder, config)
