@@ -68,7 +68,7 @@ class _Adjoint(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, cotangent):
         def transpose(u: Tensor) -> Tensor:
-            return torch.autograd.grad(ctx.output, ctx.point, u, retain_graph=True)[0]
+            return torch.autograd.grad(ctx.output, ctx.point, u, retain_graph=True, materialize_grads=True)[0]
 
         rule = ctx.rule
         adjoint = adjoint_fixed_point(transpose, cotangent, rule.solver, rule.tolerance, rule.max_evaluations)

@@ -23,37 +23,14 @@ def symbol(kernel: Tensor, grid: int = GRID) -> Tensor:
     return padded.flatten(2).permute(2, 0, 1)
 
 
+@torch.no_grad()
 def convolution_norm(kernel: Tensor, grid: int = GRID) -> float:
-    """Upper bound, tight to the grid's 1 %, on ||K * x|| / ||x|| over all images x of all sizes, zero padding, stride 1."""
-    largest = torch.linalg.matrix_norm(symbol(kernel.detach(), grid), ord=2).max()
-    return float(largest) * _grid_excess(kernel, grid)
+    """Upper bound, tight to the grid's 1 %, on ||K * x|| / ||x|| over all images x of all sizes, zero padding, stride 1.
 
-
-class NormTracker:
-    """Follows a changing kernel's `convolution_norm` by power iterations that start where the last ones ended.
-
-    One vector per frequency; a few iterations a training step suffice because a step changes the kernel little. `settle` runs them until
-    the estimate rests, which is right after initialisation or loading.
+    kernel: real (out, in, height, width), as in torch.nn.Conv2d. All singular values are computed: a power iteration would approach from
+    below, and with a memory between training steps a resumed run would differ from an uninterrupted one.
     """
-
-    def __init__(self, iterations: int = 4, grid: int = GRID):
-        self.iterations, self.grid = iterations, grid
-        self.vectors: Tensor | None = None
-
-    def estimate(self, kernel: Tensor) -> float:
-        """The bound after a few more power iterations."""
-        h = symbol(kernel.detach(), self.grid)
-        v = self.vectors
-        if v is None or v.shape != (h.shape[0], h.shape[2], 1) or v.device != h.device:
-            generator = torch.Generator().manual_seed(0)
-            v = torch.randn(h.shape[0], h.shape[2], 1, generator=generator, dtype=torch.float64).to(h)
-        adjoint = h.mH
-        for _ in range(self.iterations if self.vectors is not None else 60):
-            v = adjoint @ (h @ v)
-            v = v / torch.linalg.vector_norm(v, dim=1, keepdim=True).clamp_min(1e-300)
-        self.vectors = v
-        largest = torch.linalg.vector_norm(h @ v, dim=1).max()
-        return float(largest) * _grid_excess(kernel, self.grid)
+    return float(torch.linalg.matrix_norm(symbol(kernel, grid), ord=2).max()) * _grid_excess(kernel, grid)
 
 
 def _grid_excess(kernel: Tensor, grid: int) -> float:

@@ -6,13 +6,15 @@ mates); no biases by default, so that the denoiser commutes with the image's int
 image denoising via bias-free CNNs, ICLR 2020); optional pixel unshuffling for a wider view at the same cost (K. Zhang et al., FFDNet, 2018).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deqlab.errors import InputError
 from deqlab.networks.border import to_channels, to_complex
-from deqlab.networks.convolution_norm import NormTracker
+from deqlab.networks.convolution_norm import convolution_norm
 
 
 class DnCNN(nn.Module):
@@ -36,8 +38,9 @@ class DnCNN(nn.Module):
         residual: bool = True,
     ):
         super().__init__()
-        if depth < 2:
-            raise InputError(f"depth: {depth} given, at least 2 needed")
+        for name, value, least in (("depth", depth, 2), ("width", width, 1), ("unshuffle", unshuffle, 1)):
+            if value < least:
+                raise InputError(f"{name}: {value} given, at least {least} needed")
         if norm not in (None, "group"):
             raise InputError(f"norm: {norm!r} given, None or 'group' needed")
         if norm is not None and lipschitz is not None:
@@ -53,10 +56,9 @@ class DnCNN(nn.Module):
             _start(layers[-1], index, depth)
             if index < depth - 1:
                 if norm == "group":
-                    layers.append(nn.GroupNorm(min(8, width), width))
+                    layers.append(nn.GroupNorm(math.gcd(8, width), width))
                 layers.append(nn.ReLU())
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        self._trackers = [NormTracker() for _ in self.convolutions()]
         self.project_()
 
     def convolutions(self) -> list[nn.Conv2d]:
@@ -70,8 +72,8 @@ class DnCNN(nn.Module):
             return
         convolutions = self.convolutions()
         share = self.lipschitz ** (1 / len(convolutions))
-        for convolution, tracker in zip(convolutions, self._trackers):
-            norm = tracker.estimate(convolution.weight)
+        for convolution in convolutions:
+            norm = convolution_norm(convolution.weight)
             if norm > share:
                 convolution.weight.mul_(share / norm)
 

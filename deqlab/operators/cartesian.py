@@ -56,6 +56,7 @@ class CartesianOperator(LinearOperator):
 
         The conjugates are kept, not made at each call: a lazily conjugated factor makes the product several times slower.
         """
+        self._check(like)
         key = (*like.shape[-2:], like.dtype, like.device)
         if key not in self._folded:
             (p_y, q_y), (p_x, q_x) = (centring_phases(length, like) for length in like.shape[-2:])
@@ -65,6 +66,13 @@ class CartesianOperator(LinearOperator):
             after = (q_y[:, None] * q_x) * self.mask / math.sqrt(like.shape[-2] * like.shape[-1])
             self._folded = {key: (before, after, before.conj().resolve_conj(), after.conj().resolve_conj())}
         return self._folded[key]
+
+    def _check(self, tensor: Tensor) -> None:
+        if not tensor.is_complex():
+            raise InputError(f"the operator takes complex tensors, {tensor.dtype} given")
+        size = torch.broadcast_shapes(self.mask.shape[-2:], () if self.coil_maps is None else self.coil_maps.shape[-2:])
+        if any(own not in (1, given) for own, given in zip(size, tensor.shape[-2:])) or size[1] != tensor.shape[-1]:
+            raise InputError(f"the operator's mask and coil maps are for (y, x) = {tuple(size)}, the tensor has {tuple(tensor.shape[-2:])}")
 
     def _forward(self, image: Tensor) -> Tensor:
         before, after, _, _ = self._factors(image)
@@ -77,6 +85,7 @@ class CartesianOperator(LinearOperator):
 
     def _normal(self, image: Tensor) -> Tensor:
         """A^H A. With whole-line masks the readout transform meets its inverse and only the phase-encode axis is transformed."""
+        self._check(image)
         axes = (-1,) if self.mask.shape[-2] == 1 else IMAGE_AXES
         # A shifted mask between uncentred transforms does what a centred mask does between centred ones.
         mask = torch.fft.ifftshift(self.mask, dim=axes)

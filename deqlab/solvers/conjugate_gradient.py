@@ -18,7 +18,8 @@ def conjugate_gradient(
     """x with normal(x) = right, to the relative residual ||right - normal(x)|| <= tolerance ||right|| for every sample.
 
     normal: a Hermitian positive semi-definite map of (batch, ...). right, x0: real or complex (batch, ...); x0 = 0 where None.
-    A sample that is done rests while the others go on. `evaluations` counts the products with `normal`.
+    A sample that is done rests while the others go on. `evaluations` counts the products with `normal`; `reason` is "converged", "budget",
+    "not finite" (NaN or Inf in the system) or "not positive" (a direction p with <p, normal(p)> <= 0: the map is not what was promised).
     """
     axes = tuple(range(1, right.ndim))
 
@@ -31,23 +32,30 @@ def conjugate_gradient(
     length = square(right).flatten().sqrt().clamp_min(torch.finfo(rho.dtype).tiny)
     trace: list[list[float]] = [[] for _ in range(right.shape[0])]
     evaluations = torch.zeros(right.shape[0], dtype=torch.long) + (x0 is not None)
+    broken = ["budget"] * right.shape[0]
+    alive = torch.isfinite(rho)
     for _ in range(max_iterations):
-        running = rho > target
+        running = alive & (rho > target)
         if not bool(running.any()):
             break
         q = normal(p)
         curvature = (p.conj() * q).sum(dim=axes, keepdim=True).real
-        # A zero direction (a sample that is done) divides by nothing.
-        alpha = torch.where(running & (curvature > 0), rho / curvature.clamp_min(torch.finfo(rho.dtype).tiny), torch.zeros_like(rho))
-        x, r = x + alpha * p, r - alpha * q
+        alive = alive & (~running | (curvature > 0))
+        for member in torch.nonzero((running & ~alive).flatten()).flatten().tolist():
+            broken[member] = "not positive" if bool(torch.isfinite(curvature.flatten()[member])) else "not finite"
+        advance = running & alive
+        # A sample that is done, or broken, takes steps of length zero.
+        alpha = torch.where(advance, rho / curvature, torch.zeros_like(rho))
+        x, r = torch.where(advance, x + alpha * p, x), torch.where(advance, r - alpha * q, r)
         fresh = square(r)
-        p = torch.where(running, r + (fresh / rho.clamp_min(torch.finfo(rho.dtype).tiny)) * p, p)
-        rho = torch.where(running, fresh, rho)
+        p = torch.where(advance, r + (fresh / rho) * p, p)
+        rho = torch.where(advance, fresh, rho)
         residuals = (rho.flatten().sqrt() / length).tolist()
         for member, active in enumerate(running.flatten().tolist()):
             if active:
                 trace[member].append(residuals[member])
         evaluations += running.flatten().cpu()
     converged = (rho <= target).flatten().cpu()
-    reason = ["converged" if done else "budget" for done in converged.tolist()]
+    finite = torch.isfinite(rho).flatten().tolist()
+    reason = ["converged" if done else why if fine else "not finite" for done, why, fine in zip(converged.tolist(), broken, finite)]
     return Solution(x, rho.flatten().sqrt() / length, trace, evaluations, converged, reason)

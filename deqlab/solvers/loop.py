@@ -38,13 +38,14 @@ def solve(
     if not tolerance >= 0:
         raise InputError(f"tolerance: {tolerance} given, a number >= 0 needed")
     batch = x0.shape[0]
-    best, best_residual = x0.clone(), torch.full((batch,), math.inf, device=x0.device, dtype=torch.float64)
+    best, best_residual = x0, torch.full((batch,), math.inf, device=x0.device, dtype=torch.float64)
     trace: list[list[float]] = [[] for _ in range(batch)]
     reason = ["budget"] * batch
     running = torch.arange(batch, device=x0.device)
     members = list(range(batch))
     first: list[float] = [math.nan] * batch
-    x, state, current = x0, solver.init(_flat(x0)), f
+    # A start that is its own fixed point is returned as a copy, so that the caller may change one without the other.
+    x, state, current = x0.clone(), solver.init(_flat(x0)), f
 
     for evaluation in range(1, max_evaluations + 1):
         if callback is not None:
