@@ -39,13 +39,13 @@ def train(
     folder: Path | None = None,
     validate: Validate | None = None,
     progress: bool = True,
-    initial: nn.Module | None = None,
+    denoiser: nn.Module | None = None,
 ) -> Trained:
     """The model of `config`, trained on fully sampled fastMRI-schema `files`.
 
     folder: where the checkpoint lives; training continues from it, to the weights an uninterrupted run would have given (same machine,
         CPU, same number of threads). None keeps nothing. validate: called with the model after every epoch of the second phase; its numbers
-        join the log. initial: a model whose weights the training starts from (fine-tuning).
+        join the log. denoiser: trained weights to start from, of the architecture that the configuration names.
     Raises InputError before any work where a file cannot be trained on, or where `folder` holds another configuration's run.
     """
     fabric = Fabric(accelerator=device_by_name(config.device).type, devices=1, precision="bf16-mixed" if config.precision == "bf16" else "32-true")
@@ -54,8 +54,8 @@ def train(
         _claim(folder, config)
     torch.manual_seed(config.seed)
     model = config.build()
-    if initial is not None:
-        model.load_state_dict(initial.state_dict())
+    if denoiser is not None:
+        _adopt(model.denoiser, denoiser)
     model.to(fabric.device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     done: dict = {"epochs": 0, "history": [], "seconds": 0.0}
@@ -111,6 +111,13 @@ def _step(fabric: Fabric, model: nn.Module, optimizer, slices: TrainingSlices, c
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _adopt(denoiser: nn.Module, trained: nn.Module) -> None:
+    try:
+        denoiser.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        raise InputError(f"denoiser: the trained one has another architecture: {str(error).splitlines()[-1].strip()}") from None
 
 
 def _claim(folder: Path, config: TrainingConfig) -> None:

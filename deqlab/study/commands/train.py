@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val", nargs="+", metavar="PATH",
                         help="the same for validation (default: the built-in data's own, else none)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default: runs/MODEL)")
+    parser.add_argument("--denoiser", metavar="NAME", help="start from the denoiser of these trained weights: a name or a .json card")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
     for name, kind in ARCHITECTURE.items():
         parser.add_argument(f"--{name}", type=kind, help=f"of the network: {name} (default: that of `deqlab.recon.create`)")
@@ -50,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     """Trains, then writes MODEL.safetensors and MODEL.json into the run's folder."""
     import torch
 
-    from deqlab.recon.pretrained import save_weights
+    from deqlab.recon.pretrained import load_pretrained, save_weights
     from deqlab.study.config import TrainingConfig, device_by_name
     from deqlab.study.evaluation import validator
     from deqlab.study.files import BUILTIN, split_files
@@ -64,11 +65,12 @@ def main(args: argparse.Namespace) -> int:
     config = TrainingConfig(**values, options=options)
     device_by_name(config.device)
     config.build()  # an architecture that cannot be built is refused before any data are made
+    denoiser = load_pretrained(args.denoiser).denoiser if args.denoiser else None
     files = split_files(args.data, "train")
     val = split_files(args.val or ([BUILTIN] if args.data == [BUILTIN] else []), "val")
     out = args.out or Path("runs") / config.model
     validate = validator(val, config.acceleration, config.mask[0]) if val else None
-    trained = train(config, files, out, validate)
+    trained = train(config, files, out, validate, denoiser=denoiser)
     card = {
         "model": config.model,
         "options": config.options,
