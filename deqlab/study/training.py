@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -125,9 +126,14 @@ def _claim(folder: Path, config: TrainingConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     card, path = config.card(), folder / "config.json"
     if not path.exists():
-        path.write_text(json.dumps(card, indent=1) + "\n")
+        temporary = path.with_name(f".{path.name}.partial")
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
+        os.replace(temporary, path)
         return
-    other = json.loads(path.read_text())
+    try:
+        other = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file ({error}); remove the folder to start anew") from None
     different = sorted(key for key in card.keys() | other.keys() if card.get(key) != other.get(key))
     if different:
         key = different[0]
