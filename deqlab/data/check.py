@@ -199,9 +199,7 @@ def _note_slices(found: list[str], slices: list[int], what: str) -> None:
 
 
 def _note(found: list[str], error: InputError, path: Path) -> None:
-    text = str(error).removeprefix(f"{path}: ")
-    if text not in found:
-        found.append(text)
+    found.append(str(error).removeprefix(f"{path}: "))
 
 
 def _times(shape: tuple[int, ...]) -> str:

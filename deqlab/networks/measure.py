@@ -68,12 +68,13 @@ def spectral_radius(f: Callable[[Tensor], Tensor], x: Tensor, iterations: int = 
 
 
 @torch.no_grad()
-def worst_direction(f: Callable[[Tensor], Tensor], x: Tensor, fx: Tensor, radius: Tensor, iterations: int, seed: int = 0) -> Tensor:
+def worst_direction(f: Callable[[Tensor], Tensor], x: Tensor, fx: Tensor, radius: Tensor, iterations: int, start: Tensor) -> Tensor:
     """A perturbation of length `radius` that successive applications of f - f(x) stretch most, (batch, ...): one evaluation of f each.
 
     x: point; fx: f(x); radius: real (batch, 1, ..., 1). A power iteration with finite steps, so it sees a neighbourhood, not only a point.
+    start: direction to begin with. The residual f(x) - x that a solver leaves is a good one: the modes that contract fast are gone from it.
     """
-    direction = _unit(_random_like(x, seed)) * radius
+    direction = _unit(start) * radius
     for _ in range(iterations):
         direction = _unit(f(x + direction) - fx) * radius
     return direction

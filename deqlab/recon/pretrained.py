@@ -23,7 +23,7 @@ def load_pretrained(name: str | Path) -> nn.Module:
     """
     if str(name) in names() and not learned(str(name)):
         return create(str(name))
-    card_path = _card_path(name)
+    card_path = card_path(name)
     card = read_card(card_path)
     weights_path = card_path.with_suffix(".safetensors")
     try:
@@ -71,7 +71,8 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in WEIGHTS.glob("*.json"))
 
 
-def _card_path(name: str | Path) -> Path:
+def card_path(name: str | Path) -> Path:
+    """The card of a shipped name, or of weights given by their path."""
     path = Path(name)
     if path.suffix in (".json", ".safetensors"):
         return path.with_suffix(".json")

@@ -38,7 +38,7 @@ class TrainingConfig:
     pretrain_epochs, epochs, steps_per_epoch, batch_size: the budget. learning_rate: at the start of each phase, falling to 0 as a cosine.
     solver, tolerance, max_evaluations, gradient, backward_evaluations: of the equilibrium in training.
     hinge: weight of the penalty on max(0, ||f(x + d) - f(x)|| / ||d|| - hinge_bound)^2 along a direction d found by `hinge_iterations`
-        power iterations, with ||d|| = hinge_radius ||x||: what keeps the trained map contracting about its fixed point.
+        power iterations that start at the residual which the solve left, with ||d|| = hinge_radius ||x||: what keeps the trained map contracting about its fixed point.
     clip: largest gradient norm. seed: of weights and draws. device: auto, cpu or cuda. precision: of the network's convolutions.
     """
 

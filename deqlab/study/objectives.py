@@ -42,7 +42,8 @@ def equilibrium(model: nn.Module, batch: Sample, config: TrainingConfig, step: i
     x = solution.value.detach()
     fx = f(x)
     radius = config.hinge_radius * torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
-    direction = worst_direction(f, x, fx.detach(), radius, config.hinge_iterations, seed=step)
+    # What the solve left over points along the slowest modes, which a few power iterations from noise do not find.
+    direction = worst_direction(f, x, fx.detach(), radius, config.hinge_iterations, start=fx.detach() - x)
     ratio = expansion(f, x, fx, direction)
     logs["expansion"] = ratio.mean().item()
     return loss + config.hinge * (ratio - config.hinge_bound).clamp_min(0).square().mean(), logs

@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     """Trains, then writes MODEL.safetensors and MODEL.json into the run's folder."""
     import torch
 
-    from deqlab.recon.pretrained import load_pretrained, save_weights
+    from deqlab.recon.pretrained import card_path, load_pretrained, read_card, save_weights
     from deqlab.study.config import TrainingConfig, device_by_name
     from deqlab.study.evaluation import validator
     from deqlab.study.files import BUILTIN, split_files
@@ -66,6 +66,7 @@ def main(args: argparse.Namespace) -> int:
     device_by_name(config.device)
     config.build()  # an architecture that cannot be built is refused before any data are made
     denoiser = load_pretrained(args.denoiser).denoiser if args.denoiser else None
+    start = read_card(card_path(args.denoiser)) if args.denoiser else None
     files = split_files(args.data, "train")
     val = split_files(args.val or ([BUILTIN] if args.data == [BUILTIN] else []), "val")
     out = args.out or Path("runs") / config.model
@@ -83,6 +84,7 @@ def main(args: argparse.Namespace) -> int:
         "torch": torch.__version__.split("+")[0],
         "seconds": round(trained.seconds, 1),
         "history": trained.history,
+        "denoiser_from": start,
     }
     path = out / f"{config.model}.safetensors"
     save_weights(trained.model, path, card)
