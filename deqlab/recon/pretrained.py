@@ -23,16 +23,16 @@ def load_pretrained(name: str | Path) -> nn.Module:
     """
     if str(name) in names() and not learned(str(name)):
         return create(str(name))
-    card_path = card_path(name)
-    card = read_card(card_path)
-    weights_path = card_path.with_suffix(".safetensors")
+    card_at = card_path(name)
+    card = read_card(card_at)
+    weights_path = card_at.with_suffix(".safetensors")
     try:
         content = weights_path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{weights_path}: missing; the weights belong beside {card_path.name}") from None
+        raise InputError(f"{weights_path}: missing; the weights belong beside {card_at.name}") from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != card["sha256"]:
-        raise InputError(f"{weights_path}: sha256 {digest[:12]}... differs from {card['sha256'][:12]}... in {card_path.name}")
+        raise InputError(f"{weights_path}: sha256 {digest[:12]}... differs from {card['sha256'][:12]}... in {card_at.name}")
     try:
         tensors = load(content)
     except SafetensorError as error:

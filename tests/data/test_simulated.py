@@ -56,8 +56,10 @@ def test_files_follow_the_schema(tiny_set):
 def test_package_reader_reads_them(tiny_set):
     from deqlab.data.fastmri import open_volume
 
-    volume = open_volume(tiny_set[0])
-    assert volume is not None
+    volume = open_volume(tiny_set[1])
+    assert volume.shape == (2, 3, 64, 32) and volume.recon_shape == (32, 32)
+    assert volume.multicoil and volume.has_header and volume.mask is None
+    assert (volume.contrast, volume.patient_id) == ("AXT2", tiny_set[1].stem)
 
 
 def test_same_seed_same_bytes_in_another_process_with_other_threads(tiny_set, tmp_path):
