@@ -34,37 +34,34 @@ def conjugate_gradient(
     evaluations = torch.zeros(right.shape[0], dtype=torch.long) + (x0 is not None)
     broken = ["budget"] * right.shape[0]
     alive = torch.isfinite(rho)
-    # The recursive residual drifts from the true one in finite precision, so a claim is checked, and where it fails CG starts over there.
-    checked = torch.zeros_like(rho, dtype=torch.bool)
+    # The recursive residual drifts from the true one in finite precision. So a sample that passes spends one product on its true residual,
+    # and where that is still too large CG starts over from there.
+    checked = torch.zeros_like(alive)
     for _ in range(max_iterations):
         running = alive & (rho > target)
-        if not bool(running.any()):
-            pending = alive & ~checked
-            if not bool(pending.any()):
-                break
-            r = torch.where(pending, right - normal(x), r)
-            rho, p = square(r), torch.where(pending, r, p)
-            checked = checked | (pending & (rho <= target))
-            evaluations += pending.flatten().cpu()
-            continue
-        q = normal(p)
+        pending = alive & ~running & ~checked
+        busy = running | pending
+        if not bool(busy.any()):
+            break
+        q = normal(torch.where(pending, x, p))
         curvature = (p.conj() * q).sum(dim=axes, keepdim=True).real
         alive = alive & (~running | (curvature > 0))
         for member in torch.nonzero((running & ~alive).flatten()).flatten().tolist():
             broken[member] = "not positive" if bool(torch.isfinite(curvature.flatten()[member])) else "not finite"
         advance = running & alive
-        # A sample that is done, or broken, takes steps of length zero.
+        # A sample that is done, broken or being checked takes steps of length zero.
         alpha = torch.where(advance, rho / curvature, torch.zeros_like(rho))
-        x, r = torch.where(advance, x + alpha * p, x), torch.where(advance, r - alpha * q, r)
+        x, r = torch.where(advance, x + alpha * p, x), torch.where(advance, r - alpha * q, torch.where(pending, right - q, r))
         fresh = square(r)
-        p = torch.where(advance, r + (fresh / rho) * p, p)
-        rho = torch.where(advance, fresh, rho)
+        p = torch.where(advance, r + (fresh / rho) * p, torch.where(pending, r, p))
+        rho = torch.where(advance | pending, fresh, rho)
+        checked = checked | (pending & (rho <= target))
         residuals = (rho.flatten().sqrt() / length).tolist()
-        for member, active in enumerate(running.flatten().tolist()):
+        for member, active in enumerate(busy.flatten().tolist()):
             if active:
                 trace[member].append(residuals[member])
-        evaluations += running.flatten().cpu()
-    converged = (rho <= target).flatten().cpu()
+        evaluations += busy.flatten().cpu()
+    converged = checked.flatten().cpu()
     finite = torch.isfinite(rho).flatten().tolist()
     reason = ["converged" if done else why if fine else "not finite" for done, why, fine in zip(converged.tolist(), broken, finite)]
     return Solution(x, rho.flatten().sqrt() / length, trace, evaluations, converged, reason)

@@ -54,14 +54,15 @@ def solve(
         if evaluation == 1:
             _check_map(x, fx)
         flat_x, flat_f = _flat(x), _flat(fx)
-        absolute = torch.linalg.vector_norm(flat_f - flat_x, dim=1)
-        relative = absolute / torch.linalg.vector_norm(flat_f, dim=1).clamp_min(torch.finfo(absolute.dtype).tiny)
+        # In double precision no square under- or overflows, whatever the units of a float32 image.
+        absolute = torch.linalg.vector_norm(flat_f - flat_x, dim=1, dtype=torch.float64)
+        relative = absolute / torch.linalg.vector_norm(flat_f, dim=1, dtype=torch.float64).clamp_min(torch.finfo(torch.float64).tiny)
         improved = relative < best_residual[running]
         if len(members) == batch and bool(improved.all()):
-            best, best_residual = x, relative.double()
+            best, best_residual = x, relative
         else:
             best = best.index_copy(0, running[improved], x[improved])
-            best_residual = best_residual.index_copy(0, running[improved], relative[improved].double())
+            best_residual = best_residual.index_copy(0, running[improved], relative[improved])
 
         keep = []
         for position, (member, now, size) in enumerate(zip(members, relative.tolist(), absolute.tolist())):
