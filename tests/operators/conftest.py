@@ -1,0 +1,111 @@
+"""Every kind of operator, with odd and even sizes and batches 1 to 5, and what it is by definition: a dense matrix.
+
+The matrices come from the formulas M F C, written with a direct Fourier matrix, and share no code with `deqlab`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from deqlab.operators import CartesianOperator, LinearOperator
+from torch import Tensor
+
+
+class Multiply(LinearOperator):
+    """Pixel-wise product with `factor`, (batch | 1, y, x): the simplest operator from images to images."""
+
+    def __init__(self, factor: Tensor):
+        super().__init__()
+        self.factor = factor
+
+    def _forward(self, image: Tensor) -> Tensor:
+        return image * self.factor.to(image.dtype)
+
+    def _adjoint(self, kspace: Tensor) -> Tensor:
+        return kspace * self.factor.to(kspace.dtype).conj()
+
+
+@dataclass
+class Case:
+    """An operator of images (batch, y, x), its measurements' shape, and its matrices (batch, coil y x, y x)."""
+
+    A: LinearOperator
+    image_shape: tuple[int, ...]
+    kspace_shape: tuple[int, ...]
+    matrix: Tensor
+
+    def image(self, dtype: torch.dtype = torch.complex128) -> Tensor:
+        return torch.randn(*self.image_shape, dtype=dtype)
+
+    def kspace(self, dtype: torch.dtype = torch.complex128) -> Tensor:
+        return torch.randn(*self.kspace_shape, dtype=dtype)
+
+    def dense(self, matrix: Tensor, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """`matrix` times every member of the batch x, in `shape`."""
+        return (matrix @ x.flatten(1).unsqueeze(-1)).reshape(shape)
+
+
+KINDS = ("one coil, lines", "one coil, points", "coils, lines", "coils, points", "own masks", "own maps", "own both", "composed")
+# Odd and even on both axes, every batch from 1 to 5 once or twice.
+SIZES_AND_BATCHES = (((4, 6), 1), ((5, 7), 2), ((6, 5), 3), ((5, 4), 4), ((4, 6), 5), ((3, 5), 1))
+
+
+def fourier_matrix(rows: int, columns: int) -> Tensor:
+    def line(length: int) -> Tensor:
+        index = torch.arange(length, dtype=torch.float64) - length // 2
+        return torch.exp(-2j * torch.pi * torch.outer(index, index) / length) / math.sqrt(length)
+
+    return torch.kron(line(rows), line(columns))
+
+
+def build(kind: str, size: tuple[int, int], batch: int) -> Case:
+    """The case of this kind; drawn from torch's global generator."""
+    (rows, columns), coils = size, 1 if kind.startswith("one") else 3
+    points = kind.endswith("points")
+    members = batch if kind in ("own masks", "own both") else 1
+    mask = torch.rand(members, 1, rows if points else 1, columns) < 0.6
+    own_maps = kind in ("own maps", "own both")
+    maps = None if coils == 1 else torch.randn(batch if own_maps else 1, coils, rows, columns, dtype=torch.complex128)
+    # The shapes a caller writes: (x,), (y, x) or with all axes; (coil, y, x) or with a batch axis.
+    given = mask if members > 1 else mask[0, 0] if points else mask[0, 0, 0]
+    A: LinearOperator = CartesianOperator(given, maps if maps is None or own_maps else maps[0])
+
+    pixels = rows * columns
+    sampled = mask.expand(batch, coils, rows, columns).reshape(batch, coils, pixels, 1)
+    seen = torch.ones(1, 1, rows, columns, dtype=torch.complex128) if maps is None else maps
+    seen = seen.expand(batch, coils, rows, columns).reshape(batch, coils, 1, pixels)
+    matrix = (sampled * fourier_matrix(rows, columns) * seen).reshape(batch, coils * pixels, pixels)
+    if kind == "composed":
+        first, second = (torch.randn(1, rows, columns, dtype=torch.complex128) for _ in range(2))
+        A = A @ (Multiply(second) @ Multiply(first))
+        matrix = matrix * (first * second).reshape(1, 1, pixels)
+    return Case(A, (batch, rows, columns), (batch, coils, rows, columns), matrix)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(
+    params=[(kind, *pair) for kind in KINDS for pair in SIZES_AND_BATCHES],
+    ids=lambda p: f"{p[0]}, {p[1][0]}x{p[1][1]}, batch {p[2]}".replace(", ", "-").replace(" ", "_"),
+)
+def case(request: pytest.FixtureRequest, _seed: None) -> Case:
+    """One case after the other."""
+    return build(*request.param)
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.replace(", ", "-").replace(" ", "_"))
+def small_case(request: pytest.FixtureRequest, _seed: None) -> Case:
+    """One small case of every kind, for laws that cost more."""
+    return build(request.param, (2, 3), 2)
+
+
+@pytest.fixture
+def make_case() -> Callable[[str, tuple[int, int], int], Case]:
+    return build

@@ -1,0 +1,151 @@
+"""What is particular to Cartesian sampling: shapes, batches, selection, and input that cannot be used."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from deqlab.errors import InputError
+from deqlab.operators import CartesianOperator
+from deqlab.signal.coil_maps import simulate_coil_maps
+from deqlab.signal.fourier import fft2c
+from torch.testing import assert_close
+
+
+def complex_noise(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.complex128)
+
+
+def lines(columns: int, share: float = 0.6) -> torch.Tensor:
+    return torch.rand(columns) < share
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 5)])
+def test_full_sampling_with_normalised_maps_is_an_isometry(size: tuple[int, int]) -> None:
+    maps = simulate_coil_maps(4, size, seed=0).to(torch.complex128)
+    maps = maps / maps.abs().square().sum(0).sqrt()
+    A = CartesianOperator(torch.ones(size[1], dtype=torch.bool), maps)
+    x = complex_noise(2, *size)
+    assert_close(A.normal(x), x)
+    assert_close(A(x), fft2c(maps * x.unsqueeze(1)))
+    assert_close(A.norm(x), torch.ones(2, dtype=torch.float64))
+    undersampled = CartesianOperator(lines(size[1]), maps)
+    assert bool((undersampled.norm(x) <= 1 + 1e-12).all())
+
+
+def test_coil_maps_matter() -> None:
+    x, maps = complex_noise(1, 6, 5), complex_noise(2, 6, 5)
+    one, other = (CartesianOperator(torch.ones(5, dtype=torch.bool), m)(x) for m in (maps, maps.flip(0)))
+    assert_close(one, other.flip(1))
+    assert float((one - other).norm()) > 0.1
+
+
+def test_nothing_is_measured_off_the_mask() -> None:
+    mask = lines(7)
+    kspace = CartesianOperator(mask, complex_noise(2, 6, 7))(complex_noise(2, 6, 7))
+    assert bool((kspace[..., ~mask] == 0).all()) and bool((kspace[..., mask] != 0).all())
+
+
+def test_single_coil_keeps_a_coil_axis() -> None:
+    A = CartesianOperator(lines(7))
+    assert A.coils == 1 and A(complex_noise(2, 6, 7)).shape == (2, 1, 6, 7)
+    assert CartesianOperator(lines(7), complex_noise(3, 6, 7)).coils == 3
+
+
+@pytest.mark.parametrize("coils", [1, 3])
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_stack_is_each_slice_for_itself(coils: int, batch: int) -> None:
+    maps = [None if coils == 1 else complex_noise(coils, 5, 6) for _ in range(batch)]
+    apart = [CartesianOperator(lines(6), m) for m in maps]
+    together = CartesianOperator.stack(apart)
+    x, y = complex_noise(batch, 5, 6), complex_noise(batch, coils, 5, 6)
+    assert_close(together(x), torch.cat([A(x[i : i + 1]) for i, A in enumerate(apart)]))
+    assert_close(together.H(y), torch.cat([A.H(y[i : i + 1]) for i, A in enumerate(apart)]))
+    assert_close(together.normal(x), torch.cat([A.normal(x[i : i + 1]) for i, A in enumerate(apart)]))
+
+
+@pytest.mark.parametrize("index", [[0], [2, 0], [1, 1, 2], [0, 1, 2]])
+@pytest.mark.parametrize("kind", ["coils, lines", "one coil, points", "own masks", "own maps", "own both"])
+def test_select_is_the_operator_of_some_members(make_case, kind: str, index: list[int]) -> None:
+    case = make_case(kind, (5, 6), 3)
+    chosen = torch.tensor(index)
+    x, y = case.image(), case.kspace()
+    part = case.A.select(chosen)
+    assert_close(part(x[chosen]), case.A(x)[chosen])
+    assert_close(part.H(y[chosen]), case.A.H(y)[chosen])
+    assert_close(part.normal(x[chosen]), case.A.normal(x)[chosen])
+
+
+def test_one_operator_serves_all_precisions_and_row_counts_in_turn() -> None:
+    """The factors kept between calls belong to one shape and precision; another call must not get them."""
+    A = CartesianOperator(torch.ones(6, dtype=torch.bool))
+    for size in ((4, 6), (5, 6), (4, 6)):
+        for dtype in (torch.complex64, torch.complex128):
+            x = torch.randn(1, *size, dtype=dtype)
+            assert_close(A(x)[:, 0], fft2c(x), rtol=1e-5, atol=1e-5)
+
+
+def test_composition_reads_from_right_to_left(make_case) -> None:
+    A = make_case("coils, lines", (4, 5), 2).A
+    B = make_case("own maps", (4, 5), 2).A
+    x = complex_noise(2, 4, 5)
+
+    class Back(type(A).__mro__[1]):
+        """Coil-wise k-space of B back to an image, so that A can follow."""
+
+        def _forward(self, kspace):
+            return B._adjoint(kspace)
+
+        def _adjoint(self, image):
+            return B._forward(image)
+
+    chain = A @ Back() @ B
+    assert_close(chain(x), A(B.H(B(x))))
+    y = complex_noise(2, 3, 4, 5)
+    assert_close(chain.H(y), B.H(B(A.H(y))))
+    assert_close(chain.normal(x), chain.H(chain(x)))
+
+
+def test_follows_its_device_and_keeps_its_state() -> None:
+    A = CartesianOperator(lines(5), complex_noise(2, 4, 5))
+    assert set(A.state_dict()) == {"mask", "coil_maps"}
+    A(complex_noise(1, 4, 5))
+    meta = A.to("meta")
+    assert meta(torch.empty(1, 4, 5, dtype=torch.complex64, device="meta")).device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    "mask, maps, words",
+    [
+        (torch.ones(5), torch.ones(2, 4, 5), ["coil_maps", "complex"]),
+        (torch.ones(6), torch.ones(2, 4, 5, dtype=torch.complex64), ["mask", "(y, x)"]),
+        (torch.ones(1, 1, 1, 1, 5), None, ["mask", "5 axes"]),
+        (torch.tensor(True), None, ["mask", "0 axes"]),
+        (torch.ones(5), torch.ones(1, 1, 2, 4, 5, dtype=torch.complex64), ["coil_maps", "5 axes"]),
+    ],
+)
+def test_what_does_not_fit_is_named(mask, maps, words: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        CartesianOperator(mask, maps)
+    assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
+
+
+def test_operators_of_other_sizes_cannot_share_a_batch() -> None:
+    with pytest.raises(InputError, match="different sizes"):
+        CartesianOperator.stack([CartesianOperator(lines(5)), CartesianOperator(lines(6))])
+    with pytest.raises(InputError, match="different sizes"):
+        CartesianOperator.stack([CartesianOperator(lines(5)), CartesianOperator(lines(5), complex_noise(2, 4, 5))])
+
+
+@pytest.mark.parametrize("method", ["forward", "H", "normal"])
+def test_a_real_image_is_refused_not_truncated(method: str) -> None:
+    """Casting complex maps to a real image's type would drop their imaginary part."""
+    A = CartesianOperator(lines(5), complex_noise(2, 4, 5))
+    with pytest.raises(InputError, match="complex"):
+        getattr(A, method)(torch.randn(1, 2, 4, 5) if method == "H" else torch.randn(1, 4, 5))
+
+
+@pytest.mark.parametrize("method", ["forward", "H", "normal"])
+def test_an_image_of_another_size_is_named(method: str) -> None:
+    A = CartesianOperator(lines(5), complex_noise(2, 4, 5))
+    with pytest.raises(InputError, match="6"):
+        getattr(A, method)(complex_noise(1, 2, 4, 6) if method == "H" else complex_noise(1, 4, 6))

@@ -1,0 +1,69 @@
+"""Names and options: what is known works, what is not is answered with what is nearest."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from deqlab.errors import InputError
+from deqlab.recon import create, load_pretrained, names
+from deqlab.recon.pretrained import pretrained_names
+from deqlab.recon.registry import learned
+
+SMALL = {"depth": 2, "width": 2}
+
+
+def test_the_four_methods_are_known() -> None:
+    assert names() == ["zero-filled", "cg-sense", "de-prox", "de-grad"]
+    assert [learned(name) for name in names()] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("name", ["zero-filled", "cg-sense", "de-prox", "de-grad"])
+def test_every_name_makes_a_reconstructor(measure, name: str) -> None:
+    """image = recon(kspace, A), of the operator's image shape: nobody needs to ask which method it is."""
+    data = measure(2, dtype=torch.complex64)
+    model = create(name, **(SMALL if learned(name) else {}))
+    assert model(data.kspace, data.A).shape == (2, 6, 7)
+    assert hasattr(model, "fixed_point_map") == learned(name)
+
+
+def test_options_reach_the_model() -> None:
+    model = create("de-grad", depth=4, width=6, lipschitz=0.7, unshuffle=2, residual=False, step=0.5, weight=2.0)
+    assert [c.weight.shape[:2] for c in model.denoiser.convolutions()] == [(6, 8), (6, 6), (6, 6), (8, 6)]
+    assert model.denoiser.lipschitz == 0.7 and not model.denoiser.residual
+    assert float(model.step) == pytest.approx(0.5) and float(model.log_weight.exp()) == pytest.approx(2.0)
+    prox = create("de-prox", depth=2, width=8, norm="group", bias=True, step=0.3)
+    assert float(prox.step) == pytest.approx(0.3) and prox.denoiser.convolutions()[0].bias is not None
+    assert any(isinstance(layer, torch.nn.GroupNorm) for layer in prox.denoiser.layers)
+    assert create("cg-sense", weight=0.5).weight == 0.5
+
+
+@pytest.mark.parametrize(
+    "name, options, words",
+    [
+        ("de-gard", {}, ["'de-gard'", "did you mean 'de-grad'?"]),
+        ("cgsense", {}, ["did you mean 'cg-sense'?"]),
+        ("xpdnet", {}, ["unknown model 'xpdnet'", "zero-filled, cg-sense, de-prox, de-grad"]),
+        ("de-grad", {"dept": 3}, ["de-grad", "'dept'", "did you mean 'depth'?"]),
+        ("de-prox", {"weight": 1.0}, ["de-prox", "'weight'"]),
+        ("cg-sense", {"wieght": 1.0}, ["did you mean 'weight'?"]),
+        ("zero-filled", {"depth": 3}, ["'depth'", "none"]),
+    ],
+)
+def test_what_is_unknown_is_answered_with_what_is_nearest(name: str, options: dict, words: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        create(name, **options)
+    assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["zero-filled", "cg-sense"])
+def test_plain_methods_need_no_weights(name: str) -> None:
+    assert type(load_pretrained(name)) is type(create(name))
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_shipped_weights_load_and_are_frozen(measure, name: str) -> None:
+    data = measure(2, size=(16, 17), dtype=torch.complex64)
+    model = load_pretrained(name)
+    assert not model.training and not any(p.requires_grad for p in model.parameters())
+    with torch.no_grad():
+        assert bool(torch.isfinite(model(data.kspace, data.A)).all())
