@@ -31,7 +31,7 @@ def _seed() -> None:
 
 @pytest.fixture
 def measure(_seed: None) -> Callable[..., Measured]:
-    """`measure(batch, coils, size, dtype)`: noise images, half of the lines, normalised random maps, all per sample."""
+    """`measure(batch, coils, size, dtype)`: noise images, about half of the lines, normalised random maps, all per sample."""
 
     def make(
         batch: int = 3, coils: int = 2, size: tuple[int, int] = (6, 7), dtype: torch.dtype = torch.complex128
@@ -39,7 +39,8 @@ def measure(_seed: None) -> Callable[..., Measured]:
         maps = torch.randn(batch, coils, *size, dtype=dtype)
         maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
         mask = torch.rand(batch, 1, 1, size[1]) < 0.5
-        mask[..., size[1] // 2] = True
+        # Some lines measured and some not, whatever was drawn.
+        mask[..., size[1] // 2], mask[..., 0] = True, False
         A = CartesianOperator(mask, maps if coils > 1 else None)
         return Measured(A(torch.randn(batch, *size, dtype=dtype)), A)
 

@@ -153,8 +153,9 @@ def test_de_prox_has_no_such_guarantee(measure) -> None:
         f = DEProx(Gain(), step=step).double().fixed_point_map(data.kspace, data.A)
         x = torch.randn(2, 6, 7, dtype=torch.complex128)
         assert_close(spectral_norm(f, x, iterations=200), torch.full((2,), 1.05, dtype=torch.float64), rtol=1e-2, atol=0)
+    # From a start with a share in the null space; the zero-filled image has none.
     model = build(DEProx, Gain(), solver=Picard())
-    assert not model.solve(data.kspace, data.A, tolerance=1e-6, max_evaluations=200).converged.any()
+    assert not model.solve(data.kspace, data.A, x0=x, tolerance=1e-3, max_evaluations=200).converged.any()
 
 
 @KINDS
@@ -192,9 +193,9 @@ def test_the_step_of_de_grad_does_not_move_its_equilibrium(measure, denoiser) ->
 @KINDS
 def test_the_step_is_positive_and_as_given(denoiser, kind: type) -> None:
     model = build(kind, denoiser())
-    assert float(model.step) == pytest.approx(STEP)
+    assert model.step.item() == pytest.approx(STEP)
     nn.init.constant_(model.log_step, -20.0)
-    assert float(model.step) > 0
+    assert model.step.item() > 0
     assert {"log_step"} <= set(dict(model.named_parameters()))
 
 

@@ -30,9 +30,9 @@ def test_options_reach_the_model() -> None:
     model = create("de-grad", depth=4, width=6, lipschitz=0.7, unshuffle=2, residual=False, step=0.5, weight=2.0)
     assert [c.weight.shape[:2] for c in model.denoiser.convolutions()] == [(6, 8), (6, 6), (6, 6), (8, 6)]
     assert model.denoiser.lipschitz == 0.7 and not model.denoiser.residual
-    assert float(model.step) == pytest.approx(0.5) and float(model.log_weight.exp()) == pytest.approx(2.0)
+    assert model.step.item() == pytest.approx(0.5) and model.log_weight.exp().item() == pytest.approx(2.0)
     prox = create("de-prox", depth=2, width=8, norm="group", bias=True, step=0.3)
-    assert float(prox.step) == pytest.approx(0.3) and prox.denoiser.convolutions()[0].bias is not None
+    assert prox.step.item() == pytest.approx(0.3) and prox.denoiser.convolutions()[0].bias is not None
     assert any(isinstance(layer, torch.nn.GroupNorm) for layer in prox.denoiser.layers)
     assert create("cg-sense", weight=0.5).weight == 0.5
 
