@@ -11,6 +11,9 @@ from deqlab.solvers import Solution, conjugate_gradient
 class ZeroFilled(nn.Module):
     """A^H y: what was not measured is taken for zero, so undersampling folds or smears the image."""
 
+    def __init__(self):
+        super().__init__()
+
     def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
         return A.H(kspace)
@@ -25,7 +28,7 @@ class CGSense(nn.Module):
 
     def __init__(self, weight: float = 1e-2, tolerance: float = 1e-5, max_iterations: int = 200):
         super().__init__()
-        if weight < 0:
+        if not weight >= 0:
             raise InputError(f"weight: {weight} given, a number >= 0 needed")
         self.weight, self.tolerance, self.max_iterations = weight, tolerance, max_iterations
 

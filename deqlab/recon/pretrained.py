@@ -37,7 +37,10 @@ def load_pretrained(name: str | Path) -> nn.Module:
         tensors = load(content)
     except SafetensorError as error:
         raise InputError(f"{weights_path}: not a safetensors file ({error})") from None
-    model = create(card["model"], **card["options"])
+    try:
+        model = create(card["model"], **card["options"])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{card_at}: options {card['options']} make no {card['model']}: {str(error).splitlines()[0]}") from None
     _check_tensors(model, tensors, weights_path)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)

