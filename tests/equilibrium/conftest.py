@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from deqlab.networks.border import to_channels, to_complex
 from torch import Tensor, nn
 from torch.nn import functional
+
+from deqlab.networks.border import to_channels, to_complex
 
 
 class Affine(nn.Module):
@@ -36,7 +37,9 @@ class Convolutional(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first, self.second = (nn.Parameter(0.16 * torch.randn(*shape)) for shape in ((4, 2, 3, 3), (2, 4, 3, 3)))
+        self.first, self.second = (
+            nn.Parameter(0.16 * torch.randn(*shape)) for shape in ((4, 2, 3, 3), (2, 4, 3, 3))
+        )
         self.double()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -78,7 +81,7 @@ class Problem:
         return x
 
     def jacobian(self) -> Tensor:
-        """df/dx at x*, real, over the whole batch at once: (N, N) with N twice the number of complex pixels."""
+        """df/dx at x*, real, over the whole batch: (N, N), N twice the number of complex pixels."""
         x = self.fixed_point()
 
         def real_map(r: Tensor) -> Tensor:
@@ -91,14 +94,20 @@ class Problem:
         J, g = self.jacobian(), torch.view_as_real(self.g).flatten()
         u = torch.linalg.solve((torch.eye(len(J), dtype=J.dtype) - J).mT, g)
         output = self.f(self.fixed_point(), self.y)
-        return flat(torch.autograd.grad(output, self.variables(), torch.view_as_complex(u.reshape(*self.g.shape, 2))))
+        return flat(
+            torch.autograd.grad(output, self.variables(), torch.view_as_complex(u.reshape(*self.g.shape, 2)))
+        )
 
 
 def flat(tensors) -> Tensor:
     return torch.cat([(torch.view_as_real(t) if t.is_complex() else t).flatten() for t in tensors])
 
 
-MAPS = {"affine": (lambda: Affine(5), (5,)), "tanh": (lambda: Tanh(5), (5,)), "convolutional": (Convolutional, (3, 4))}
+MAPS = {
+    "affine": (lambda: Affine(5), (5,)),
+    "tanh": (lambda: Tanh(5), (5,)),
+    "convolutional": (Convolutional, (3, 4)),
+}
 
 
 @pytest.fixture(autouse=True)

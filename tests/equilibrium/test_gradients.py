@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import pytest
 import torch
-from deqlab.equilibrium import EquilibriumLayer, ImplicitGradient, JacobianFree, adjoint_fixed_point, equilibrium
-from deqlab.solvers import Anderson, Picard, solve
 from torch import Tensor, nn
 from torch.testing import assert_close
+
+from deqlab.equilibrium import (
+    EquilibriumLayer,
+    ImplicitGradient,
+    JacobianFree,
+    adjoint_fixed_point,
+    equilibrium,
+)
+from deqlab.solvers import Anderson, Picard, solve
 
 PRECISE = ImplicitGradient(tolerance=1e-12, max_evaluations=300)
 
 
 def layer(problem, gradient=PRECISE, **options) -> EquilibriumLayer:
-    return EquilibriumLayer(problem.f, gradient=gradient, **{"tolerance": 1e-13, "max_evaluations": 300} | options)
+    return EquilibriumLayer(
+        problem.f, gradient=gradient, **{"tolerance": 1e-13, "max_evaluations": 300} | options
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("name", ["affine", "tanh", "convolutional"])
-def test_implicit_gradient_is_the_dense_one(make_problem, assert_same_direction, name: str, batch: int) -> None:
+def test_implicit_gradient_is_the_dense_one(
+    make_problem, assert_same_direction, name: str, batch: int
+) -> None:
     problem = make_problem(name, batch)
     x = layer(problem)(torch.zeros_like(problem.y), problem.y)
     assert_close(x, problem.fixed_point(), rtol=1e-10, atol=1e-10)
@@ -55,7 +66,9 @@ def test_the_theorem_as_a_function(problem) -> None:
 
     u = adjoint_fixed_point(transpose, problem.g, tolerance=1e-12, max_evaluations=300)
     assert u.converged.all()
-    expected = torch.linalg.solve((torch.eye(len(J), dtype=J.dtype) - J).mT, torch.view_as_real(problem.g).flatten())
+    expected = torch.linalg.solve(
+        (torch.eye(len(J), dtype=J.dtype) - J).mT, torch.view_as_real(problem.g).flatten()
+    )
     assert_close(torch.view_as_real(u.value).flatten(), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -65,7 +78,8 @@ def test_two_calls_before_one_backward(problem, gradient) -> None:
     solved = layer(problem, gradient)
     start = torch.zeros_like(problem.y)
     apart = sum(
-        weight * problem.gradients(problem.loss(solved(start, factor * problem.y))) for weight, factor in ((1, 1.0), (-2, 0.3))
+        weight * problem.gradients(problem.loss(solved(start, factor * problem.y)))
+        for weight, factor in ((1, 1.0), (-2, 0.3))
     )
     first, second = (solved(start, factor * problem.y) for factor in (1.0, 0.3))
     together = problem.gradients(problem.loss(first) - 2 * problem.loss(second))
@@ -79,7 +93,10 @@ def test_the_scale_of_the_loss_does_not_matter(problem, assert_same_direction, s
         x = layer(problem, gradient)(torch.zeros_like(problem.y), problem.y)
         plain = torch.autograd.grad(problem.loss(x), problem.variables(), retain_graph=True)
         scaled = problem.gradients(scale * problem.loss(x)) / scale
-        assert_same_direction(scaled, torch.cat([torch.view_as_real(t).flatten() if t.is_complex() else t.flatten() for t in plain]))
+        assert_same_direction(
+            scaled,
+            torch.cat([torch.view_as_real(t).flatten() if t.is_complex() else t.flatten() for t in plain]),
+        )
 
 
 def test_samples_have_their_own_gradients(make_problem) -> None:
@@ -90,9 +107,15 @@ def test_samples_have_their_own_gradients(make_problem) -> None:
     problem.g[1] *= 1e6
     together = torch.autograd.grad(problem.loss(x), problem.y)[0]
     for member in (0, 2):
-        alone = type(problem)(problem.f, problem.y.detach()[member : member + 1].requires_grad_(), problem.g[member : member + 1])
+        alone = type(problem)(
+            problem.f,
+            problem.y.detach()[member : member + 1].requires_grad_(),
+            problem.g[member : member + 1],
+        )
         x = layer(alone, gradient)(torch.zeros_like(alone.y), alone.y)
-        assert_close(together[member], torch.autograd.grad(alone.loss(x), alone.y)[0][0], rtol=1e-5, atol=1e-5)
+        assert_close(
+            together[member], torch.autograd.grad(alone.loss(x), alone.y)[0][0], rtol=1e-5, atol=1e-5
+        )
 
 
 def test_jacobian_free_is_its_formula(problem) -> None:
@@ -104,7 +127,9 @@ def test_jacobian_free_is_its_formula(problem) -> None:
 
 
 @pytest.mark.parametrize("gradient", [PRECISE, JacobianFree()], ids=["implicit", "jacobian-free"])
-def test_both_rules_are_exact_where_the_jacobian_is_zero(make_problem, assert_same_direction, gradient) -> None:
+def test_both_rules_are_exact_where_the_jacobian_is_zero(
+    make_problem, assert_same_direction, gradient
+) -> None:
     problem = make_problem("tanh")
     with torch.no_grad():
         problem.f.W.zero_()
@@ -142,7 +167,9 @@ def test_the_layer_reports_its_solution(problem) -> None:
     solution = solved.solution
     assert solution.converged.all() and not solution.value.requires_grad
     assert torch.equal(solution.value, x.detach())
-    direct = solve(lambda z: problem.f(z, problem.y), torch.zeros_like(problem.y), tolerance=1e-13, max_evaluations=300)
+    direct = solve(
+        lambda z: problem.f(z, problem.y), torch.zeros_like(problem.y), tolerance=1e-13, max_evaluations=300
+    )
     assert solution.evaluations.tolist() == direct.evaluations.tolist()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from deqlab.equilibrium import ImplicitGradient, JacobianFree, equilibrium
 from deqlab.networks import DnCNN
 from deqlab.solvers import Anderson, Picard
@@ -49,7 +50,12 @@ def test_saved_bytes_do_not_grow_with_the_evaluations(gradient, solver) -> None:
     for evaluations in (10, 100):
         f = Counted()
         figures[evaluations] = saved_bytes(
-            lambda: equilibrium(f, torch.zeros_like(f.y), solver, gradient, 0.0, evaluations).value.abs().sum().backward()
+            lambda: (
+                equilibrium(f, torch.zeros_like(f.y), solver, gradient, 0.0, evaluations)
+                .value.abs()
+                .sum()
+                .backward()
+            )
         )
         # Tolerance 0: the whole budget is spent, without recording; then one evaluation is recorded.
         assert (f.silent, f.recorded) == (evaluations, 1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from deqlab.networks.convolution_norm import convolution_norm, symbol
 from torch import Tensor
 from torch.nn import functional
+
+from deqlab.networks.convolution_norm import convolution_norm, symbol
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,9 @@ KERNELS = {
     "to one channel": lambda: torch.randn(1, 5, 3, 3),
     "smooth": lambda: torch.ones(2, 2, 3, 3) + 0.1 * torch.randn(2, 2, 3, 3),
     "alternating": lambda: (torch.ones(3, 3) * torch.tensor([1.0, -1, 1]))[None, None],
-    "between grid points": lambda: torch.tensor([[1.0, -2 * np.cos(0.3), 1.0]]).expand(3, 3)[None, None].contiguous(),
+    "between grid points": lambda: (
+        torch.tensor([[1.0, -2 * np.cos(0.3), 1.0]]).expand(3, 3)[None, None].contiguous()
+    ),
     "large": lambda: torch.randn(2, 3, 5, 5),
     "oblong": lambda: torch.randn(2, 2, 3, 5),
     "even": lambda: torch.randn(2, 2, 2, 4),
@@ -68,7 +71,9 @@ def test_is_tight(kernel: Tensor) -> None:
 
 def test_scales_with_the_kernel(kernel: Tensor) -> None:
     for factor in (-3.0, 1e-8, 1e8):
-        assert convolution_norm(factor * kernel) == pytest.approx(abs(factor) * convolution_norm(kernel), rel=1e-6)
+        assert convolution_norm(factor * kernel) == pytest.approx(
+            abs(factor) * convolution_norm(kernel), rel=1e-6
+        )
 
 
 def test_is_not_the_norm_of_the_reshaped_kernel() -> None:

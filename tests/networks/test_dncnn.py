@@ -1,16 +1,17 @@
-"""The denoiser's promises: homogeneous, bounded where asked, independent of batch mates, at home on any image size."""
+"""The denoiser's promises: homogeneous, bounded where asked, free of batch mates, right at any size."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.testing import assert_close
+
 from deqlab.errors import InputError
 from deqlab.networks import DnCNN, spectral_norm
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.convolution_norm import convolution_norm
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.testing import assert_close
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def image(*shape: int) -> Tensor:
 
 
 def network(depth: int = 3, width: int = 4, **options) -> DnCNN:
-    """A DnCNN in double precision with random weights in every layer, biases included, projected where it has a bound."""
+    """A DnCNN in double precision with random weights and biases, projected where it has a bound."""
     model = DnCNN(depth, width, **options).double()
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -84,7 +85,7 @@ def test_a_sample_does_not_depend_on_its_batch_mates(options: dict, batch: int) 
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.parametrize("size", [(6, 6), (7, 6), (6, 8), (7, 5), (1, 1)])
 def test_unshuffle_pads_and_crops(size: tuple[int, int], factor: int) -> None:
-    """Whatever the size, the result is that of the image padded with zeros below and to the right."""
+    """Whatever the size, the result is that of the image with zeros below and to the right."""
     model, x = network(unshuffle=factor), image(2, *size)
     padded = torch.zeros(2, *(-(-n // factor) * factor for n in size), dtype=x.dtype)
     padded[:, : size[0], : size[1]] = x
@@ -114,7 +115,7 @@ def test_every_layer_keeps_its_share_of_the_bound(depth: int, lipschitz: float) 
 
 @pytest.mark.parametrize("unshuffle", [1, 2])
 def test_the_bound_holds_while_training(unshuffle: int) -> None:
-    """Steps that do all they can to expand, from the very start on: the measured constant stays below the bound."""
+    """Steps that do all they can to expand, from the start on: the constant stays below the bound."""
     model = DnCNN(3, 6, lipschitz=0.7, unshuffle=unshuffle, residual=False).double()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     x, z, target = image(2, 8, 7), image(2, 8, 7), image(2, 8, 7)
@@ -125,7 +126,7 @@ def test_the_bound_holds_while_training(unshuffle: int) -> None:
         model.project_()
         norms = [convolution_norm(c.weight) for c in model.convolutions()]
         assert max(norms) <= expected_share(model) * (1 + 1e-6)
-        assert float((model(x) - model(z)).norm() / (x - z).norm()) <= 0.7
+        assert ((model(x) - model(z)).norm() / (x - z).norm()).item() <= 0.7
         assert float(spectral_norm(model, x, iterations=10).max()) <= 0.7
     # Not for want of trying.
     assert float(spectral_norm(model, x, iterations=10).max()) > 0.1

@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
-from deqlab.networks import expansion, spectral_norm, spectral_radius
-from deqlab.networks.measure import jacobian_products, worst_direction
 from torch import Tensor
 from torch.testing import assert_close
+
+from deqlab.networks import expansion, spectral_norm, spectral_radius
+from deqlab.networks.measure import jacobian_products, worst_direction
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,9 @@ def points(batch: int, n: int, dtype: torch.dtype) -> Tensor:
 def with_spectrum(eigenvalues: Tensor, skew: float) -> Tensor:
     """Matrices (batch, n, n) with these eigenvalues (batch, n); not normal where skew > 0."""
     n = eigenvalues.shape[-1]
-    S = torch.linalg.qr(torch.randn(n, n, dtype=eigenvalues.dtype))[0] + skew * torch.randn(n, n, dtype=eigenvalues.dtype)
+    S = torch.linalg.qr(torch.randn(n, n, dtype=eigenvalues.dtype))[0] + skew * torch.randn(
+        n, n, dtype=eigenvalues.dtype
+    )
     return S @ torch.diag_embed(eigenvalues) @ torch.linalg.inv(S)
 
 
@@ -44,7 +47,9 @@ def test_norm_is_approached_from_below() -> None:
     M = torch.randn(3, 9, 9, dtype=torch.float64)
     truth = torch.linalg.matrix_norm(M, ord=2)
     for iterations in (0, 1, 3, 10):
-        assert bool((spectral_norm(linear(M), points(3, 9, torch.float64), iterations) <= truth * (1 + 1e-12)).all())
+        assert bool(
+            (spectral_norm(linear(M), points(3, 9, torch.float64), iterations) <= truth * (1 + 1e-12)).all()
+        )
 
 
 @pytest.mark.parametrize("skew", [0.0, 0.3])
@@ -61,12 +66,20 @@ def test_radius_is_the_largest_modulus_of_an_eigenvalue(skew: float) -> None:
 @pytest.mark.parametrize("angle", [0.3, 1.0, math.pi / 2])
 def test_radius_of_a_rotation(angle: float) -> None:
     """A pair of conjugate eigenvalues turns for ever: the mean growth is their modulus."""
-    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64)
+    turn = torch.tensor(
+        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64
+    )
     stretch = torch.diag(torch.tensor([3.0, 1.0], dtype=torch.float64))
     M = (0.8 * stretch @ turn @ torch.linalg.inv(stretch)).expand(1, 2, 2)
-    assert float(spectral_radius(linear(M), points(1, 2, torch.float64), iterations=400)) == pytest.approx(0.8, rel=0.02)
-    complex_turn = torch.full((1, 1, 1), 0.8 * complex(math.cos(angle), math.sin(angle)), dtype=torch.complex128)
-    assert float(spectral_radius(linear(complex_turn), points(1, 1, torch.complex128))) == pytest.approx(0.8, rel=1e-6)
+    assert float(spectral_radius(linear(M), points(1, 2, torch.float64), iterations=400)) == pytest.approx(
+        0.8, rel=0.02
+    )
+    complex_turn = torch.full(
+        (1, 1, 1), 0.8 * complex(math.cos(angle), math.sin(angle)), dtype=torch.complex128
+    )
+    assert float(spectral_radius(linear(complex_turn), points(1, 1, torch.complex128))) == pytest.approx(
+        0.8, rel=1e-6
+    )
 
 
 def test_complex_maps_count_as_real_ones() -> None:
@@ -83,7 +96,9 @@ def test_products_with_the_jacobian_and_its_transpose(dtype: torch.dtype) -> Non
 
     def f(x: Tensor) -> Tensor:
         z = x @ W.mT
-        return torch.complex(torch.tanh(z.real), torch.sin(z.imag) * z.real) if z.is_complex() else torch.tanh(z)
+        return (
+            torch.complex(torch.tanh(z.real), torch.sin(z.imag) * z.real) if z.is_complex() else torch.tanh(z)
+        )
 
     x, v, u = (points(2, 4, dtype) for _ in range(3))
     forward, transpose = jacobian_products(f, x)

@@ -1,6 +1,6 @@
-"""Every kind of operator, with odd and even sizes and batches 1 to 5, and what it is by definition: a dense matrix.
+"""Every kind of operator, odd and even sizes, batches 1 to 5, and what each is by definition: a matrix.
 
-The matrices come from the formulas M F C, written with a direct Fourier matrix, and share no code with `deqlab`.
+The matrices come from the formula M F C, with a direct Fourier matrix; they share no code with `deqlab`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from deqlab.operators import CartesianOperator, LinearOperator
 from torch import Tensor
+
+from deqlab.operators import CartesianOperator, LinearOperator
 
 
 class Multiply(LinearOperator):
@@ -31,7 +32,7 @@ class Multiply(LinearOperator):
 
 @dataclass
 class Case:
-    """An operator of images (batch, y, x), its measurements' shape, and its matrices (batch, coil y x, y x)."""
+    """Operator on (batch, y, x), the shape of its measurements, and its matrices (batch, coil y x, y x)."""
 
     A: LinearOperator
     image_shape: tuple[int, ...]
@@ -49,7 +50,16 @@ class Case:
         return (matrix @ x.flatten(1).unsqueeze(-1)).reshape(shape)
 
 
-KINDS = ("one coil, lines", "one coil, points", "coils, lines", "coils, points", "own masks", "own maps", "own both", "composed")
+KINDS = (
+    "one coil, lines",
+    "one coil, points",
+    "coils, lines",
+    "coils, points",
+    "own masks",
+    "own maps",
+    "own both",
+    "composed",
+)
 # Odd and even on both axes, every batch from 1 to 5 once or twice.
 SIZES_AND_BATCHES = (((4, 6), 1), ((5, 7), 2), ((6, 5), 3), ((5, 4), 4), ((4, 6), 5), ((3, 5), 1))
 
@@ -69,7 +79,11 @@ def build(kind: str, size: tuple[int, int], batch: int) -> Case:
     members = batch if kind in ("own masks", "own both") else 1
     mask = torch.rand(members, 1, rows if points else 1, columns) < 0.6
     own_maps = kind in ("own maps", "own both")
-    maps = None if coils == 1 else torch.randn(batch if own_maps else 1, coils, rows, columns, dtype=torch.complex128)
+    maps = (
+        None
+        if coils == 1
+        else torch.randn(batch if own_maps else 1, coils, rows, columns, dtype=torch.complex128)
+    )
     # The shapes a caller writes: (x,), (y, x) or with all axes; (coil, y, x) or with a batch axis.
     given = mask if members > 1 else mask[0, 0] if points else mask[0, 0, 0]
     A: LinearOperator = CartesianOperator(given, maps if maps is None or own_maps else maps[0])

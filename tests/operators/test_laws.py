@@ -73,7 +73,7 @@ def test_first_and_second_derivatives_by_differences(small_case) -> None:
 
 
 def test_second_derivative_of_the_data_term(small_case) -> None:
-    """1/2 ||A x - y||^2 has the gradient A^H (A x - y) and the Hessian A^H A: backward is differentiable again."""
+    """1/2 ||A x - y||^2 has the gradient A^H (A x - y) and the Hessian A^H A: backward has a backward."""
     x, y, z = small_case.image().requires_grad_(), small_case.kspace(), small_case.image()
     gradient = torch.autograd.grad((small_case.A(x) - y).abs().square().sum() / 2, x, create_graph=True)[0]
     assert_close(gradient, small_case.A.H(small_case.A(x) - y), **EXACT)

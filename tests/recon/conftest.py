@@ -1,4 +1,4 @@
-"""Small measurements in complex128 and denoisers that contract, so that equilibria exist and are found to rounding."""
+"""Small measurements in complex128 and denoisers that contract, so that equilibria exist."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from deqlab.networks import DnCNN
 from deqlab.operators import CartesianOperator
-from torch import Tensor, nn
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Measured:
     kspace: Tensor
     A: CartesianOperator
 
-    def member(self, index: int) -> "Measured":
+    def member(self, index: int) -> Measured:
         """One sample alone."""
         return Measured(self.kspace[index : index + 1], self.A.select(torch.tensor([index])))
 
@@ -31,7 +32,7 @@ def _seed() -> None:
 
 @pytest.fixture
 def measure(_seed: None) -> Callable[..., Measured]:
-    """`measure(batch, coils, size, dtype)`: noise images, about half of the lines, normalised random maps, all per sample."""
+    """`measure(batch, coils, size, dtype)`: noise images, about half of the lines, normalised random maps."""
 
     def make(
         batch: int = 3, coils: int = 2, size: tuple[int, int] = (6, 7), dtype: torch.dtype = torch.complex128

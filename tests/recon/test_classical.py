@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from deqlab.errors import InputError
 from deqlab.operators import CartesianOperator
 from deqlab.recon.classical import CGSense, ZeroFilled
-from torch.testing import assert_close
 
 KINDS = [(1, (6, 7)), (2, (6, 7)), (3, (5, 4))]
 
@@ -20,7 +21,9 @@ def test_zero_filled_is_the_adjoint(measure, coils: int, size: tuple[int, int]) 
 
 @pytest.mark.parametrize("weight", [1e-3, 1e-2, 1.0])
 @pytest.mark.parametrize("coils, size", KINDS)
-def test_cg_sense_solves_its_normal_equations(measure, coils: int, size: tuple[int, int], weight: float) -> None:
+def test_cg_sense_solves_its_normal_equations(
+    measure, coils: int, size: tuple[int, int], weight: float
+) -> None:
     """(A^H A + weight) x = A^H y, with A as a matrix made of its action on unit images."""
     data = measure(3, coils, size)
     method = CGSense(weight, tolerance=1e-11, max_iterations=500)

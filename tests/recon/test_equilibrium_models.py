@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
 from deqlab.equilibrium import ImplicitGradient, JacobianFree
 from deqlab.networks import spectral_norm
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
 from deqlab.recon.equilibrium_models import DEGrad, DEProx
 from deqlab.solvers import Anderson, Picard
-from torch import Tensor, nn
-from torch.testing import assert_close
 
 STEP, WEIGHT = 0.45, 0.9
 EXACT = {"tolerance": 1e-12, "max_evaluations": 500}
@@ -36,7 +37,9 @@ KINDS = pytest.mark.parametrize("kind", [DEProx, DEGrad])
 @KINDS
 @pytest.mark.parametrize("coils, size", [(1, (6, 7)), (2, (5, 6))])
 @pytest.mark.parametrize("solver", [Anderson(), Picard()], ids=repr)
-def test_the_image_is_a_fixed_point_of_its_formula(measure, denoiser, kind: type, coils: int, size, solver) -> None:
+def test_the_image_is_a_fixed_point_of_its_formula(
+    measure, denoiser, kind: type, coils: int, size, solver
+) -> None:
     data, model = measure(3, coils, size), build(kind, denoiser(), solver=solver)
     solution = model.solve(data.kspace, data.A)
     assert solution.converged.all()
@@ -58,7 +61,12 @@ def test_de_grad_is_a_stationary_point(measure, denoiser) -> None:
         nn.init.constant_(model.log_step, torch.tensor(step).log())
         images.append(model.solve(data.kspace, data.A).value)
     x = images[0]
-    assert_close(data.A.H(data.A(x) - data.kspace) + weight * (x - model.denoiser(x)), torch.zeros_like(x), rtol=0, atol=1e-9)
+    assert_close(
+        data.A.H(data.A(x) - data.kspace) + weight * (x - model.denoiser(x)),
+        torch.zeros_like(x),
+        rtol=0,
+        atol=1e-9,
+    )
     assert_close(images[1], x, rtol=1e-8, atol=1e-8)
 
 
@@ -110,18 +118,27 @@ def test_finished_samples_leave_the_solve(measure, denoiser) -> None:
 def test_start_tolerance_and_budget_are_obeyed(measure, denoiser, kind: type) -> None:
     data, model = measure(), build(kind, denoiser())
     seen: list[Tensor] = []
-    short = model.solve(data.kspace, data.A, max_evaluations=3, callback=lambda k, x, running: seen.append(x.clone()))
+    short = model.solve(
+        data.kspace, data.A, max_evaluations=3, callback=lambda k, x, running: seen.append(x.clone())
+    )
     assert short.evaluations.tolist() == [3] * 3 and len(seen) == 3
     assert torch.equal(seen[0], data.A.H(data.kspace))
-    assert bool((model.solve(data.kspace, data.A, tolerance=1e-2).evaluations < model.solve(data.kspace, data.A).evaluations).all())
+    assert bool(
+        (
+            model.solve(data.kspace, data.A, tolerance=1e-2).evaluations
+            < model.solve(data.kspace, data.A).evaluations
+        ).all()
+    )
     solved = model.solve(data.kspace, data.A).value
     assert int(model.solve(data.kspace, data.A, tolerance=1e-6, x0=solved).evaluations.max()) == 1
 
 
 @pytest.mark.parametrize("lipschitz", [0.3, 0.9])
 @pytest.mark.parametrize("step", [0.1, 0.49])
-def test_de_grad_contracts_even_where_nothing_is_measured(measure, denoiser, lipschitz: float, step: float) -> None:
-    """Lip(f) <= 1 - eta + eta L for Lip(R) <= L < 1 and eta < 1 / (1 + ||A||^2), with undersampled A and with A = 0."""
+def test_de_grad_contracts_even_where_nothing_is_measured(
+    measure, denoiser, lipschitz: float, step: float
+) -> None:
+    """Lip(f) <= 1 - eta + eta L for Lip(R) <= L < 1, eta < 1 / (1 + ||A||^2): A undersampled, and A = 0."""
     data = measure(2)
     model = DEGrad(denoiser(lipschitz), step=step, weight=1.0).double()
     nothing = CartesianOperator(torch.zeros(7, dtype=torch.bool))
@@ -130,10 +147,12 @@ def test_de_grad_contracts_even_where_nothing_is_measured(measure, denoiser, lip
         f = model.fixed_point_map(kspace, A)
         x, z = (torch.randn(2, 6, 7, dtype=torch.complex128) for _ in range(2))
         with torch.no_grad():
-            assert bool(((f(x) - f(z)).flatten(1).norm(dim=1) <= bound * (x - z).flatten(1).norm(dim=1)).all())
+            assert bool(
+                ((f(x) - f(z)).flatten(1).norm(dim=1) <= bound * (x - z).flatten(1).norm(dim=1)).all()
+            )
         measured = spectral_norm(f, x, iterations=30)
         assert bool((measured <= bound * (1 + 1e-6)).all())
-    # In the null space data do not help: there f is I - eta (I - R), and 1 - eta - eta L bounds it from below.
+    # With A = 0 nothing but the denoiser acts: f is I - eta (I - R), bounded from below by 1 - eta - eta L.
     assert bool((measured >= 1 - step - step * lipschitz).all())
     residuals = model.solve(data.kspace, data.A, tolerance=1e-8, max_evaluations=2000)
     assert residuals.converged.all()
@@ -152,7 +171,12 @@ def test_de_prox_has_no_such_guarantee(measure) -> None:
     for step in (0.1, 1.0, 1.9):
         f = DEProx(Gain(), step=step).double().fixed_point_map(data.kspace, data.A)
         x = torch.randn(2, 6, 7, dtype=torch.complex128)
-        assert_close(spectral_norm(f, x, iterations=200), torch.full((2,), 1.05, dtype=torch.float64), rtol=1e-2, atol=0)
+        assert_close(
+            spectral_norm(f, x, iterations=200),
+            torch.full((2,), 1.05, dtype=torch.float64),
+            rtol=1e-2,
+            atol=0,
+        )
     # From a start with a share in the null space; the zero-filled image has none.
     model = build(DEProx, Gain(), solver=Picard())
     assert not model.solve(data.kspace, data.A, x0=x, tolerance=1e-3, max_evaluations=200).converged.any()
@@ -161,7 +185,10 @@ def test_de_prox_has_no_such_guarantee(measure) -> None:
 @KINDS
 def test_the_learned_numbers_have_the_right_gradient(measure, denoiser, kind: type) -> None:
     """Implicit gradient in the step, the weight and the first kernel against differences of solved losses."""
-    data, model = measure(2), build(kind, denoiser(), gradient=ImplicitGradient(tolerance=1e-12, max_evaluations=300))
+    data, model = (
+        measure(2),
+        build(kind, denoiser(), gradient=ImplicitGradient(tolerance=1e-12, max_evaluations=300)),
+    )
     target = torch.randn(2, 6, 7, dtype=torch.complex128)
 
     def loss() -> Tensor:

@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from deqlab.errors import InputError
-from deqlab.recon import create, load_pretrained
-from deqlab.recon.pretrained import save_weights
 from safetensors.torch import load_file, save
 from torch import nn
 
-CARD = {"model": "de-grad", "options": {"depth": 2, "width": 3, "step": 0.5}, "command": "deqlab train", "seed": 3}
+from deqlab.errors import InputError
+from deqlab.recon import create, load_pretrained
+from deqlab.recon.pretrained import save_weights
+
+CARD = {
+    "model": "de-grad",
+    "options": {"depth": 2, "width": 3, "step": 0.5},
+    "command": "deqlab train",
+    "seed": 3,
+}
 
 
 @pytest.fixture
@@ -47,10 +53,14 @@ def replace_weights(card: Path, content: bytes) -> None:
 def test_what_was_saved_comes_back(card: Path, model: nn.Module, suffix: str) -> None:
     loaded = load_pretrained(card.with_suffix(suffix))
     assert type(loaded) is type(model) and not loaded.training
-    for (name, tensor), (other, saved) in zip(loaded.state_dict().items(), model.state_dict().items(), strict=True):
+    for (name, tensor), (other, saved) in zip(
+        loaded.state_dict().items(), model.state_dict().items(), strict=True
+    ):
         assert name == other and torch.equal(tensor, saved)
     assert not any(p.requires_grad for p in loaded.parameters())
-    assert json.loads(card.read_text()) == CARD | {"sha256": hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()}
+    assert json.loads(card.read_text()) == CARD | {
+        "sha256": hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()
+    }
     assert sorted(path.name for path in card.parent.iterdir()) == ["small.json", "small.safetensors"]
 
 
@@ -72,33 +82,40 @@ def change_tensors(card: Path, change) -> None:
     replace_weights(card, save(tensors))
 
 
-@pytest.mark.parametrize(
-    "spoil, words",
-    [
-        (damage, ["small.safetensors", "sha256", "small.json"]),
-        (lambda card: card.with_suffix(".safetensors").unlink(), ["small.safetensors", "missing"]),
-        (lambda card: card.unlink(), ["small.json", "missing"]),
-        (lambda card: card.write_text("not json"), ["small.json", "not a JSON"]),
-        (lambda card: card.write_bytes(b"\xff\xfe\x00"), ["small.json", "not a JSON"]),
-        (lambda card: card.write_text("[]"), ["small.json", "'model'"]),
-        (lambda card: without(card, "options"), ["small.json", "'options'"]),
-        (lambda card: without(card, "sha256"), ["small.json", "'sha256'"]),
-        (lambda card: replace_weights(card, b"no tensors here"), ["small.safetensors", "not a safetensors"]),
-        (lambda card: edit(card, options={"depth": 2, "width": 4}), ["small.safetensors", "denoiser.layers.0.weight", "(3, 2, 3, 3)", "(4, 2, 3, 3)"]),
-        (lambda card: edit(card, model="de-prox"), ["small.safetensors", "log_weight"]),
-        (lambda card: edit(card, model="de-gard"), ["'de-gard'", "'de-grad'"]),
-        (lambda card: edit(card, options={"dept": 2}), ["'dept'", "'depth'"]),
-        (lambda card: change_tensors(card, lambda t: t.pop("log_step")), ["log_step", "None"]),
-        (lambda card: change_tensors(card, lambda t: t.update(extra=torch.zeros(1))), ["extra", "None"]),
-        (lambda card: edit(card, options=["depth"]), ["small.json", "options"]),
-        (lambda card: edit(card, options={"depth": "two", "width": 3}), ["depth"]),
-    ],
-    ids=[
-        "damaged", "no weights", "no card", "text", "bytes", "list", "no options", "no hash", "not safetensors", "other width",
-        "other model", "unknown model", "unknown option", "tensor missing", "tensor added", "options no table", "depth a word",
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_named(card: Path, spoil, words: list[str]) -> None:
+# What may be wrong with a card or its weights, and the words that must name it.
+DEFECTS = {
+    "damaged": (damage, ["small.safetensors", "sha256", "small.json"]),
+    "no weights": (lambda card: card.with_suffix(".safetensors").unlink(), ["small.safetensors", "missing"]),
+    "no card": (lambda card: card.unlink(), ["small.json", "missing"]),
+    "text": (lambda card: card.write_text("not json"), ["small.json", "not a JSON"]),
+    "bytes": (lambda card: card.write_bytes(b"\xff\xfe\x00"), ["small.json", "not a JSON"]),
+    "list": (lambda card: card.write_text("[]"), ["small.json", "'model'"]),
+    "no options": (lambda card: without(card, "options"), ["small.json", "'options'"]),
+    "no hash": (lambda card: without(card, "sha256"), ["small.json", "'sha256'"]),
+    "not safetensors": (
+        lambda card: replace_weights(card, b"no tensors here"),
+        ["small.safetensors", "not a safetensors"],
+    ),
+    "other width": (
+        lambda card: edit(card, options={"depth": 2, "width": 4}),
+        ["small.safetensors", "denoiser.layers.0.weight", "(3, 2, 3, 3)", "(4, 2, 3, 3)"],
+    ),
+    "other model": (lambda card: edit(card, model="de-prox"), ["small.safetensors", "log_weight"]),
+    "unknown model": (lambda card: edit(card, model="de-gard"), ["'de-gard'", "'de-grad'"]),
+    "unknown option": (lambda card: edit(card, options={"dept": 2}), ["'dept'", "'depth'"]),
+    "tensor missing": (lambda card: change_tensors(card, lambda t: t.pop("log_step")), ["log_step", "None"]),
+    "tensor added": (
+        lambda card: change_tensors(card, lambda t: t.update(extra=torch.zeros(1))),
+        ["extra", "None"],
+    ),
+    "options no table": (lambda card: edit(card, options=["depth"]), ["small.json", "options"]),
+    "depth a word": (lambda card: edit(card, options={"depth": "two", "width": 3}), ["depth"]),
+}
+
+
+@pytest.mark.parametrize("defect", list(DEFECTS))
+def test_what_does_not_fit_is_named(card: Path, defect: str) -> None:
+    spoil, words = DEFECTS[defect]
     spoil(card)
     with pytest.raises(InputError) as error:
         load_pretrained(card)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from deqlab.errors import InputError
 from deqlab.recon import create, load_pretrained, names
 from deqlab.recon.pretrained import pretrained_names
@@ -27,7 +28,9 @@ def test_every_name_makes_a_reconstructor(measure, name: str) -> None:
 
 
 def test_options_reach_the_model() -> None:
-    model = create("de-grad", depth=4, width=6, lipschitz=0.7, unshuffle=2, residual=False, step=0.5, weight=2.0)
+    model = create(
+        "de-grad", depth=4, width=6, lipschitz=0.7, unshuffle=2, residual=False, step=0.5, weight=2.0
+    )
     assert [c.weight.shape[:2] for c in model.denoiser.convolutions()] == [(6, 8), (6, 6), (6, 6), (8, 6)]
     assert model.denoiser.lipschitz == 0.7 and not model.denoiser.residual
     assert model.step.item() == pytest.approx(0.5) and model.log_weight.exp().item() == pytest.approx(2.0)

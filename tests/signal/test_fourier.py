@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
-from deqlab.signal.fourier import centring_phases, fft2c, fftc, ifft2c, ifftc
 from torch import Tensor
+
+from deqlab.signal.fourier import centring_phases, fft2c, fftc, ifft2c, ifftc
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,9 @@ def test_transforms_the_named_axes_alone(axis: int | tuple[int, ...]) -> None:
 def test_is_orthonormal(size: tuple[int, int]) -> None:
     x, y = image(3, *size), image(3, *size)
     torch.testing.assert_close(torch.linalg.vector_norm(fft2c(x)), torch.linalg.vector_norm(x))
-    torch.testing.assert_close(torch.vdot(y.flatten(), fft2c(x).flatten()), torch.vdot(ifft2c(y).flatten(), x.flatten()))
+    torch.testing.assert_close(
+        torch.vdot(y.flatten(), fft2c(x).flatten()), torch.vdot(ifft2c(y).flatten(), x.flatten())
+    )
 
 
 @pytest.mark.parametrize("coils", [1, 2, 3])

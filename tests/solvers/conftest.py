@@ -26,11 +26,11 @@ class LinearMap:
         """(I - M)^-1 b."""
         return torch.linalg.solve(torch.eye(self.M.shape[-1], dtype=self.M.dtype) - self.M, self.b)
 
-    def scaled(self, factor: float) -> "LinearMap":
+    def scaled(self, factor: float) -> LinearMap:
         """The map whose fixed point is `factor` times this one's."""
         return replace(self, b=factor * self.b, rows=[])
 
-    def members(self, index) -> "LinearMap":
+    def members(self, index) -> LinearMap:
         """The map of some samples."""
         return replace(self, M=self.M[index], b=self.b[index], rows=[])
 
@@ -38,7 +38,7 @@ class LinearMap:
 class SelectableMap(LinearMap):
     """The same with `select`; the parts share one list of evaluations."""
 
-    def select(self, index: Tensor) -> "SelectableMap":
+    def select(self, index: Tensor) -> SelectableMap:
         return replace(self, M=self.M[index], b=self.b[index])
 
 

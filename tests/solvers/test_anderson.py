@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from deqlab.solvers import Anderson, Picard, solve
 from torch import Tensor
 from torch.testing import assert_close
+
+from deqlab.solvers import Anderson, Picard, solve
 
 
 def iterates(f, x0: Tensor, solver, count: int) -> list[Tensor]:
@@ -17,8 +18,10 @@ def iterates(f, x0: Tensor, solver, count: int) -> list[Tensor]:
 
 @pytest.mark.parametrize("damping", [1.0, 0.6])
 @pytest.mark.parametrize("memory", [1, 2, 3])
-def test_is_the_least_squares_combination_of_the_last_evaluations(make_map, memory: int, damping: float) -> None:
-    """x_{k+1} = x_k + beta g_k - (dX + beta dG) c with c = argmin ||g_k - dG c||, real c (Walker and Ni, eq. 2.2)."""
+def test_is_the_least_squares_combination_of_the_last_evaluations(
+    make_map, memory: int, damping: float
+) -> None:
+    """x_{k+1} = x_k + beta g_k - (dX + beta dG) c, c = argmin ||g_k - dG c||, c real (Walker, Ni, 2.2)."""
     f = make_map(2, n=5, rates=0.9)
     seen = iterates(f, torch.zeros_like(f.b), Anderson(memory, regularization=1e-14, damping=damping), 7)
     for member in range(2):
@@ -30,7 +33,9 @@ def test_is_the_least_squares_combination_of_the_last_evaluations(make_map, memo
             dx = torch.stack([x[j + 1] - x[j] for j in columns], 1)
             dg = torch.stack([g[j + 1] - g[j] for j in columns], 1)
             c = torch.linalg.lstsq(dg, g[k][:, None]).solution
-            assert_close(x[k + 1], x[k] + damping * g[k] - ((dx + damping * dg) @ c)[:, 0], rtol=1e-6, atol=1e-6)
+            assert_close(
+                x[k + 1], x[k] + damping * g[k] - ((dx + damping * dg) @ c)[:, 0], rtol=1e-6, atol=1e-6
+            )
 
 
 def test_solves_a_linear_map_in_as_many_steps_as_it_has_dimensions(make_map) -> None:
@@ -45,7 +50,11 @@ def test_needs_far_fewer_evaluations_than_picard() -> None:
     """A symmetric contraction at rate 0.97: hundreds of Picard steps, a few dozen here."""
     d = torch.linspace(0, 0.97, 40, dtype=torch.float64)[None]
     counts = [
-        int(solve(lambda x: d * x + 1, torch.zeros(1, 40, dtype=torch.float64), solver, 1e-6, 1000).evaluations)
+        int(
+            solve(
+                lambda x: d * x + 1, torch.zeros(1, 40, dtype=torch.float64), solver, 1e-6, 1000
+            ).evaluations
+        )
         for solver in (Picard(), Anderson())
     ]
     assert 4 * counts[1] < counts[0]
@@ -56,7 +65,8 @@ def test_regularisation_is_relative(make_map) -> None:
     f = make_map(1, n=20, rates=0.99)
     exact = f.fixed_point()
     far, near = (
-        solve(f, exact + scale * torch.ones_like(exact), Anderson(), 0.0, 25).trace[0] for scale in (1.0, 1e-6)
+        solve(f, exact + scale * torch.ones_like(exact), Anderson(), 0.0, 25).trace[0]
+        for scale in (1.0, 1e-6)
     )
     assert near[-1] / near[0] == pytest.approx(far[-1] / far[0], rel=0.3)
 
@@ -64,7 +74,7 @@ def test_regularisation_is_relative(make_map) -> None:
 @pytest.mark.parametrize("regularization", [0.0, 1e-6])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex128])
 def test_a_singular_system_ends_in_a_named_reason(dtype: torch.dtype, regularization: float) -> None:
-    """A shift has no fixed point and differences of zero: the small system is singular and the step falls back to Picard's."""
+    """A shift has differences of zero: the small system is singular and the step falls back to Picard's."""
     solver = Anderson(regularization=regularization)
     shift = solve(lambda x: x + 1, torch.zeros(2, 3, dtype=dtype), solver, 1e-3, 8)
     assert shift.reason == ["budget"] * 2 and bool(torch.isfinite(shift.value).all())
@@ -77,7 +87,9 @@ def test_a_singular_system_ends_in_a_named_reason(dtype: torch.dtype, regulariza
 
 def test_a_singular_sample_leaves_its_mates_alone() -> None:
     rate = torch.tensor([[1.0], [0.5]], dtype=torch.float64)
-    solution = solve(lambda x: rate * x + 1, torch.zeros(2, 4, dtype=torch.float64), Anderson(regularization=0.0), 1e-9, 20)
+    solution = solve(
+        lambda x: rate * x + 1, torch.zeros(2, 4, dtype=torch.float64), Anderson(regularization=0.0), 1e-9, 20
+    )
     assert solution.reason == ["budget", "converged"]
     assert_close(solution.value[1], torch.full((4,), 2.0, dtype=torch.float64))
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from deqlab.solvers import conjugate_gradient
 from torch import Tensor
 from torch.testing import assert_close
 
+from deqlab.solvers import conjugate_gradient
 
-def systems(batch: int, n: int, dtype: torch.dtype, conditions: float | list[float] = 50.0) -> tuple[Tensor, Tensor]:
-    """Hermitian positive definite matrices (batch, n, n) of given condition and right-hand sides (batch, n)."""
+
+def systems(
+    batch: int, n: int, dtype: torch.dtype, conditions: float | list[float] = 50.0
+) -> tuple[Tensor, Tensor]:
+    """Hermitian positive definite matrices (batch, n, n) of given condition and right sides (batch, n)."""
     Q = torch.linalg.qr(torch.randn(batch, n, n, dtype=dtype))[0]
     condition = torch.as_tensor(conditions, dtype=torch.float64).expand(batch)
     eigenvalues = condition[:, None] ** -torch.linspace(0, 1, n, dtype=torch.float64)
@@ -74,7 +77,7 @@ def test_converged_means_converged(tolerance: float) -> None:
 
 
 def test_rounding_does_not_pass_for_convergence() -> None:
-    """In single precision the recursive residual of a bad system falls below any tolerance; the true one does not.
+    """In single precision the recursive residual of a bad system falls below any tolerance, the true one not.
 
     Nor is there a claim where the budget ends before its check.
     """

@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
-from deqlab.errors import InputError
-from deqlab.solvers import Anderson, Picard, solve
 from torch import Tensor
 from torch.testing import assert_close
+
+from deqlab.errors import InputError
+from deqlab.solvers import Anderson, Picard, solve
 
 SOLVERS = [Picard(), Picard(damping=0.7), Anderson(), Anderson(memory=2), Anderson(damping=0.8)]
 by_name = {"ids": repr}
@@ -53,7 +54,9 @@ def diagonal_map(d: Tensor, b: Tensor):
 
 
 @pytest.mark.parametrize("others", [[0], [1], [3, 1], [2, 0, 4], [0, 1, 2, 3, 4], [4, 4, 4]])
-@pytest.mark.parametrize("solver, tolerance", [(Picard(), 0.0), (Picard(damping=0.7), 0.0), (Anderson(), 1e-6)], **by_name)
+@pytest.mark.parametrize(
+    "solver, tolerance", [(Picard(), 0.0), (Picard(damping=0.7), 0.0), (Anderson(), 1e-6)], **by_name
+)
 def test_a_sample_does_not_depend_on_its_batch_mates(solver, tolerance: float, others: list[int]) -> None:
     """Alone, in other company, and with samples of every speed: same value, evaluations and trace."""
     d = torch.linspace(0.2, 0.95, 5, dtype=torch.float64)[:, None].expand(5, 7)
@@ -84,7 +87,9 @@ def test_a_diverging_or_broken_mate_harms_nobody(make_map, solver) -> None:
 @pytest.mark.parametrize("tolerance", [1e-1, 1e-3, 1e-6])
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
 @pytest.mark.parametrize("solver", SOLVERS, **by_name)
-def test_converged_means_converged(make_map, true_residual, solver, dtype: torch.dtype, tolerance: float) -> None:
+def test_converged_means_converged(
+    make_map, true_residual, solver, dtype: torch.dtype, tolerance: float
+) -> None:
     """The reported residual is the value's own, for every sample, converged or not."""
     f = make_map(5, rates=[0.1, 0.5, 0.9, 0.99, 1.5], dtype=dtype)
     solution = solve(f, torch.zeros_like(f.b), solver, tolerance, 20)
@@ -184,7 +189,9 @@ def test_the_trace_is_what_was_measured_and_no_more(make_map) -> None:
     # Independent of the solver: the second entry is ||f(f(0)) - f(0)|| / ||f(f(0))||.
     first = f(torch.zeros_like(f.b))
     second = f(first)
-    assert [t[1] for t in solution.trace] == pytest.approx(((second - first).norm(dim=1) / second.norm(dim=1)).tolist())
+    assert [t[1] for t in solution.trace] == pytest.approx(
+        ((second - first).norm(dim=1) / second.norm(dim=1)).tolist()
+    )
 
 
 @pytest.mark.parametrize("solver", [Picard(), Anderson()], **by_name)
@@ -224,7 +231,12 @@ def test_the_callback_sees_every_evaluation(make_map) -> None:
     f = make_map(2, rates=[0.05, 0.9])
     calls = []
     solution = solve(
-        f, torch.zeros_like(f.b), Picard(), 1e-3, 8, callback=lambda k, x, running: calls.append((k, len(x), running.tolist()))
+        f,
+        torch.zeros_like(f.b),
+        Picard(),
+        1e-3,
+        8,
+        callback=lambda k, x, running: calls.append((k, len(x), running.tolist())),
     )
     assert [call[0] for call in calls] == list(range(1, 9))
     assert calls[0][1:] == (2, [0, 1]) and calls[-1][1:] == (1, [1])
@@ -246,7 +258,11 @@ def test_a_map_that_changes_its_argument_is_refused(f, words: str) -> None:
 
 @pytest.mark.parametrize(
     "options, words",
-    [({"max_evaluations": 0}, "max_evaluations: 0"), ({"tolerance": -1e-3}, "tolerance"), ({"tolerance": math.nan}, "tolerance")],
+    [
+        ({"max_evaluations": 0}, "max_evaluations: 0"),
+        ({"tolerance": -1e-3}, "tolerance"),
+        ({"tolerance": math.nan}, "tolerance"),
+    ],
 )
 def test_an_impossible_budget_is_refused_before_any_work(options: dict, words: str) -> None:
     def never(x: Tensor) -> Tensor:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from deqlab.errors import InputError
 from deqlab.study import checkpoint
 from deqlab.study.checkpoint import load_checkpoint, save_checkpoint
-from safetensors.torch import save_file
-from torch import nn
 
 PROGRESS = {"epochs": 3, "history": [{"phase": "train", "loss": 0.25}], "seconds": 1.5}
 
@@ -23,7 +24,7 @@ class Training:
         self.model = nn.Sequential(nn.Linear(3, width), nn.Linear(width, 2))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.05)
 
-    def steps(self, count: int) -> "Training":
+    def steps(self, count: int) -> Training:
         for k in range(count):
             self.optimizer.zero_grad()
             self.model(torch.arange(3.0) + k).square().sum().backward()
@@ -77,7 +78,9 @@ def test_a_write_that_fails_leaves_the_old_state(saved, monkeypatch: pytest.Monk
         save_checkpoint(path, training.steps(1).model, training.optimizer, {})
     monkeypatch.undo()
     other = Training(seed=1)
-    assert load_checkpoint(path, other.model, other.optimizer) == PROGRESS and torch.equal(other.weights(), before)
+    assert load_checkpoint(path, other.model, other.optimizer) == PROGRESS and torch.equal(
+        other.weights(), before
+    )
 
 
 @pytest.mark.parametrize(

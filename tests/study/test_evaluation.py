@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from deqlab.data.fastmri import FastMRIDataset
 from deqlab.data.prepare import crop_magnitude
 from deqlab.recon import create
 from deqlab.study.draw import mask_rules
 from deqlab.study.evaluation import Row, evaluate, summarise, table_text, validator
 from deqlab.study.metrics import nmse, psnr, ssim
-from torch import nn
 
 
 class Watching(nn.Module):
@@ -43,7 +44,9 @@ def rows(tiny_data) -> list[Row]:
 def test_one_row_for_every_method_volume_and_acceleration(rows, tiny_data) -> None:
     found = [(row.acceleration, row.file, row.method) for row in rows]
     names = [path.name for path in tiny_data["test"]]
-    assert found == [(a, f, m) for a in (1.0, 4.0) for f in names for m in ("zero", "sense", "sense again", "equilibrium")]
+    assert found == [
+        (a, f, m) for a in (1.0, 4.0) for f in names for m in ("zero", "sense", "sense again", "equilibrium")
+    ]
     assert {row.contrast for row in rows} == {"AXT1", "AXT2"}
 
 
@@ -61,7 +64,10 @@ def test_rows_are_sane(rows) -> None:
 
 
 def test_equal_methods_score_equally(rows) -> None:
-    scores = [{(r.file, r.acceleration): (r.psnr, r.ssim, r.nmse) for r in rows if r.method == m} for m in ("sense", "sense again")]
+    scores = [
+        {(r.file, r.acceleration): (r.psnr, r.ssim, r.nmse) for r in rows if r.method == m}
+        for m in ("sense", "sense again")
+    ]
     assert scores[0] == scores[1]
 
 
@@ -101,7 +107,17 @@ def test_all_methods_see_the_same_kspace_and_the_seed_changes_it(tiny_data) -> N
 
 
 def row(method: str = "a", acceleration: float = 4.0, value: float = 1.0, **details) -> Row:
-    return Row(method, "f.h5", "AXT2", acceleration, psnr=30 + value, ssim=value / 10, nmse=value / 100, seconds=0.5, **details)
+    return Row(
+        method,
+        "f.h5",
+        "AXT2",
+        acceleration,
+        psnr=30 + value,
+        ssim=value / 10,
+        nmse=value / 100,
+        seconds=0.5,
+        **details,
+    )
 
 
 def test_summary_by_hand() -> None:
@@ -112,11 +128,17 @@ def test_summary_by_hand() -> None:
         row("b", acceleration=8.0, value=3),
     ]
     table = summarise(rows)
-    assert [(e["acceleration"], e["method"], e["volumes"]) for e in table] == [(4.0, "a", 2), (4.0, "b", 1), (8.0, "b", 1)]
+    assert [(e["acceleration"], e["method"], e["volumes"]) for e in table] == [
+        (4.0, "a", 2),
+        (4.0, "b", 1),
+        (8.0, "b", 1),
+    ]
     first = table[0]
     assert first["psnr"] == pytest.approx(32.5) and first["psnr_std"] == pytest.approx(3 / 2**0.5)
     assert first["ssim"] == pytest.approx(0.25) and first["nmse"] == pytest.approx(0.025)
-    assert first["converged"] == pytest.approx(3 / 4) and first["evaluations"] == 6 and first["seconds"] == 1.0
+    assert (
+        first["converged"] == pytest.approx(3 / 4) and first["evaluations"] == 6 and first["seconds"] == 1.0
+    )
     assert table[1]["psnr_std"] == 0 and "converged" not in table[1]
 
 
@@ -141,4 +163,6 @@ def test_the_validator_gives_one_pair_per_acceleration(tiny_data) -> None:
 def test_the_mean_over_volumes_is_not_weighted(tiny_data: dict[str, list[Path]], rows) -> None:
     entry = next(e for e in summarise(rows) if (e["method"], e["acceleration"]) == ("zero", 4.0))
     values = [r.psnr for r in rows if (r.method, r.acceleration) == ("zero", 4.0)]
-    assert entry["volumes"] == len(tiny_data["test"]) and entry["psnr"] == pytest.approx(sum(values) / len(values))
+    assert entry["volumes"] == len(tiny_data["test"]) and entry["psnr"] == pytest.approx(
+        sum(values) / len(values)
+    )

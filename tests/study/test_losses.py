@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from deqlab.errors import InputError
 from deqlab.study.losses import L1Loss, L2Loss, loss_by_name
-from torch import Tensor
 
 IMAGE = torch.tensor([[3 + 4j, 1, 2j, 5]])
 REFERENCE = torch.tensor([[0, 1, 0, 5 + 1j]])
@@ -35,18 +36,21 @@ def test_is_a_differentiable_real_scalar_with_its_minimum_at_the_reference(loss)
 
 
 def minimiser(loss, references: Tensor) -> complex:
-    """The one number that is closest to all references under `loss`, by Newton's method with autograd's derivatives."""
+    """The one number that is closest to all references under `loss`, by Newton's method."""
     a = torch.zeros(2, dtype=torch.float64)
     for _ in range(3):
         value = lambda z: loss(torch.complex(z[0], z[1]).expand(references.shape), references)  # noqa: E731
-        gradient, hessian = torch.autograd.functional.jacobian(value, a), torch.autograd.functional.hessian(value, a)
+        gradient, hessian = (
+            torch.autograd.functional.jacobian(value, a),
+            torch.autograd.functional.hessian(value, a),
+        )
         a = a - torch.linalg.solve(hessian, gradient)
     return complex(a[0], a[1])
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 2.0])
 def test_l2_under_phase_noise_shrinks_the_magnitude(sigma: float) -> None:
-    """References m exp(i (phi + noise)), noise normal of deviation sigma: the minimiser is m exp(-sigma^2 / 2) exp(i phi)."""
+    """References m exp(i (phi + noise)), noise normal: the minimiser is m exp(-sigma^2 / 2) exp(i phi)."""
     # The normal distribution by its quantiles, so that nothing is random.
     quantiles = torch.special.ndtri((torch.arange(20000, dtype=torch.float64) + 0.5) / 20000)
     references = 3.0 * torch.exp(1j * (0.7 + sigma * quantiles))

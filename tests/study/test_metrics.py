@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from deqlab.study.metrics import METRICS, nmse, psnr, ssim
 
 
@@ -16,7 +17,7 @@ def volumes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def ssim_by_windows(target: np.ndarray, image: np.ndarray, peak: float) -> float:
-    """Every 7x7 window that fits, sample variances, the two constants; mean over windows, then over slices."""
+    """Every 7x7 window that fits, sample variances, two constants; mean over windows, then over slices."""
     slices = []
     for t, i in zip(target, image, strict=True):
         values = []
@@ -42,7 +43,9 @@ def test_values_by_hand() -> None:
 def test_ssim_is_the_mean_over_all_windows(volumes) -> None:
     target, image = volumes
     assert ssim(target, image) == pytest.approx(ssim_by_windows(target, image, target.max()), abs=1e-10)
-    assert ssim(target, image, maximum=100.0) == pytest.approx(ssim_by_windows(target, image, 100.0), abs=1e-10)
+    assert ssim(target, image, maximum=100.0) == pytest.approx(
+        ssim_by_windows(target, image, 100.0), abs=1e-10
+    )
 
 
 def test_ssim_of_constants_by_hand() -> None:
@@ -59,7 +62,9 @@ def test_the_data_range_is_the_maximum_of_the_volume(volumes) -> None:
     assert psnr(target, image) == pytest.approx(10 * np.log10(peak**2 / errors.mean()))
     own = np.mean([psnr(t[None], i[None]) for t, i in zip(target, image, strict=True)])
     assert psnr(target, image) - own > 3
-    assert ssim(target, image) == pytest.approx(np.mean([ssim(t[None], i[None], peak) for t, i in zip(target, image, strict=True)]))
+    assert ssim(target, image) == pytest.approx(
+        np.mean([ssim(t[None], i[None], peak) for t, i in zip(target, image, strict=True)])
+    )
 
 
 def test_noise_of_known_size_has_the_psnr_it_should() -> None:
@@ -89,7 +94,9 @@ def test_single_precision_and_lists_are_computed_in_double(volumes, name: str) -
     assert METRICS[name](target, image) == expected == METRICS[name](target.tolist(), image.tolist())
 
 
-@pytest.mark.parametrize("shapes", [((8, 8), (8, 8)), ((1, 8, 8), (1, 8, 9)), ((1, 8, 8), (2, 8, 8)), ((1, 1, 8, 8), (1, 1, 8, 8))])
+@pytest.mark.parametrize(
+    "shapes", [((8, 8), (8, 8)), ((1, 8, 8), (1, 8, 9)), ((1, 8, 8), (2, 8, 8)), ((1, 1, 8, 8), (1, 1, 8, 8))]
+)
 @pytest.mark.parametrize("name", list(METRICS))
 def test_what_is_no_pair_of_volumes_is_refused(name: str, shapes) -> None:
     with pytest.raises(ValueError, match="slices, y, x"):

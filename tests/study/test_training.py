@@ -1,4 +1,4 @@
-"""Training learns, keeps its promises step by step, and ends with the same weights however often it was interrupted."""
+"""Training learns, keeps its promises, and ends with the same weights however often it was interrupted."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
 from deqlab.errors import InputError
 from deqlab.networks.convolution_norm import convolution_norm
 from deqlab.recon import create
@@ -24,7 +26,6 @@ from deqlab.study.config import TrainingConfig
 from deqlab.study.draw import TrainingSlices
 from deqlab.study.objectives import denoising
 from deqlab.study.training import CHECKPOINT, train
-from torch import Tensor, nn
 
 TINY = TrainingConfig(
     options={"depth": 3, "width": 4, "step": 0.5},
@@ -37,6 +38,7 @@ TINY = TrainingConfig(
     learning_rate=2e-3,
     device="cpu",
 )
+
 
 class Interrupted(Exception):
     """Raised in place of a kill."""
@@ -66,8 +68,18 @@ def whole(tiny_data) -> Tensor:
 
 def test_two_phases_run_and_are_logged(tiny_data) -> None:
     calls = []
-    result = train(TINY, tiny_data["train"], validate=lambda model: calls.append(model.training) or {"val": 1.5}, progress=False)
-    assert [(entry["phase"], entry["epoch"]) for entry in result.history] == [("pretrain", 1), ("pretrain", 2), ("train", 1), ("train", 2)]
+    result = train(
+        TINY,
+        tiny_data["train"],
+        validate=lambda model: calls.append(model.training) or {"val": 1.5},
+        progress=False,
+    )
+    assert [(entry["phase"], entry["epoch"]) for entry in result.history] == [
+        ("pretrain", 1),
+        ("pretrain", 2),
+        ("train", 1),
+        ("train", 2),
+    ]
     assert calls == [False, False] and not result.model.training
     for entry in result.history:
         assert math.isfinite(entry["loss"]) and entry["gradient"] > 0 and entry["skipped"] == 0
@@ -79,12 +91,18 @@ def test_two_phases_run_and_are_logged(tiny_data) -> None:
 
 def test_pretraining_learns_to_denoise(tiny_data, tmp_path: Path, monkeypatch) -> None:
     """Two epochs: the loss on batches of other volumes, before and after."""
-    config = replace(TINY, options={"depth": 3, "width": 16}, steps_per_epoch=25, max_pixels=1024, learning_rate=5e-3)
+    config = replace(
+        TINY, options={"depth": 3, "width": 16}, steps_per_epoch=25, max_pixels=1024, learning_rate=5e-3
+    )
     slices = TrainingSlices(tiny_data["test"], config)
 
     def loss(model: nn.Module) -> float:
         with torch.no_grad():
-            return float(np.mean([denoising(model, slices.batch("pretrain", k), config, k)[1]["loss"] for k in range(8)]))
+            return float(
+                np.mean(
+                    [denoising(model, slices.batch("pretrain", k), config, k)[1]["loss"] for k in range(8)]
+                )
+            )
 
     interrupt_at(monkeypatch, 50)
     with pytest.raises(Interrupted):
@@ -103,7 +121,9 @@ def test_the_same_configuration_gives_the_same_weights(tiny_data, whole: Tensor)
 
 
 @pytest.mark.parametrize("call", [1, 3, 4, 6, 7])
-def test_an_interrupted_run_ends_with_the_same_weights(tiny_data, whole: Tensor, tmp_path: Path, monkeypatch, call: int) -> None:
+def test_an_interrupted_run_ends_with_the_same_weights(
+    tiny_data, whole: Tensor, tmp_path: Path, monkeypatch, call: int
+) -> None:
     """In either phase, at its first step and within an epoch."""
     with monkeypatch.context() as patch:
         interrupt_at(patch, call)
@@ -115,7 +135,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(tiny_data, whole: Tensor,
 
 @pytest.mark.parametrize(
     "changes",
-    [{"options": TINY.options | {"lipschitz": 0.9}}, {"gradient": "implicit", "solver": "picard"}, {"model": "de-prox", "hinge": 0.0}],
+    [
+        {"options": TINY.options | {"lipschitz": 0.9}},
+        {"gradient": "implicit", "solver": "picard"},
+        {"model": "de-prox", "hinge": 0.0},
+    ],
     ids=["lipschitz", "implicit", "de-prox"],
 )
 def test_an_interrupted_validation_too_in_every_kind_of_run(tiny_data, tmp_path: Path, changes: dict) -> None:
@@ -231,7 +255,9 @@ def test_the_hinge_counts_expansion_beyond_its_bound(tiny_data) -> None:
     torch.manual_seed(0)
     model = TINY.build()
     for bound, weight in ((0.1, 1.0), (0.1, 3.0), (100.0, 1.0), (0.1, 0.0)):
-        loss, logs = training.OBJECTIVES["train"](model, batch, replace(TINY, hinge=weight, hinge_bound=bound), 0)
+        loss, logs = training.OBJECTIVES["train"](
+            model, batch, replace(TINY, hinge=weight, hinge_bound=bound), 0
+        )
         losses[bound, weight] = loss.item()
         logged.add(logs["loss"])
     plain = losses[0.1, 0.0]
@@ -247,7 +273,11 @@ def test_batches_depend_on_seed_phase_and_step_alone(tiny_data) -> None:
     same = TrainingSlices(tiny_data["train"], TINY).batch("train", 3)
     assert torch.equal(first.kspace, same.kspace) and torch.equal(first.operator.mask, same.operator.mask)
     assert first.kspace.shape == (2, 2, 16, 32)
-    others = [slices.batch("train", 2), slices.batch("pretrain", 3), TrainingSlices(tiny_data["train"], replace(TINY, seed=1)).batch("train", 3)]
+    others = [
+        slices.batch("train", 2),
+        slices.batch("pretrain", 3),
+        TrainingSlices(tiny_data["train"], replace(TINY, seed=1)).batch("train", 3),
+    ]
     assert not any(torch.equal(first.kspace, other.kspace) for other in others)
 
 
