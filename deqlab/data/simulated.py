@@ -109,7 +109,8 @@ def make(
         for index in range(config.volumes[SPLITS.index(split)])
     ]
     missing = [entry for entry in plan if not entry[2].exists()]
-    silent = not progress or not missing
+    # None: a bar on a terminal and none in a log or a notebook's output
+    silent = None if progress and missing else True
     for split, index, path in tqdm(missing, desc="simulating heads", unit="volume", disable=silent):
         kspace = simulate_volume(config, split, index)
         contrast = CONTRASTS[index % len(CONTRASTS)]
