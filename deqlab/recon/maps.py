@@ -44,7 +44,7 @@ class ProximalMap(FixedPointMap):
 class GradientMap(FixedPointMap):
     """DE-Grad: f(x) = x - eta (A^H (A x - y) + weight (x - R(x))), gradient descent with the denoiser's residual as a regulariser's gradient.
 
-    Where Lip(R) <= L < 1 and weight = 1, Lip(f) <= 1 - eta + eta L for eta < 1 / (1 + ||A||^2): a contraction even in the null space of A.
+    Where Lip(R) <= L < 1 and weight = 1, Lip(f) <= 1 - eta + eta L for eta <= 1 / (1 + ||A||^2): a contraction even in the null space of A.
     """
 
     weight: Tensor | float = 1.0

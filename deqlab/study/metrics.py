@@ -55,5 +55,5 @@ def _ssim_slice(target: np.ndarray, image: np.ndarray, peak: float, window: int 
 def _pair(target: ArrayLike, image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     target, image = np.asarray(target, dtype=np.float64), np.asarray(image, dtype=np.float64)
     if target.ndim != 3 or target.shape != image.shape:
-        raise ValueError(f"volumes (slices, y, x) of one shape needed, got {target.shape} and {image.shape}")
+        raise ValueError(f"volumes with three axes (slices, y, x) and of one shape needed, got {target.shape} and {image.shape}")
     return target, image
