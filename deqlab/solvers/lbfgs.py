@@ -7,6 +7,7 @@ from torch import Tensor
 
 from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.low_rank import LowRankInverse
+from deqlab.solvers.products import dots
 from deqlab.solvers.quasi_newton import Pair, QuasiNewton
 from deqlab.solvers.secant_pairs import SecantPairs
 
@@ -32,9 +33,9 @@ class LBFGS(QuasiNewton):
         slot = memory.add(pair.s, pair.y, before - after)
         # The products of the rows with g at the iterate, known but for the new pair.
         g, newest = pair.choose(pair.before, pair.after), slice(2 * slot, 2 * slot + 2)
-        dots = pair.choose(before, after)
-        fresh = torch.bmm(g.unsqueeze(1), memory.rows[:, newest].mT).squeeze(1)
-        memory.dots = torch.cat((dots[:, : 2 * slot], fresh, dots[:, 2 * slot + 2 :]), dim=1)
+        known = pair.choose(before, after)
+        fresh = dots(memory.rows[:, newest], g)
+        memory.dots = torch.cat((known[:, : 2 * slot], fresh, known[:, 2 * slot + 2 :]), dim=1)
         return memory.combine(g, memory.dots)
 
     def _inverse(self, memory: SecantPairs) -> LowRankInverse:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deqlab.solvers.anderson import Anderson
-from deqlab.solvers.criterion import RelativeResidual, norm, per_sample_budget, per_sample_tolerance
+from deqlab.solvers.criterion import RelativeResidual, lengths, per_sample_budget, per_sample_tolerance
 from deqlab.solvers.evaluation import Evaluation, evaluate, restrict
 from deqlab.solvers.flat import State, batch_size, check_state, flatten, parts, select, unflatten
 from deqlab.solvers.low_rank import LowRankInverse, gather
@@ -70,9 +70,8 @@ def solve(
             callback(evaluation, x, running)
         here = partial(restrict, running=running, batch=batch)
         at = evaluate(current, x, solver.needs_products, running, products, here, evaluation == 1)
-        absolute = norm(at.g)
-        # One transfer from the device an evaluation.
-        residuals, sizes = torch.stack((criterion(absolute, at.f), absolute)).tolist()
+        sizes, norms = lengths(at.g, at.f)
+        residuals = [criterion(size, length) for size, length in zip(sizes, norms)]
         improved, keep, leave = record.take(evaluation, members, residuals, sizes)
         best = _improve(best, x, running, improved, batch)
         if leave:

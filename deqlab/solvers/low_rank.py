@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqlab.solvers.products import combined, dots
+
 
 @dataclass(frozen=True)
 class LowRankInverse:
@@ -30,10 +32,8 @@ class LowRankInverse:
 
     def apply(self, v: Tensor) -> Tensor:
         """H v, the tangent side: (I - J)^-1 v approximately. A cost of two passes over the factors, no product with J."""
-        # Rows times columns, not the other way round: 10 times faster on the CPU.
-        c = torch.bmm(torch.bmm(v.unsqueeze(1), self.right.mT), self.core.mT)
-        scaled = v if self.scale is None else self.scale.unsqueeze(1) * v
-        return torch.baddbmm(scaled.unsqueeze(1), c, self.left).squeeze(1)
+        weights = dots(self.core, dots(self.right, v))
+        return combined(v if self.scale is None else self.scale.unsqueeze(1) * v, weights, self.left)
 
     def transpose(self, v: Tensor) -> Tensor:
         """H^T v, the cotangent side: (I - J)^-T v approximately, as a backward pass needs it."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deqlab.errors import InputError
 from deqlab.solvers.flat import State
+from deqlab.solvers.products import length
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,6 @@ def probe(step: Tensor, x: Tensor, along: Tensor) -> Tensor:
 
     Not shorter than sqrt(eps) ||x||: below, the change of the residual would be rounding.
     """
-    length, size = _length(step), _length(x)
-    aim = torch.maximum(length, torch.finfo(x.dtype).eps ** 0.5 * size)
-    scale = aim / _length(along)
+    aim = torch.maximum(length(step), torch.finfo(x.dtype).eps ** 0.5 * length(x))
+    scale = aim / length(along)
     return along * torch.where(torch.isfinite(scale), scale, torch.zeros_like(scale))
-
-
-def _length(v: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(v, dim=1, keepdim=True)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.low_rank import LowRankInverse
+from deqlab.solvers.products import dot, dots, length
 
 # A correction is damped where it would shrink H to less than this part along its direction (Powell's rule), so that H stays
 # regular.
 LEAST_PIVOT = 0.1
-# Rows allocated at first; doubled when they are full.
-FIRST_ROWS = 8
 
 
 @dataclass
@@ -65,15 +65,17 @@ class ProductForm:
         Source of the damping: J. Zhang, B. O'Donoghue and S. Boyd, Globally convergent type-I Anderson acceleration for nonsmooth
         fixed-point iterations, SIAM J. Optim. 30 (2020), after M. J. D. Powell.
         """
-        length = torch.linalg.vector_norm(s, dim=1, keepdim=True)
-        scale, zero = 1 / length, torch.zeros_like(length)
+        size = length(s)
+        scale = 1 / size
         s = s * scale
-        pivot = _dot(s, image) * scale
-        usable = torch.isfinite(pivot) & (length > 0)
+        pivot = dot(s, image) * scale
+        usable = torch.isfinite(pivot) & (size > 0)
         damping = torch.where(pivot.abs() >= LEAST_PIVOT, torch.ones_like(pivot), (1 - _sign(pivot) * LEAST_PIVOT) / (1 - pivot))
         factor = damping / (1 - damping + damping * pivot)
-        w = torch.where(usable, torch.addcmul(s * factor, image, -scale * factor), zero)
-        s = torch.where(usable, s, zero)
+        w = torch.addcmul(s * factor, image, -scale * factor)
+        if not bool(usable.all()):
+            zero = torch.zeros_like(size)
+            w, s = torch.where(usable, w, zero), torch.where(usable, s, zero)
         self._append(w, s)
         return w, s
 
@@ -106,28 +108,21 @@ class ProductForm:
         slot = self.filled
         if slot == self.left.shape[1]:
             self._grow()
-        mixed = torch.bmm(s.unsqueeze(1), self._used(self.left).mT).double()
-        self.core[:, slot, :slot] = torch.bmm(mixed, self.core[:, :slot, :slot]).squeeze(1)
+        mixed = dots(self._used(self.left), s).double()
+        self.core[:, slot, :slot] = dots(self.core[:, :slot, :slot].mT, mixed)
         self.core[:, slot, slot] = 1
         self.left[:, slot], self.right[:, slot] = w, s
         self.filled = slot + 1
 
     def _grow(self) -> None:
-        batch, old, n = self.left.shape
-        rows = min(self.memory, max(FIRST_ROWS, 2 * old))
-        # New rows are left unwritten: a page of memory that is never used is never touched.
-        for name in ("left", "right"):
-            grown = self.left.new_empty(batch, rows, n)
-            grown[:, :old] = getattr(self, name)
-            setattr(self, name, grown)
-        core = self.core.new_zeros(batch, rows, rows)
-        core[:, :old, :old] = self.core
-        self.core = core
+        rows = capacity(self.left.shape[1], self.memory)
+        self.left, self.right = grown(self.left, rows), grown(self.right, rows)
+        self.core = grown_square(self.core, rows)
 
 
 def corrected(v: Tensor, w: Tensor, s: Tensor) -> Tensor:
     """(I + w s^T) v per sample, real (batch, n)."""
-    return torch.addcmul(v, w, _dot(s, v))
+    return torch.addcmul(v, w, dot(s, v))
 
 
 def _roots(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,10 +133,6 @@ def _roots(rows: Tensor) -> tuple[Tensor, Tensor]:
     root = values.clamp_min(0).sqrt()
     inverse = torch.where(values > least, 1 / root, torch.zeros_like(root))
     return root.unsqueeze(-1) * vectors.mT, inverse.unsqueeze(-1) * vectors.mT
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(a, b).unsqueeze(1)
 
 
 def _sign(a: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.line_search import Backtracking
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.opa import OPA, probe
+from deqlab.solvers.products import length
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class QuasiNewton:
     def _accepted(self, state: QuasiNewtonState, at: Evaluation) -> Tensor | None:
         if self.line_search is None:
             return None
-        return self.line_search.accepts(_length(at.g), _length(state.g), state.length)
+        return self.line_search.accepts(length(at.g), length(state.g), state.length)
 
     def _absorb(self, state: QuasiNewtonState, at: Evaluation, accepted: Tensor | None) -> None:
         pair = Pair(at.x - state.x, state.g - at.g, state.g, at.g, state.direction, accepted)
@@ -134,7 +135,3 @@ class QuasiNewton:
     def _inverse(self, memory: Any) -> LowRankInverse:
         """H in the form that a Solution carries."""
         raise NotImplementedError
-
-
-def _length(v: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(v, dim=1, keepdim=True)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.low_rank import LowRankInverse
-
-# Pairs allocated at first; doubled when they are full.
-FIRST_PAIRS = 8
+from deqlab.solvers.products import combined, dot, dots, length
 
 
 @dataclass
@@ -45,7 +44,7 @@ class SecantPairs:
 
     def products(self, v: Tensor) -> Tensor:
         """<row, v> for all rows in use, (batch, 2 filled)."""
-        return torch.bmm(v.unsqueeze(1), self._used().mT).squeeze(1)
+        return dots(self._used(), v)
 
     def add(self, s: Tensor, y: Tensor, dots_y: Tensor) -> int:
         """Remember a pair, in place of the oldest one where the memory is full; returns its position.
@@ -53,13 +52,14 @@ class SecantPairs:
         dots_y: `products(y)`. A pair without positive curvature <s, y>, beyond rounding, is remembered as zeros and changes nothing; so is
         one with NaN or Inf.
         """
-        length = torch.linalg.vector_norm(s, dim=1, keepdim=True)
-        scale, zero = 1 / length, torch.zeros_like(length)
+        size = length(s)
+        scale, zero = 1 / size, torch.zeros_like(size)
         s, y, dots_y = s * scale, y * scale, (dots_y * scale).double()
-        curvature, square = _dot(s, y), _dot(y, y)
-        usable = (curvature > 100 * torch.finfo(s.dtype).eps * square.sqrt()) & torch.isfinite(square) & (length > 0)
-        s, y = torch.where(usable, s, zero), torch.where(usable, y, zero)
-        dots_y = torch.where(usable, dots_y, zero.double())
+        curvature, square = dot(s, y), dot(y, y)
+        usable = (curvature > 100 * torch.finfo(s.dtype).eps * square.sqrt()) & torch.isfinite(square) & (size > 0)
+        if not bool(usable.all()):
+            s, y = torch.where(usable, s, zero), torch.where(usable, y, zero)
+            dots_y = torch.where(usable, dots_y, zero.double())
         self.scale = torch.where(usable, curvature / square, self.scale.unsqueeze(1)).squeeze(1)
         slot = self.position
         if 2 * slot == self.rows.shape[1]:
@@ -92,10 +92,11 @@ class SecantPairs:
         core[:, at_y[:, None], at_s] = -scale * inverse
         return core
 
-    def combine(self, v: Tensor, dots: Tensor) -> Tensor:
-        """H v from `dots` = products(v)."""
-        weights = torch.bmm(dots.unsqueeze(1).double(), self.core()).to(v.dtype)
-        return torch.baddbmm((self.scale.unsqueeze(1) * v).unsqueeze(1), weights, self._used()).squeeze(1)
+    def combine(self, v: Tensor, products: Tensor) -> Tensor:
+        """H v from `products` = products(v)."""
+        # The core is symmetric.
+        weights = dots(self.core(), products.double()).to(v.dtype)
+        return combined(self.scale.unsqueeze(1) * v, weights, self._used())
 
     def select(self, index: Tensor) -> "SecantPairs":
         """The pairs of the batch members in `index`."""
@@ -112,16 +113,6 @@ class SecantPairs:
         return self.rows[:, : 2 * self.filled]
 
     def _grow(self) -> None:
-        batch, old, n = self.rows.shape
-        pairs = min(self.memory, max(FIRST_PAIRS, old))
-        rows = self.rows.new_empty(batch, 2 * pairs, n)
-        rows[:, :old] = self.rows
-        self.rows = rows
-        for name in ("sy", "yy"):
-            grown = getattr(self, name).new_zeros(batch, pairs, pairs)
-            grown[:, : old // 2, : old // 2] = getattr(self, name)
-            setattr(self, name, grown)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(a, b).unsqueeze(1)
+        pairs = capacity(self.rows.shape[1] // 2, self.memory)
+        self.rows = grown(self.rows, 2 * pairs)
+        self.sy, self.yy = grown_square(self.sy, pairs), grown_square(self.yy, pairs)

@@ -22,7 +22,7 @@ from deqlab.networks import DnCNN
 from deqlab.solvers import Anderson, Picard
 
 ONE_GRAPH = [
-    ImplicitGradient(tolerance=0.0, max_evaluations=10),
+    ImplicitGradient(Anderson(memory=5), tolerance=0.0, max_evaluations=10),
     JacobianFree(),
     NeumannSeries(5),
     Phantom(5, 0.5),
