@@ -8,8 +8,9 @@ import time
 import warnings
 from pathlib import Path
 
-# Before torch is imported: its profiler reports on itself otherwise.
+# Before torch is imported: its profiler and its allocator report on themselves otherwise.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 import torch
 from questions import backward, convergence, coupling, libraries, memory, overhead, precision, problems, units

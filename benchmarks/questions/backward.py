@@ -1,6 +1,7 @@
 """What does a gradient cost, and how far from the exact one is it, whatever the scale of the loss?"""
 
 import time
+from dataclasses import dataclass
 
 import torch
 from scipy.sparse.linalg import LinearOperator, gmres
@@ -55,6 +56,20 @@ def cells(row: dict) -> dict:
     return shown
 
 
+@dataclass(frozen=True)
+class Outer:
+    """dL/dx of the loss, up to its scale, for the samples that `select` leaves."""
+
+    target: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x - self.target
+
+    def select(self, index: Tensor) -> "Outer":
+        """That of the batch members in `index`."""
+        return Outer(self.target[index])
+
+
 def loss_of(value: Tensor, target: Tensor) -> Tensor:
     """Mean squared distance."""
     return (value - target).abs().square().mean()
@@ -89,7 +104,7 @@ def _run(
     # Seconds are shown at scale 1 only.
     for _ in range(min(size.repeats, 3) if scale == 1.0 else 1):
         log = Log(problem.x0.shape[0])
-        value = method.attach(Watched(problem.f, log), start, FORWARD)
+        value = method.attach(Watched(problem.f, log), start, FORWARD, Outer(target))
         before = log.pullbacks
         loss = scale * loss_of(value, target)
         for parameter in problem.parameters:

@@ -27,7 +27,7 @@ def measure(size: problems.Size) -> list[dict]:
     cases = [(problems.linear(0.97, size.unknowns), memory) for memory in (MEMORY, 10, 20)]
     cases += [(problems.seeded(*depth, size.pixels), MEMORY) for depth in size.depths]
     if size.more:
-        cases += [(problems.bounded(*size.depths[0], size.pixels), MEMORY), (problems.trained("de-prox", size.pixels), MEMORY)]
+        cases.append((problems.trained("de-prox", size.pixels), MEMORY))
     reference = cases[0][0]
     rows.append({"problem": reference.name, "library": "scipy", "method": "GMRES", "runs": _gmres(reference)})
     for problem, memory in cases:

@@ -32,15 +32,16 @@ class Forward:
 
 @dataclass(frozen=True)
 class Backward:
-    """A gradient of a library: attach(f, x0, tolerance) solves to `tolerance` and returns a differentiable value.
+    """A gradient of a library: attach(f, x0, tolerance, outer) solves to `tolerance` and returns a differentiable value.
 
+    outer: x to dL/dx, with `select`, for solvers that want to know the outer problem.
     warm: whether it may start at the fixed point; one that reads what the forward solver has learned may not.
     recomputes: whether its backward evaluates f again instead of keeping graphs.
     """
 
     library: str
     method: str
-    attach: Callable[[Callable, Tensor, float], Tensor]
+    attach: Callable[[Callable, Tensor, float, Callable], Tensor]
     warm: bool = True
     recomputes: bool = False
 

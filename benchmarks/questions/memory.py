@@ -12,7 +12,9 @@ from torch.profiler import ProfilerActivity, profile
 from questions import backward, libraries, problems
 
 TITLE = "peak memory of a training step, over that of one evaluation of f with its backward"
+FORWARD = 1e-2
 NOTES = (
+    f"Forward from the zero-filled image to {FORWARD:g}. "
     "saved: bytes of the distinct storages that autograd has saved and not yet let go, parameters apart, at their highest; by saved-tensor hooks, "
     "which do not see what a method computes again in the backward pass, so they are left out for those that do. "
     "allocated: all bytes that torch held above the start, at their highest; by its profiler. It has the solver's history and the activations in "
@@ -33,7 +35,8 @@ def measure(size: problems.Size) -> list[dict]:
     rows = []
     for method in methods:
         def step(method=method) -> None:
-            backward.loss_of(method.attach(problem.f, problem.x0, backward.FORWARD), target).backward()
+            value = method.attach(problem.f, problem.x0, FORWARD, backward.Outer(target))
+            backward.loss_of(value, target).backward()
 
         row = {"problem": problem.name, "library": method.library, "method": method.method}
         # Checkpoints and the invertible twin bring saved-tensor hooks of their own.
@@ -78,7 +81,8 @@ class _Entry:
 
     def __init__(self, tensor: Tensor, live: _Live):
         storage = tensor.untyped_storage()
-        self.tensor, self.live, self.key = tensor, live, (storage.data_ptr(), storage.nbytes())
+        # Detached: an output that a node saves knows that node, and the two would keep each other alive.
+        self.tensor, self.live, self.key = tensor.detach(), live, (storage.data_ptr(), storage.nbytes())
         live.hold(*self.key)
 
     def __del__(self) -> None:

@@ -1,6 +1,7 @@
 """deqlab's solvers and gradient rules behind the calls of `libraries`."""
 
 import math
+from dataclasses import replace
 
 from deqlab import equilibrium as rules
 from deqlab import solvers
@@ -22,17 +23,20 @@ def forwards(memory: int) -> list[Forward]:
         method(solvers.Picard()),
         method(solvers.Anderson(memory=memory), remembers=True),
         method(solvers.Broyden()),
+        method(solvers.AdjointBroyden()),
+        method(solvers.LBFGS(), symmetric=True),
     ]
 
 
 def backwards(tolerance: float, budget: int) -> list[Backward]:
     """Every rule of `deqlab.equilibrium`, after a forward solve by Anderson unless the rule reads another solver's state."""
-    anderson, broyden = solvers.Anderson(), solvers.Broyden()
+    anderson, broyden, adjoint = solvers.Anderson(), solvers.Broyden(), solvers.AdjointBroyden()
     implicit = rules.ImplicitGradient(anderson, tolerance, budget)
 
-    def method(name, rule, solver=anderson, forward=None, recomputes=False) -> Backward:
-        def attach(f, x0, forward_tolerance):
-            return rules.equilibrium(f, x0, solver, rule, forward or forward_tolerance, FORWARD_BUDGET).value
+    def method(name, rule, solver=anderson, forward=None, recomputes=False, aware=False) -> Backward:
+        def attach(f, x0, forward_tolerance, outer):
+            chosen = replace(solver, opa=solvers.OPA(outer)) if aware else solver
+            return rules.equilibrium(f, x0, chosen, rule, forward or forward_tolerance, FORWARD_BUDGET).value
 
         return Backward("deqlab", name, attach, solver is anderson and forward is None, recomputes)
 
@@ -47,6 +51,9 @@ def backwards(tolerance: float, budget: int) -> list[Backward]:
         method("SHINE, Broyden", rules.SHINE(), broyden),
         method("SHINE, Broyden, no fallback", rules.SHINE(fallback=math.inf), broyden),
         method("SHINE(refine=5), Broyden", rules.SHINE(refine=5), broyden),
+        method("SHINE, AdjointBroyden", rules.SHINE(), adjoint),
+        method("SHINE, AdjointBroyden, no fallback", rules.SHINE(fallback=math.inf), adjoint),
+        method("SHINE, AdjointBroyden + OPA, no fallback", rules.SHINE(fallback=math.inf), adjoint, aware=True),
         method("Unrolled(5)", rules.Unrolled(5)),
         method("Unrolled(5, checkpoint='sqrt')", rules.Unrolled(5, "sqrt"), recomputes=True),
         method("Invertible(10)", rules.Invertible(10), recomputes=True),

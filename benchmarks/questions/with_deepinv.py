@@ -35,7 +35,7 @@ def backwards(tolerance: float, budget: int) -> list[Backward]:
     from deepinv.optim import AndersonAccelerationConfig, DEQConfig
 
     def rule(**options):
-        def attach(f, x0, forward_tolerance):
+        def attach(f, x0, forward_tolerance, outer):
             real_f, real_x0 = as_real(f, x0)
             anderson = AndersonAccelerationConfig(history_size=6, beta=1.0, eps=REGULARIZATION)
             config = DEQConfig(max_iter_backward=budget, history_size_backward=6, eps_backward=REGULARIZATION, **options)

@@ -34,7 +34,7 @@ def backwards(tolerance: float, budget: int) -> list[Backward]:
     from torchdeq import get_deq
 
     def rule(**options):
-        def attach(f, x0, forward_tolerance):
+        def attach(f, x0, forward_tolerance, outer):
             real_f, real_x0 = as_real(f, x0)
             deq = get_deq(
                 core="indexing", f_solver="anderson", f_max_iter=100, f_tol=forward_tolerance, f_stop_mode="rel", **options
