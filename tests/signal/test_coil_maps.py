@@ -48,7 +48,7 @@ def test_simulated_coils_look_at_different_places_smoothly():
 
 
 def test_field_of_a_loop_agrees_with_biot_savart():
-    from deqlab.signal.coil_maps import _loop_field
+    from deqlab.signal.coil_simulation import _loop_field
 
     radius, height, across = 0.6, 0.5, 0.37
     angle = torch.arange(4000, dtype=torch.float64) * 2 * math.pi / 4000
