@@ -2,5 +2,7 @@
 
 from deqlab.operators.cartesian import CartesianOperator
 from deqlab.operators.linear import LinearOperator
+from deqlab.operators.ndft import NDFTOperator
+from deqlab.operators.nufft import NUFFTOperator
 
-__all__ = ["CartesianOperator", "LinearOperator"]
+__all__ = ["CartesianOperator", "LinearOperator", "NDFTOperator", "NUFFTOperator"]

@@ -1,0 +1,219 @@
+"""What all operators off the grid share: A = W^(1/2) F C at arbitrary positions in k-space, whatever computes F.
+
+C multiplies by the coil maps, F is the Fourier transform from an image to samples, W are weights of the samples, 1 unless given. A subclass
+says how the coil images of one batch member are transformed; the base class sees to coils, batches, weights and checks.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from deqlab.errors import InputError
+from deqlab.operators.linear import LinearOperator
+
+AXES = ("z", "y", "x")
+
+
+class NonCartesianOperator(LinearOperator):
+    """A = W^(1/2) F C: image (batch, y, x) to k-space (batch, coil, samples); a volume (batch, z, y, x) likewise.
+
+    F x = sum over pixels n of x[n] exp(-2 pi i k . (n - N // 2)) / sqrt(number of pixels): on the points of the grid it is `fft2c`.
+
+    trajectory: real (samples, axes) or (batch, samples, axes), columns (ky, kx) or (kz, ky, kx) in cycles per pixel, within +-0.5. Its digits
+        are kept whatever the precision of the images, because a position in float32 is wrong by a phase of 1e-5 at the edge of 320 pixels.
+    shape: (y, x) or (z, y, x). coil_maps: complex (coil, *shape) or (batch, coil, *shape); None for a single coil, whose k-space keeps a coil
+        axis of length 1. weights: real, >= 0, (samples,) or (batch, samples): see `weighted`.
+    Buffers follow `.to(device)`; they are read, never changed, after construction. Raises InputError for parts that do not fit together.
+    """
+
+    def __init__(self, trajectory: Tensor, shape: tuple[int, ...], coil_maps: Tensor | None = None, weights: Tensor | None = None):
+        super().__init__()
+        self.shape = _checked_shape(shape)
+        trajectory = _checked_trajectory(trajectory, self.shape)
+        parts = {"trajectory": trajectory}
+        if coil_maps is not None:
+            parts["coil_maps"] = coil_maps = _checked_maps(coil_maps, self.shape)
+        if weights is not None:
+            parts["weights"] = weights = _checked_weights(weights, trajectory.shape[1])
+        batches = {name: len(part) for name, part in parts.items() if len(part) > 1}
+        if len(set(batches.values())) > 1:
+            raise InputError("parts of other batches: " + ", ".join(f"{name} of {count}" for name, count in batches.items()))
+        self.members = max(batches.values(), default=1)
+        self.register_buffer("trajectory", trajectory)
+        self.register_buffer("coil_maps", coil_maps)
+        self.register_buffer("weights", weights)
+        self._folded: dict = {}
+
+    def _apply(self, fn, *args, **kwargs):
+        # Positions and weights change their device but never their precision, and `.to(torch.complex64)` does not make them complex.
+        kept = {name: getattr(self, name) for name in ("trajectory", "weights")}
+        super()._apply(fn, *args, **kwargs)
+        for name, tensor in kept.items():
+            if tensor is not None:
+                setattr(self, name, tensor.to(getattr(self, name).device))
+        self._folded = {}
+        return self
+
+    def __getstate__(self) -> dict:
+        # What is kept between calls is made again: it may be large, and plans cannot be copied.
+        return {**self.__dict__, "_folded": {}}
+
+    @property
+    def coils(self) -> int:
+        """Number of receive coils."""
+        return 1 if self.coil_maps is None else self.coil_maps.shape[1]
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of one coil."""
+        return self.trajectory.shape[1]
+
+    def _transform(self, member: int, coil_images: Tensor) -> Tensor:
+        """F without its scale, of one batch member: (coil, *shape) to (coil, samples)."""
+        raise NotImplementedError
+
+    def _transform_adjoint(self, member: int, samples: Tensor) -> Tensor:
+        """Its adjoint: (coil, samples) to (coil, *shape)."""
+        raise NotImplementedError
+
+    def _options(self) -> dict:
+        """The arguments of the constructor that are no tensors."""
+        return {"shape": self.shape}
+
+    def _working_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """The precision in which tensors of `dtype` are transformed."""
+        return dtype
+
+    def _factors(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """C with the scale folded in, its conjugate, and W^(1/2), for tensors like `like`."""
+        key = like.dtype, like.device
+        if key not in self._folded:
+            work = self._working_dtype(like.dtype)
+            maps = torch.ones((1, 1) + (1,) * len(self.shape), dtype=work.to_real(), device=like.device)
+            if self.coil_maps is not None:
+                maps = self.coil_maps.to(like.device, work)
+            maps = maps / math.sqrt(math.prod(self.shape))
+            root = None if self.weights is None else self.weights.to(like.device, work.to_real()).sqrt()
+            self._folded[key] = maps, maps.conj().resolve_conj(), root
+        return self._folded[key]
+
+    def _runs(self, like: Tensor) -> list[slice]:
+        """The runs of coils that are transformed together: on the CPU one coil a thread, so that a coil stays in a core's cache."""
+        step = torch.get_num_threads() if like.device.type == "cpu" else self.coils
+        return [slice(first, min(first + step, self.coils)) for first in range(0, self.coils, step)]
+
+    def _forward(self, image: Tensor) -> Tensor:
+        self._check(image, self.shape, ("batch", *AXES[-len(self.shape) :]))
+        maps, _, root = self._factors(image)
+        kspace = image.new_empty(len(image), self.coils, self.samples)
+        for member, pixels in enumerate(image):
+            own, target = of_member(maps, member), kspace[member]
+            for run in self._runs(image):
+                found = self._transform(member, pixels * own[run])
+                target[run] = found if root is None else found.mul_(of_member(root, member))
+        return kspace
+
+    def _adjoint(self, kspace: Tensor) -> Tensor:
+        self._check(kspace, (self.coils, self.samples), ("batch", "coil", "samples"))
+        _, conjugate, root = self._factors(kspace)
+        image = kspace.new_empty(len(kspace), *self.shape)
+        for member, samples in enumerate(kspace):
+            own, total = of_member(conjugate, member), 0
+            for run in self._runs(kspace):
+                given = samples[run].to(self._working_dtype(kspace.dtype))
+                given = given if root is None else given * of_member(root, member)
+                total = total + (self._transform_adjoint(member, given) * own[run]).sum(0)
+            image[member] = total
+        return image
+
+    def _check(self, tensor: Tensor, size: tuple[int, ...], axes: tuple[str, ...]) -> None:
+        if not tensor.is_complex():
+            raise InputError(f"the operator takes complex tensors, {tensor.dtype} given")
+        if tensor.ndim != len(axes) or tuple(tensor.shape[1:]) != size:
+            raise InputError(f"a tensor of {tuple(tensor.shape)} given, ({', '.join(axes)}) = (batch, {', '.join(map(str, size))}) needed")
+        if self.members not in (1, len(tensor)):
+            raise InputError(f"a batch of {len(tensor)} given, the operator is for a batch of {self.members}")
+
+    def weighted(self, weights: Tensor) -> "NonCartesianOperator":
+        """W^(1/2) A for weights W of the samples, real, >= 0, (samples,) or (batch, samples); A itself stays as it is.
+
+        Its `normal` is A^H W A. With density weights that is close to a multiple of the identity, so least squares
+        ||W^(1/2) (A x - y)||^2 takes few iterations; its data are `weigh(y)`. Weights of A itself are multiplied.
+        """
+        weights = _checked_weights(weights, self.samples)
+        if self.weights is not None:
+            weights = self.weights * weights
+        return type(self)(self.trajectory, coil_maps=self.coil_maps, weights=weights, **self._options())
+
+    def weigh(self, kspace: Tensor) -> Tensor:
+        """W^(1/2) y for k-space y, (batch, coil, samples); y itself where no weights were given."""
+        return kspace if self.weights is None else kspace * self.weights.to(kspace.device, kspace.dtype.to_real()).sqrt().unsqueeze(1)
+
+    def select(self, index: Tensor) -> "NonCartesianOperator":
+        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole batch stay shared."""
+        parts = (self.trajectory, self.coil_maps, self.weights)
+        trajectory, maps, weights = (part if part is None or len(part) == 1 else part[index] for part in parts)
+        return type(self)(trajectory, coil_maps=maps, weights=weights, **self._options())
+
+    @staticmethod
+    def stack(operators: "list[NonCartesianOperator]") -> "NonCartesianOperator":
+        """One operator for a batch, from operators of one slice each with equal sizes, coil counts and options."""
+        first = operators[0]
+        kinds = [
+            (type(A), A._options(), *(None if p is None else p.shape for p in (A.trajectory, A.coil_maps, A.weights))) for A in operators
+        ]
+        if any(kind != kinds[0] for kind in kinds):
+            raise InputError(f"operators of different sizes cannot share a batch: {[kind[1:] for kind in kinds]}")
+        parts = zip(*((A.trajectory, A.coil_maps, A.weights) for A in operators))
+        trajectory, maps, weights = (None if part[0] is None else torch.cat(part) for part in parts)
+        return type(first)(trajectory, coil_maps=maps, weights=weights, **first._options())
+
+
+def of_member(parts: Tensor, member: int) -> Tensor:
+    """What belongs to one batch member of a part, (batch | 1, ...)."""
+    return parts[member if len(parts) > 1 else 0]
+
+
+def _checked_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    sizes = tuple(shape)
+    if len(sizes) not in (2, 3) or any(int(size) != size or size < 1 for size in sizes):
+        raise InputError(f"shape: {sizes} given, (y, x) or (z, y, x) with 1 pixel or more along each axis needed")
+    return tuple(int(size) for size in sizes)
+
+
+def _checked_trajectory(trajectory: Tensor, shape: tuple[int, ...]) -> Tensor:
+    given = tuple(trajectory.shape)
+    columns = ", ".join("k" + axis for axis in AXES[-len(shape) :])
+    if trajectory.ndim not in (2, 3) or given[-1] != len(shape):
+        raise InputError(f"trajectory: shape {given} given, (samples, {len(shape)}) or (batch, samples, {len(shape)}) with columns ({columns}) needed")
+    if not trajectory.is_floating_point():
+        raise InputError(f"trajectory: {trajectory.dtype} given, real numbers in cycles per pixel needed")
+    if trajectory.numel() == 0:
+        raise InputError(f"trajectory: shape {given} given, one sample or more needed")
+    if not trajectory.is_meta:
+        broken = int((~torch.isfinite(trajectory)).sum())
+        if broken:
+            raise InputError(f"trajectory: {broken} coordinates are NaN or infinite; finite cycles per pixel needed")
+        largest = float(trajectory.abs().max())
+        # A float32 position may miss 0.5 by a rounding error.
+        if largest > 0.5 + 1e-6:
+            raise InputError(f"trajectory: reaches {largest:g}; cycles per pixel within +-0.5 needed (radians: divide by 2 pi)")
+    return trajectory.detach().reshape(-1, *given[-2:])
+
+
+def _checked_maps(maps: Tensor, shape: tuple[int, ...]) -> Tensor:
+    given = tuple(maps.shape)
+    if not maps.is_complex():
+        raise InputError(f"coil_maps: {maps.dtype} given, complex needed")
+    if maps.ndim not in (len(shape) + 1, len(shape) + 2) or given[-len(shape) :] != shape or maps.numel() == 0:
+        raise InputError(f"coil_maps: shape {given} given, (coil, {', '.join(map(str, shape))}), with or without a batch axis, needed")
+    return maps.detach().reshape(-1, *given[-len(shape) - 1 :])
+
+
+def _checked_weights(weights: Tensor, samples: int) -> Tensor:
+    if weights.is_complex() or weights.ndim not in (1, 2) or weights.shape[-1] != samples or weights.numel() == 0:
+        raise InputError(f"weights: {weights.dtype} of shape {tuple(weights.shape)} given, real ({samples},) or (batch, {samples}) needed")
+    if not weights.is_meta and not bool((torch.isfinite(weights) & (weights >= 0)).all()):
+        raise InputError("weights: some are negative, NaN or infinite; finite numbers >= 0 needed")
+    return weights.detach().reshape(-1, samples)
