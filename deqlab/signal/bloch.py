@@ -8,6 +8,8 @@ of the proton density of CSF. Echo trains are described by their effective echo 
 from dataclasses import dataclass
 from math import acos, cos, degrees, exp, log, radians, sin
 
+import numpy as np
+
 from deqlab.errors import InputError
 
 
@@ -39,6 +41,23 @@ TISSUES = {
     "skin": Tissue(t1=900, t2=35, pd=0.70),
     "bone": Tissue(t1=250, t2=1, pd=0.20),
 }
+
+
+def longitudinal(tissue: Tissue, time, start: float = 0.0) -> np.ndarray:
+    """Magnetisation along the field, `time` ms after it was `start`: pd + (start - pd) exp(-time/t1).
+
+    time: a number or an array. start: 0 after a pulse of 90 degrees, -pd after one of 180. It returns to pd whatever happened, and this wait
+    is what makes MRI slow. Source: F. Bloch, Nuclear induction, Phys Rev 70:460 (1946).
+    """
+    return tissue.pd + (start - tissue.pd) * np.exp(-_elapsed(time) / tissue.t1)
+
+
+def transverse(tissue: Tissue, time, start: float = 1.0) -> np.ndarray:
+    """Magnetisation across the field, which is what a coil receives, `time` ms after it was `start`: start exp(-time/t2).
+
+    time: a number or an array. Source: F. Bloch, Nuclear induction, Phys Rev 70:460 (1946).
+    """
+    return start * np.exp(-_elapsed(time) / tissue.t2)
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,20 @@ def inversion_null(tr: float, te: float, t1: float) -> float:
     2).
     """
     return -t1 * log((1 + 2 * exp(-(tr - te / 2) / t1) - exp(-tr / t1)) / 2)
+
+
+def scan_time(tr: float, lines: int, averages: int = 1) -> float:
+    """Seconds that a scan takes, at one of `lines` phase-encode lines per repetition of `tr` ms."""
+    if not (tr > 0 and lines >= 1 and averages >= 1):
+        raise InputError(f"scan time: tr {tr} ms, {lines} lines, {averages} averages given; positive numbers needed")
+    return tr * lines * averages / 1000
+
+
+def _elapsed(time) -> np.ndarray:
+    elapsed = np.asarray(time, dtype=np.float64)
+    if not (elapsed >= 0).all():
+        raise InputError(f"time: {elapsed.min():g} ms given, 0 or more needed")
+    return elapsed
 
 
 def _check(sequence: Sequence) -> None:
