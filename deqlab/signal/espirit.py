@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deqlab.errors import InputError
 from deqlab.signal.coil_maps import LowResolution, central_rows
-from deqlab.signal.eigenvectors import dominant_eigenvector
+from deqlab.signal.eigenvectors import aligned, dominant_eigenvector
 
 # Matrices of about this size stay in a core's second-level cache while the power iteration goes over them.
 CACHE_BYTES = 2**20
@@ -71,10 +71,9 @@ class ESPIRiT:
         lags = _lags(_signal_subspace(calibration, self.sides, self.threshold), self.sides)
         maps, values = _eigenvectors(lags, low, self.crop)
         reference = low if self.phase == "low-resolution" else _virtual_coil(calibration)
-        maps *= torch.sgn((reference.conj() * maps).sum(-3, keepdim=True)).conj()
-        untrusted = (values <= self.crop).unsqueeze(-3)
-        elsewhere = low if self.phase == "low-resolution" else low * torch.sgn((reference.conj() * low).sum(-3, keepdim=True)).conj()
-        maps = torch.where(untrusted, elsewhere if self.outside == "low-resolution" else 0, maps)
+        maps = aligned(maps, reference)
+        elsewhere = aligned(low, reference) if self.outside == "low-resolution" else torch.zeros_like(low)
+        maps = torch.where((values > self.crop).unsqueeze(-3), maps, elsewhere)
         return maps.reshape(shape), values.reshape(*shape[:-3], *shape[-2:])
 
     def _check(self, calibration: Tensor) -> None:
