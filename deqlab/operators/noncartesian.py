@@ -85,16 +85,15 @@ class NonCartesianOperator(LinearOperator):
         """The precision in which tensors of `dtype` are transformed."""
         return dtype
 
-    def _factors(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """C with the scale folded in, its conjugate, and W^(1/2), for tensors like `like`."""
-        key = like.dtype, like.device
+    def _factors(self, work: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+        """C with the scale folded in, its conjugate, and W^(1/2), in the precision `work`."""
+        key = work, device
         if key not in self._folded:
-            work = self._working_dtype(like.dtype)
-            maps = torch.ones((1, 1) + (1,) * len(self.shape), dtype=work.to_real(), device=like.device)
+            maps = torch.ones((1, 1) + (1,) * len(self.shape), dtype=work.to_real(), device=device)
             if self.coil_maps is not None:
-                maps = self.coil_maps.to(like.device, work)
+                maps = self.coil_maps.to(device, work)
             maps = maps / math.sqrt(math.prod(self.shape))
-            root = None if self.weights is None else self.weights.to(like.device, work.to_real()).sqrt()
+            root = None if self.weights is None else self.weights.to(device, work.to_real()).sqrt()
             self._folded[key] = maps, maps.conj().resolve_conj(), root
         return self._folded[key]
 
@@ -104,8 +103,8 @@ class NonCartesianOperator(LinearOperator):
         return [slice(first, min(first + step, self.coils)) for first in range(0, self.coils, step)]
 
     def _forward(self, image: Tensor) -> Tensor:
-        self._check(image, self.shape, ("batch", *AXES[-len(self.shape) :]))
-        maps, _, root = self._factors(image)
+        self._check_image(image)
+        maps, _, root = self._factors(self._working_dtype(image.dtype), image.device)
         kspace = image.new_empty(len(image), self.coils, self.samples)
         for member, pixels in enumerate(image):
             own, target = of_member(maps, member), kspace[member]
@@ -116,16 +115,20 @@ class NonCartesianOperator(LinearOperator):
 
     def _adjoint(self, kspace: Tensor) -> Tensor:
         self._check(kspace, (self.coils, self.samples), ("batch", "coil", "samples"))
-        _, conjugate, root = self._factors(kspace)
+        work = self._working_dtype(kspace.dtype)
+        _, conjugate, root = self._factors(work, kspace.device)
         image = kspace.new_empty(len(kspace), *self.shape)
         for member, samples in enumerate(kspace):
             own, total = of_member(conjugate, member), 0
             for run in self._runs(kspace):
-                given = samples[run].to(self._working_dtype(kspace.dtype))
+                given = samples[run].to(work)
                 given = given if root is None else given * of_member(root, member)
                 total = total + (self._transform_adjoint(member, given) * own[run]).sum(0)
             image[member] = total
         return image
+
+    def _check_image(self, image: Tensor) -> None:
+        self._check(image, self.shape, ("batch", *AXES[-len(self.shape) :]))
 
     def _check(self, tensor: Tensor, size: tuple[int, ...], axes: tuple[str, ...]) -> None:
         if not tensor.is_complex():
