@@ -90,16 +90,26 @@ def number_attribute(file: h5py.File, name: str, path: Path) -> float | None:
     return float(value)
 
 
-def _attribute(file: h5py.File, name: str, path: Path, wanted: str) -> object:
+def pair_attribute(file: h5py.File, name: str, path: Path) -> tuple[float, float] | None:
+    """Two finite numbers, such as (rows, columns); None where absent."""
+    value = _attribute(file, name, path, "two numbers", count=2)
+    if value is None:
+        return None
+    if value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+        raise InputError(f"{path}: attribute {name} is {str(value.tolist())[:40]}; two finite numbers needed")
+    return float(value[0]), float(value[1])
+
+
+def _attribute(file: h5py.File, name: str, path: Path, wanted: str, count: int = 1) -> object:
     if name not in file.attrs:
         return None
     kind = file.attrs.get_id(name)
     if (kind.dtype.kind == "O" and h5py.check_string_dtype(kind.dtype) is None) or kind.dtype.kind == "V":
         raise InputError(f"{path}: attribute {name} holds objects; {wanted} needed")
     value = np.asarray(file.attrs[name])
-    if value.size != 1:
+    if value.size != count:
         raise InputError(f"{path}: attribute {name} has shape {value.shape}; {wanted} needed")
-    return value.reshape(-1)[0]
+    return value.reshape(-1)[0] if count == 1 else value.reshape(-1)
 
 
 def stamp(path: Path) -> tuple[int, int]:
