@@ -16,14 +16,14 @@ from deqlab.signal.grid_masks import calibration_square, center_distance, check_
 class PoissonDisc:
     """Points at least s (1 + growth * distance) grid steps apart, with the s that gives round(y x / acceleration) of them.
 
-    distance: from the centre, 1 in the middle of an edge (`center_distance`). growth: 0 is a uniform pattern, 3 has points four times
+    distance: from the centre, 1 in the middle of an edge (`center_distance`). growth: 0 is a uniform pattern, 2 has points three times
     farther apart at the edge than in the centre. The calibration square is measured whole; the law holds among the points outside of it.
     corners: whether points at a distance above 1 are measured too, where an image has nearly nothing.
     """
 
     acceleration: float
     calibration: int = 24
-    growth: float = 3.0
+    growth: float = 2.0
     corners: bool = False
 
     def __post_init__(self) -> None:
