@@ -15,13 +15,19 @@ from deqlab.errors import InputError
 
 
 def pipe_menon(
-    forward: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor], like: Tensor, iterations: int = 10, axes: int = 2
+    forward: Callable[[Tensor], Tensor],
+    adjoint: Callable[[Tensor], Tensor],
+    like: Tensor,
+    iterations: int = 10,
+    axes: int = 2,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Weights d whose density, smoothed over one Cartesian sample, is 1 at every sample that has neighbours: d <- d / |F W F^H d|.
 
     forward, adjoint: F and F^H of a single coil, orthonormal as `fft2c` is, for an image of *twice* the field of view along each of its last
     `axes` axes (the same trajectory in cycles per pixel, twice the pixels). like: complex, of the shape that F^H takes, such as
-    (1, 1, samples); its values are not read. Result: real, of that shape and precision, in units of a sample of the single field of view.
+    (1, 1, samples); its values are not read. start: real weights of that shape; 1 where None. Result: real, of that shape and precision, in units
+    of a Cartesian sample of the single field of view.
     InputError for less than one iteration.
 
     W is a triangle over the doubled field of view: the autocorrelation of the single one, the distances at which a point spread can do harm.
@@ -32,7 +38,7 @@ def pipe_menon(
     """
     if iterations < 1:
         raise InputError(f"iterations: {iterations} given; 1 or more needed")
-    weights = torch.ones_like(like)
+    weights = torch.ones_like(like) if start is None else start.to(like)
     with torch.no_grad():
         for _ in range(iterations):
             window = _triangle(image := adjoint(weights), axes)

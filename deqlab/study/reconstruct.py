@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +15,11 @@ from tqdm import tqdm
 from deqlab.atomic import atomic_path, write_durably
 from deqlab.data.fastmri import MaskRule, Slices, choose_slices, open_volume
 from deqlab.data.prepare import acquired_only, crop_magnitude, prepare
-from deqlab.data.sample import Sample, collate
+from deqlab.data.sample import collate
 from deqlab.data.volume import Volume
 from deqlab.data.write import hdf5_bytes
 from deqlab.errors import DeqlabWarning, InputError
+from deqlab.operators import LinearOperator
 from deqlab.recon.equilibrium_models import EquilibriumReconstructor
 from deqlab.signal.masks import seed_from_name
 
@@ -42,13 +45,13 @@ class Reconstruction:
     """The magnitude images of a volume, and how each came about.
 
     images: float32 (slices, h, w), cropped like the target, at the input's intensity scale.
-    slices: their indices in the input. mask: bool (columns,) or (rows, columns), what was sampled.
+    slices: their indices in the input. mask: bool (columns,) or (rows, columns), what was sampled; None off the grid.
     evaluations, residual, converged: one entry per slice; all three empty for a method without a solver.
     """
 
     images: np.ndarray
     slices: list[int]
-    mask: np.ndarray
+    mask: np.ndarray | None
     evaluations: list[int] = field(default_factory=list)
     residual: list[float] = field(default_factory=list)
     converged: list[bool] = field(default_factory=list)
@@ -75,8 +78,7 @@ def reconstruct_file(
     """
     source, destination = Path(source), Path(destination)
     volume = open_volume(source)
-    if destination.exists() and destination.samefile(source):
-        raise InputError(f"{destination}: is the input itself; name another file for the output")
+    refuse_same_file(source, destination)
     mask = choose_mask(volume, undersampling)
     chosen = choose_slices(volume, slices)
     attributes = {
@@ -85,12 +87,19 @@ def reconstruct_file(
         "patient_id": volume.patient_id,
         **(attributes or {}),
     }
-    with atomic_path(destination) as temporary:
-        blank = Reconstruction(np.zeros((len(chosen), *volume.recon_shape), np.float32), chosen, mask)
-        write_durably(temporary, _content(blank, attributes))
+    blank = Reconstruction(np.zeros((len(chosen), *volume.recon_shape), np.float32), chosen, mask)
+    with reserved(destination, blank, attributes) as write:
         result = reconstruct_volume(volume, model, torch.from_numpy(mask), chosen, device, progress)
-        write_durably(temporary, _content(result, attributes))
+        write(result)
     return result
+
+
+@contextmanager
+def reserved(destination: Path, blank: Reconstruction, attributes: dict[str, str]) -> Iterator[Callable[[Reconstruction], None]]:
+    """What writes a result of the size of `blank` to `destination`, whose space on the disk is taken before the block runs."""
+    with atomic_path(destination) as temporary:
+        write_durably(temporary, _content(blank, attributes))
+        yield lambda result: write_durably(temporary, _content(result, attributes))
 
 
 def reconstruct_volume(
@@ -115,23 +124,17 @@ def reconstruct_volume(
                 f"{volume.path}: slice {index} has the peak {sample.scale:.3g}, "
                 "which float32 images cannot hold; rescale the k-space"
             )
-        image = _solve(model, collate([sample]).to(device), result)
-        magnitude = crop_magnitude(image[0], sample.crop).double().cpu().numpy() * sample.scale
-        if not np.isfinite(magnitude).all():
-            raise InputError(
-                f"{volume.path}: slice {index}: the model gave no finite image; "
-                "its weights do not suit this input"
-            )
-        result.images[position] = magnitude
-    unsettled = [index for index, settled in zip(slices, result.converged, strict=False) if not settled]
-    if unsettled:
-        warnings.warn(
-            f"{volume.path}: {len(unsettled)} of {len(slices)} slices did not converge "
-            f"(first: slice {unsettled[0]}); their images are no equilibria, try more evaluations",
-            DeqlabWarning,
-            stacklevel=2,
-        )
+        batch = collate([sample]).to(device)
+        image = solve_slice(model, batch.kspace, batch.operator, result)
+        result.images[position] = finite_magnitude(crop_magnitude(image[0], sample.crop), sample.scale, volume.path, index)
+    warn_of_unsettled(result, volume.path)
     return result
+
+
+def refuse_same_file(source: Path, destination: Path) -> None:
+    """Raises InputError where the output would replace the input."""
+    if destination.exists() and destination.samefile(source):
+        raise InputError(f"{destination}: is the input itself; name another file for the output")
 
 
 def choose_mask(volume: Volume, undersampling: Undersampling | None) -> np.ndarray:
@@ -154,16 +157,36 @@ def choose_mask(volume: Volume, undersampling: Undersampling | None) -> np.ndarr
     return acquired_only(undersampling.rule.sample(volume.shape[-1], seed), volume).numpy()
 
 
-def _solve(model: nn.Module, batch: Sample, result: Reconstruction) -> torch.Tensor:
+def solve_slice(model: nn.Module, kspace: torch.Tensor, A: LinearOperator, result: Reconstruction) -> torch.Tensor:
     """The image of a batch of one; how the solver fared is added to `result`."""
     with torch.no_grad():
         if not hasattr(model, "solve"):
-            return model(batch.kspace, batch.operator)
-        solution = model.solve(batch.kspace, batch.operator)
+            return model(kspace, A)
+        solution = model.solve(kspace, A)
     result.evaluations.append(int(solution.evaluations[0]))
     result.residual.append(float(solution.residual[0]))
     result.converged.append(bool(solution.converged[0]))
     return solution.value
+
+
+def finite_magnitude(magnitude: torch.Tensor, scale: float, path: Path, index: int) -> np.ndarray:
+    """The magnitude at the input's own scale, float64 (h, w); InputError where the model gave something else."""
+    image = magnitude.double().cpu().numpy() * scale
+    if not np.isfinite(image).all():
+        raise InputError(f"{path}: slice {index}: the model gave no finite image; its weights do not suit this input")
+    return image
+
+
+def warn_of_unsettled(result: Reconstruction, path: Path) -> None:
+    """Warns of the slices whose solver did not converge."""
+    unsettled = [index for index, settled in zip(result.slices, result.converged, strict=False) if not settled]
+    if unsettled:
+        warnings.warn(
+            f"{path}: {len(unsettled)} of {len(result.slices)} slices did not converge "
+            f"(first: slice {unsettled[0]}); their images are no equilibria, try more evaluations",
+            DeqlabWarning,
+            stacklevel=3,
+        )
 
 
 def set_solver(model: nn.Module, name: str, tolerance: float | None, max_evaluations: int | None) -> None:
@@ -212,16 +235,16 @@ def _content(result: Reconstruction, attributes: dict[str, str]) -> bytes:
         per_slice["evaluations"] = np.asarray(result.evaluations)
         per_slice["residual"] = np.asarray(result.residual)
         per_slice["converged"] = np.asarray(result.converged)
-    return hdf5_bytes(
-        {"reconstruction": result.images, "mask": result.mask}, attributes, {"reconstruction": per_slice}
-    )
+    sampled = {} if result.mask is None else {"mask": result.mask}
+    return hdf5_bytes({"reconstruction": result.images, **sampled}, attributes, {"reconstruction": per_slice})
 
 
 def summary(result: Reconstruction) -> str:
     """What a user wants to know of a reconstruction, on one line."""
     slices, height, width = result.images.shape
     plural = "" if slices == 1 else "s"
-    text = f"{slices} slice{plural} of {height}x{width}, {1 / result.mask.mean():.1f}x undersampled"
+    text = f"{slices} slice{plural} of {height}x{width}"
+    text += "" if result.mask is None else f", {1 / result.mask.mean():.1f}x undersampled"
     if result.evaluations:
         worst = max((r for r in result.residual if math.isfinite(r)), default=math.nan)
         median = np.median(result.evaluations)

@@ -1,6 +1,6 @@
-"""Reconstructs a k-space file in fastMRI's schema with a trained model.
+"""Reconstructs a k-space file in fastMRI's schema, or one of samples off the grid, with a trained model.
 
-IN is masked (it has `mask`), or fully sampled: then it is undersampled first. OUT receives `reconstruction`
+IN is masked (it has `mask`), or fully sampled: then it is undersampled first; or it has a `trajectory` (radial, spiral). OUT receives `reconstruction`
 (slices, rows, columns), magnitudes at the input's own intensity scale, and per slice the solver's
 evaluations, residual and convergence.
 """
@@ -16,7 +16,7 @@ ACCELERATION = 4.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The parser knows the options of `deqlab reconstruct`."""
     parser.add_argument(
-        "source", metavar="IN.h5", type=Path, help="k-space in fastMRI's schema, one coil or many"
+        "source", metavar="IN.h5", type=Path, help="k-space in fastMRI's schema, one coil or many, or with a trajectory"
     )
     parser.add_argument(
         "destination", metavar="OUT.h5", type=Path, help="file to write; replaced when complete"
@@ -71,23 +71,21 @@ def main(args: argparse.Namespace) -> int:
     """0 when OUT holds the reconstruction."""
     import sys
 
+    from deqlab.data.noncartesian import is_noncartesian
     from deqlab.recon.pretrained import load_pretrained
     from deqlab.study.reconstruct import reconstruct_file, set_solver, summary
+    from deqlab.study.reconstruct_noncartesian import reconstruct_noncartesian_file
 
-    undersampling, slices = _undersampling(args), parse_slices(args.slices)
+    off_grid = is_noncartesian(args.source)
+    undersampling, slices = _no_undersampling(args) if off_grid else _undersampling(args), parse_slices(args.slices)
     device = _device(args.device)
     model = load_pretrained(args.model)
     set_solver(model, args.model, args.tolerance, args.max_evaluations)
-    result = reconstruct_file(
-        args.source,
-        args.destination,
-        model,
-        undersampling,
-        slices,
-        device,
-        {"model": args.model},
-        progress=sys.stderr.isatty(),
-    )
+    files, attributes, progress = (args.source, args.destination), {"model": args.model}, sys.stderr.isatty()
+    if off_grid:
+        result = reconstruct_noncartesian_file(*files, model, slices, device, attributes, progress)
+    else:
+        result = reconstruct_file(*files, model, undersampling, slices, device, attributes, progress)
     print(f"{args.destination}: {summary(result)}")
     return 0
 
@@ -112,6 +110,16 @@ def _undersampling(args: argparse.Namespace):
         raise InputError(f"--acceleration: {acceleration:g} given; a number of 1 or more needed")
     fraction = default_center_fraction(acceleration) if args.center_fraction is None else args.center_fraction
     return Undersampling(MASKS[args.mask or "random"](acceleration, fraction), args.seed)
+
+
+def _no_undersampling(args: argparse.Namespace) -> None:
+    """None for a file with a trajectory; an option given in vain is refused and not ignored."""
+    from deqlab.errors import InputError
+
+    for option in ("acceleration", "center_fraction", "mask", "seed"):
+        value = getattr(args, option)
+        if value is not None:
+            raise InputError(f"--{option.replace('_', '-')}: {value} given, but {args.source} has a trajectory, which says what was sampled")
 
 
 def _device(name: str) -> str:

@@ -1,0 +1,69 @@
+"""Images straight from samples off the grid: density weights, coil maps and an operator that any reconstructor can take.
+
+What a Cartesian scan gives for nothing has to be computed here: how much each sample counts, how the coils see from the samples near the
+centre, and a scale at which A^H A is what it is on the grid, near the identity where nothing is missing and never above it.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from deqlab.errors import InputError
+from deqlab.operators.noncartesian import NonCartesianOperator
+from deqlab.operators.nufft import NUFFTOperator
+from deqlab.signal.coil_maps import rss
+from deqlab.signal.density import pipe_menon
+
+# Weights need no more digits than this; the transform is the cheaper for it.
+TOLERANCE = 1e-4
+# Power iteration comes from below; so much more is taken for the norm.
+MARGIN = 1.03
+
+
+def density_weights(trajectory: Tensor, shape: tuple[int, ...], iterations: int = 10, start: Tensor | None = None) -> Tensor:
+    """Pipe and Menon's weights for `trajectory`, float64 (samples,): 1 for a sample that stands for one of the Cartesian grid of `shape`.
+
+    trajectory: real (samples, axes) in cycles per pixel. iterations, start: as in `deqlab.signal.density.pipe_menon`.
+    """
+    F = NUFFTOperator(trajectory, tuple(2 * side for side in shape), tolerance=TOLERANCE)
+    like = torch.zeros(1, 1, len(trajectory), dtype=torch.complex64, device=trajectory.device)
+    start = None if start is None else start.to(like.real).expand_as(like)
+    return pipe_menon(F, F.H, like, iterations, len(shape), start).flatten().double()
+
+
+def coil_maps_from_center(kspace: Tensor, trajectory: Tensor, density: Tensor, shape: tuple[int, ...], reach: float = 10.0) -> Tensor:
+    """Coil maps from the samples near the centre of k-space: low-resolution coil images over their root-sum-of-squares.
+
+    kspace: complex (coil, samples). trajectory: real (samples, axes) in cycles per pixel. density: real (samples,), their weights. reach: how far
+    from the centre samples are used, in cycles per field of view of the longest axis, under a cosine lobe.
+    Result: complex (coil, *shape), sum |c|^2 = 1 at every pixel; as `estimate_coil_maps` for Cartesian lines, phase of the object included.
+    InputError where there is no sample within reach.
+    """
+    distance = torch.linalg.vector_norm(trajectory, dim=-1) * max(shape)
+    near = distance < reach
+    if not bool(near.any()):
+        raise InputError(
+            f"trajectory: its nearest sample is {float(distance.min()):.3g} cycles per field of view from the centre of k-space; "
+            f"coil maps need samples within {reach:g}"
+        )
+    taper = density[near] * torch.cos(torch.pi / 2 * distance[near] / reach)
+    F = NUFFTOperator(trajectory[near], shape, tolerance=TOLERANCE)
+    low = F.H((kspace[:, near] * taper.to(kspace.real.dtype)).unsqueeze(1))
+    # Scaled by the peak first, so that squares neither vanish nor overflow.
+    peak = low.abs().amax()
+    low = low / torch.where(peak > 0, peak, 1)
+    magnitude = rss(low, axis=0)
+    empty = magnitude < 1e-12
+    return torch.where(empty, 1 / math.sqrt(len(low)), low / torch.where(empty, 1, magnitude))
+
+
+def at_most_one(A: NonCartesianOperator, like: Tensor, iterations: int = 30) -> NonCartesianOperator:
+    """A divided by its norm, so that ||A|| is at most 1 and step sizes that were learned on the grid stay stable; A itself where that is so already.
+
+    like: an image of its domain, (batch, *shape). The factor goes into the weights: use `weigh` of the *result* for the measurements, and the
+    solution of A x = y stays what it was. The norm is measured by power iteration from below, and 3 % more is taken.
+    """
+    largest = float((MARGIN * A.norm(like, iterations)).max()) ** 2
+    factor = min(1.0, 1 / max(largest, torch.finfo(torch.float64).tiny))
+    return A.weighted(torch.full((A.samples,), factor, dtype=torch.float64, device=A.trajectory.device))

@@ -1,0 +1,114 @@
+"""Weights, coil maps and scale: what makes samples off the grid look to a reconstructor as samples on it do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from deqlab.errors import InputError
+from deqlab.operators import CartesianOperator, NDFTOperator, NUFFTOperator
+from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights
+from deqlab.signal.coil_maps import simulate_coil_maps
+from deqlab.signal.density import pipe_menon
+from deqlab.signal.gradients import Gradients
+from deqlab.signal.trajectories import CartesianLines, Radial, RadialVolume, Spiral, nyquist_spokes
+
+SHAPE = (24, 20)
+CHOICES = {
+    "spokes": Radial(nyquist_spokes(SHAPE)),
+    "few spokes": Radial(9),
+    "spiral": Spiral(4, gradients=Gradients(dwell=1e-5)),
+    "lines": CartesianLines(),
+}
+
+
+def smooth(shape: tuple[int, ...]) -> torch.Tensor:
+    axes = torch.meshgrid(*[(torch.arange(side, dtype=torch.float64) - side // 2) / side for side in shape], indexing="ij")
+    return torch.exp(-sum(axis**2 for axis in axes) / 0.04).to(torch.complex128) * torch.exp(1j * axes[0])
+
+
+def test_weights_are_those_of_the_exact_transform() -> None:
+    points = CHOICES["spokes"].sample((12, 10))
+    F = NDFTOperator(points, (24, 20))
+    exact = pipe_menon(F, F.H, torch.zeros(1, 1, len(points), dtype=torch.complex128)).flatten()
+    found = density_weights(points, (12, 10))
+    assert found.dtype == torch.float64 and found.shape == (len(points),)
+    assert_close(found, exact, rtol=2e-2, atol=0)
+    assert float((found - exact).norm() / exact.norm()) < 2e-3
+
+
+def test_an_iteration_more_is_a_start_and_one_iteration() -> None:
+    points = CHOICES["few spokes"].sample(SHAPE)
+    assert_close(density_weights(points, SHAPE, 4), density_weights(points, SHAPE, 1, start=density_weights(points, SHAPE, 3)), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_coil_maps_are_normalised_and_those_of_the_coils(name) -> None:
+    points, maps = CHOICES[name].sample(SHAPE), simulate_coil_maps(4, SHAPE, seed=0)
+    object_ = smooth(SHAPE).to(torch.complex64)
+    kspace = NUFFTOperator(points, SHAPE, maps)(object_[None])[0]
+    found = coil_maps_from_center(kspace, points, density_weights(points, SHAPE), SHAPE)
+    assert found.dtype == torch.complex64 and found.shape == maps.shape
+    assert_close(found.abs().square().sum(0), torch.ones(SHAPE), rtol=0, atol=1e-5)
+    # The phase of the object is in the maps; what is left agrees inside it, up to what the low resolution blurs.
+    inside = object_.abs() > 0.1
+    agreement = (found.conj() * maps).sum(0).abs()[inside]
+    assert float(agreement.min()) > 0.97 and float(agreement.mean()) > 0.995
+
+
+def test_the_scale_of_the_samples_does_not_matter_to_the_maps() -> None:
+    points, maps = CHOICES["spokes"].sample(SHAPE), simulate_coil_maps(3, SHAPE, seed=1)
+    kspace, density = NUFFTOperator(points, SHAPE, maps)(smooth(SHAPE).to(torch.complex64)[None])[0], density_weights(points, SHAPE)
+    one, other = (coil_maps_from_center(kspace * factor, points, density, SHAPE) for factor in (1.0, 2.0**-50))
+    assert_close(one, other, rtol=0, atol=1e-4)
+    nothing = coil_maps_from_center(kspace * 0, points, density, SHAPE)
+    assert_close(nothing, torch.full_like(nothing, 3**-0.5))
+
+
+def test_maps_without_a_centre_are_refused() -> None:
+    points = Radial(9).sample((40, 40))
+    far = points[points.norm(dim=1) > 0.4]
+    with pytest.raises(InputError, match="trajectory: its nearest sample is 16 cycles per field of view .* within 10"):
+        coil_maps_from_center(torch.ones(2, len(far), dtype=torch.complex64), far, torch.ones(len(far)), (40, 40))
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("coils", [1, 4])
+def test_the_norm_is_at_most_one_and_the_solution_is_kept(name, coils) -> None:
+    points = CHOICES[name].sample(SHAPE)
+    maps = None if coils == 1 else simulate_coil_maps(coils, SHAPE, seed=0).to(torch.complex128)
+    A = NUFFTOperator(points, SHAPE, maps, tolerance=1e-9, weights=density_weights(points, SHAPE))
+    like = smooth(SHAPE)[None]
+    scaled = at_most_one(A, like)
+    assert float(scaled.norm(like, 100)) <= 1.001
+    assert float(scaled.norm(like, 100)) > 0.95  # no smaller than need be
+    # The same system: W^(1/2) A x and W^(1/2) y carry one factor.
+    y = NUFFTOperator(points, SHAPE, maps, tolerance=1e-9)(like)
+    assert_close(scaled.weigh(y), scaled(like), rtol=0, atol=1e-7)
+    ratio = scaled.normal(like) / A.normal(like)
+    assert_close(ratio, ratio.flatten()[0].expand_as(ratio), rtol=1e-3, atol=1e-3)
+
+
+def test_on_the_grid_it_is_the_cartesian_operator() -> None:
+    shape = (12, 10)
+    maps = simulate_coil_maps(3, shape, seed=0).to(torch.complex128)
+    points = CartesianLines().sample(shape)
+    A = NUFFTOperator(points, shape, maps, tolerance=1e-10, weights=density_weights(points, shape))
+    x = smooth(shape)[None]
+    on_grid = CartesianOperator(torch.ones(shape, dtype=torch.bool), maps)
+    assert_close(A.weigh(A(x)).unflatten(-1, (10, 12)).mT, on_grid(x), rtol=0, atol=1e-3)
+
+
+def test_a_volume() -> None:
+    shape = (8, 8, 8)
+    points, maps = RadialVolume(nyquist_spokes(shape)).sample(shape), simulate_coil_maps(3, (8, 8), seed=0)
+    maps = maps[:, None].expand(3, *shape).contiguous()
+    density = density_weights(points, shape)
+    A = NUFFTOperator(points, shape, maps, weights=density)
+    x = smooth(shape).to(torch.complex64)[None]
+    kspace = NUFFTOperator(points, shape, maps)(x)
+    image = A.H(A.weigh(kspace))
+    assert float((image - x).norm() / x.norm()) < 0.1
+    found = coil_maps_from_center(kspace[0], points, density, shape)
+    assert float((found.conj() * maps).sum(0).abs()[x[0].abs() > 0.1].mean()) > 0.99
