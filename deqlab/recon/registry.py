@@ -11,7 +11,9 @@ from deqlab.networks import DnCNN
 from deqlab.recon.classical import CGSense, ZeroFilled
 from deqlab.recon.de_admm import DEADMM
 from deqlab.recon.equilibrium_models import DEGrad, DEProx
+from deqlab.recon.grappa import GRAPPA
 from deqlab.recon.mol import MOL
+from deqlab.recon.sense import SENSE
 
 
 def _de_prox(
@@ -44,6 +46,8 @@ def _mol(
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "zero-filled": ZeroFilled,
     "cg-sense": CGSense,
+    "sense": SENSE,
+    "grappa": GRAPPA,
     "de-prox": _de_prox,
     "de-grad": _de_grad,
     "de-admm": _de_admm,

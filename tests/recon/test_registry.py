@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from deqlab.errors import InputError
+from deqlab.operators import CartesianOperator
 from deqlab.recon import create, load_pretrained, names
 from deqlab.recon.pretrained import pretrained_names
 from deqlab.recon.registry import learned
@@ -13,17 +16,23 @@ from deqlab.recon.registry import learned
 SMALL = {"depth": 2, "width": 2}
 
 
-def test_the_six_methods_are_known() -> None:
-    assert names() == ["zero-filled", "cg-sense", "de-prox", "de-grad", "de-admm", "mol"]
-    assert [learned(name) for name in names()] == [False, False, True, True, True, True]
+def test_the_methods_are_known() -> None:
+    plain, trained = ["zero-filled", "cg-sense", "sense", "grappa"], ["de-prox", "de-grad", "de-admm", "mol"]
+    assert set(names()) >= {*plain, *trained}
+    assert not any(map(learned, plain)) and all(map(learned, trained))
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_name_makes_a_reconstructor(measure, name: str) -> None:
     """image = recon(kspace, A), of the operator's image shape: nobody needs to ask which method it is."""
     data = measure(2, dtype=torch.complex64)
+    if name in ("sense", "grappa"):
+        # One unfolds a comb of lines, the other learns from calibration lines.
+        mask = (torch.arange(20) % 2 == 0) | ((torch.arange(20) - 10).abs() <= 4)
+        A = CartesianOperator(mask, torch.randn(3, 6, 20, dtype=torch.complex64))
+        data = replace(data, A=A, kspace=A(torch.randn(2, 6, 20, dtype=torch.complex64)))
     model = create(name, **(SMALL if learned(name) else {}))
-    assert model(data.kspace, data.A).shape == (2, 6, 7)
+    assert model(data.kspace, data.A).shape == data.A.H(data.kspace).shape
     assert hasattr(model, "fixed_point_map") == learned(name)
 
 
@@ -50,7 +59,7 @@ def test_options_reach_the_model() -> None:
     [
         ("de-gard", {}, ["'de-gard'", "did you mean 'de-grad'?"]),
         ("cgsense", {}, ["did you mean 'cg-sense'?"]),
-        ("xpdnet", {}, ["unknown model 'xpdnet'", "zero-filled, cg-sense, de-prox, de-grad, de-admm, mol"]),
+        ("xpdnet", {}, ["unknown model 'xpdnet'", "valid: zero-filled, cg-sense, ", "de-prox, de-grad, de-admm, mol"]),
         ("de-grad", {"dept": 3}, ["de-grad", "'dept'", "did you mean 'depth'?"]),
         ("de-prox", {"weight": 1.0}, ["de-prox", "'weight'"]),
         ("mol", {"norm": "group"}, ["mol", "'norm'"]),
@@ -64,7 +73,7 @@ def test_what_is_unknown_is_answered_with_what_is_nearest(name: str, options: di
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["zero-filled", "cg-sense"])
+@pytest.mark.parametrize("name", ["zero-filled", "cg-sense", "sense", "grappa"])
 def test_plain_methods_need_no_weights(name: str) -> None:
     assert type(load_pretrained(name)) is type(create(name))
 
