@@ -9,11 +9,16 @@ from torch import nn
 from deqlab.errors import InputError
 from deqlab.networks import DnCNN
 from deqlab.recon.classical import CGSense, ZeroFilled
+from deqlab.recon.cycle_spinning import CycleSpinning
 from deqlab.recon.de_admm import DEADMM
 from deqlab.recon.equilibrium_models import DEGrad, DEProx
 from deqlab.recon.grappa import GRAPPA
 from deqlab.recon.mol import MOL
+from deqlab.recon.plug_and_play import PlugAndPlay
 from deqlab.recon.sense import SENSE
+from deqlab.recon.total_variation import TotalVariation
+from deqlab.recon.wavelet import WaveletFISTA
+from deqlab.signal.wavelets import Wavelet
 
 
 def _de_prox(
@@ -43,11 +48,33 @@ def _mol(
     return MOL(DnCNN(depth, width, None, lipschitz, unshuffle, bias, residual=False), step=step, weight=weight)
 
 
+def _wavelet(
+    weight: float = 1e-3, wavelet: str = "db4", levels: int | None = None, shifts: int = 2, tolerance: float = 5e-5, max_iterations: int = 300,
+) -> WaveletFISTA:
+    return WaveletFISTA(weight, Wavelet(wavelet, levels), CycleSpinning(shifts), tolerance, max_iterations)
+
+
+def _tv(weight: float = 1e-3, tolerance: float = 1e-4, max_iterations: int = 300) -> TotalVariation:
+    return TotalVariation(weight, tolerance, max_iterations)
+
+
+def _pnp(
+    denoiser: str = "de-prox", algorithm: str = "anderson", step: float = 1.0, strength: float = 1.0, tolerance: float = 1e-3,
+    max_iterations: int = 100,
+) -> PlugAndPlay:
+    from deqlab.recon.pretrained import load_pretrained  # it needs this file
+
+    return PlugAndPlay(load_pretrained(denoiser).denoiser, algorithm, step, strength, tolerance, max_iterations)
+
+
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "zero-filled": ZeroFilled,
     "cg-sense": CGSense,
     "sense": SENSE,
     "grappa": GRAPPA,
+    "wavelet": _wavelet,
+    "tv": _tv,
+    "pnp": _pnp,
     "de-prox": _de_prox,
     "de-grad": _de_grad,
     "de-admm": _de_admm,

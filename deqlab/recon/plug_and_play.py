@@ -1,0 +1,119 @@
+"""Plug-and-play: a denoiser in place of the proximal operator, whatever it was trained for.
+
+S. V. Venkatakrishnan, C. A. Bouman and B. Wohlberg, Plug-and-play priors for model based reconstruction, GlobalSIP (2013); U. S. Kamilov
+et al., Plug-and-play methods for integrating physical and learned models in computational imaging, IEEE SPM 40 (2023).
+"""
+
+import difflib
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from deqlab.errors import InputError
+from deqlab.operators import LinearOperator
+from deqlab.recon.de_admm import ADMMMap
+from deqlab.recon.maps import FixedPointMap, ProximalMap
+from deqlab.recon.step_size import squared_norm
+from deqlab.solvers import Anderson, Picard, Solution, solve
+from deqlab.solvers.proximal_gradient import FISTA
+
+
+class InUnits(nn.Module):
+    """R in other units: x -> unit R(x / unit). Its strength grows with the unit (X. Xu et al., Boosting the performance of plug-and-play
+    priors via denoiser scaling, Asilomar 2020).
+
+    unit: real (batch, 1, 1).
+    """
+
+    def __init__(self, denoiser: nn.Module, unit: Tensor):
+        super().__init__()
+        self.denoiser, self.unit = denoiser, unit
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The denoised image, complex (batch, y, x)."""
+        return self.unit * self.denoiser(image / self.unit)
+
+    def select(self, index: Tensor) -> "InUnits":
+        """The denoiser of the batch members in `index`."""
+        return InUnits(self.denoiser, self.unit[index])
+
+
+class PlugAndPlayGradient(ProximalMap):
+    """f(x) = R(x - s A^H (A x - y)) with s real (batch, 1, 1)."""
+
+    def select(self, index: Tensor) -> "PlugAndPlayGradient":
+        """The map of the batch members in `index`."""
+        return replace(super().select(index), denoiser=self.denoiser.select(index), step=self.step[index])
+
+
+class PlugAndPlayADMM(ADMMMap):
+    """f(z, u) of ADMM, with the data step solved exactly and one step s for all."""
+
+    def select(self, index: Tensor) -> "PlugAndPlayADMM":
+        """The map of the batch members in `index`."""
+        return replace(super().select(index), denoiser=self.denoiser.select(index))
+
+
+# name -> (map, solver): what an algorithm of the literature is in terms of fixed points.
+ALGORITHMS = {
+    "pgd": (PlugAndPlayGradient, Picard()),
+    "fista": (PlugAndPlayGradient, FISTA()),
+    "anderson": (PlugAndPlayGradient, Anderson()),
+    "admm": (PlugAndPlayADMM, Picard()),
+}
+
+
+class PlugAndPlay(nn.Module):
+    """The image that a denoiser and the data agree on, if the iteration comes to rest; the Solution says for each sample whether it did.
+
+    Nothing promises that it does: where A^H A has a null space, R must contract there, and a trained denoiser need not. See
+    `deqlab.recon.contraction` for bounds. A denoiser that was trained within an equilibrium (DE-Prox) is at its best with its own step.
+    denoiser: R, complex (batch, y, x) to the same, for images whose zero-filled maximum is near 1; k-space of any units is brought there.
+    algorithm: "pgd", "fista", "anderson" (three solvers of one fixed point) or "admm". step: in units of 1 / ||A||^2, but 1 / rho for ADMM. strength: 2 denoises
+    as if the image were of half the intensity, the noise thus twice as large to R.
+    InputError for an unknown algorithm and for a step or strength that is not positive.
+    """
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        algorithm: str = "anderson",
+        step: float = 1.0,
+        strength: float = 1.0,
+        tolerance: float = 1e-3,
+        max_iterations: int = 100,
+    ):
+        super().__init__()
+        if algorithm not in ALGORITHMS:
+            close = difflib.get_close_matches(str(algorithm), ALGORITHMS, 1)
+            hint = f", did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"algorithm: {algorithm!r} given{hint}; one of {', '.join(ALGORITHMS)} needed")
+        for name, value in (("step", step), ("strength", strength)):
+            if not 0 < value < float("inf"):
+                raise InputError(f"{name}: {value} given, a finite number > 0 needed")
+        self.denoiser, self.algorithm, self.step, self.strength = denoiser, algorithm, step, strength
+        self.tolerance, self.max_iterations = tolerance, max_iterations
+
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap:
+        """f for these measurements, in the units of `kspace`."""
+        projection = A.H(kspace)
+        peak = projection.abs().amax((-2, -1), keepdim=True)
+        unit = self.strength * torch.where(peak > 0, peak, torch.ones_like(peak))
+        kind, _ = ALGORITHMS[self.algorithm]
+        # ADMM is stable with any step, so there it is the number itself.
+        step = self.step if kind is PlugAndPlayADMM else self.step / squared_norm(A, projection)
+        return kind(projection, A, InUnits(self.denoiser, unit), step)
+
+    @torch.no_grad()
+    def solve(self, kspace: Tensor, A: LinearOperator, x0: Tensor | None = None, callback=None) -> Solution:
+        """The Solution from the image `x0` (the zero-filled one where None); its value is an image."""
+        f = self.fixed_point_map(kspace, A)
+        _, solver = ALGORITHMS[self.algorithm]
+        start = f.state(f.projection if x0 is None else x0)
+        solution = solve(f, start, solver, self.tolerance, self.max_iterations, callback)
+        return replace(solution, value=f.image(solution.value))
+
+    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
+        """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
+        return self.solve(kspace, A).value
