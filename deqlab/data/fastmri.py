@@ -11,8 +11,10 @@ from torch.utils.data import Dataset
 
 from deqlab.data.prepare import image_shape, prepare
 from deqlab.data.sample import Sample
+from deqlab.data.stored_maps import CoilMaps, StoredMaps
 from deqlab.data.volume import Volume, open_volume
 from deqlab.errors import InputError
+from deqlab.signal.coil_maps import LowResolution
 from deqlab.signal.masks import seed_from_name
 
 __all__ = ["FastMRIDataset", "MaskRule", "open_volume", "Volume"]
@@ -39,7 +41,7 @@ class FastMRIDataset(Dataset):
     slices: None for 11 to 27 of a volume that has them, and all of a shorter one; "all"; (start, stop); or a
         list of indices.
     seed: changes every mask and noise draw of `dataset[i]`; with 0 the mask depends on the file's name alone.
-    coil_maps: "estimated", from the calibration lines.
+    coil_maps: how they are estimated from the calibration lines, or the file that has them, see `prepare`.
     noise: standard deviation of complex noise added to k-space as a share of the fully sampled maximum, or
         (low, high) to draw it from.
     max_pixels: keep a random strip of at most so many pixels (whole rows, at least one); exact, see
@@ -57,19 +59,19 @@ class FastMRIDataset(Dataset):
         mask: MaskRule | Sequence[MaskRule] | None = None,
         slices: Slices = None,
         seed: int = 0,
-        coil_maps: str = "estimated",
+        coil_maps: CoilMaps = LowResolution(),
         noise: float | tuple[float, float] = 0.0,
         max_pixels: int | None = None,
     ):
-        if coil_maps != "estimated":
-            raise InputError(f"coil_maps: {coil_maps!r} is not known; 'estimated' is the only choice")
+        if not isinstance(coil_maps, StoredMaps) and not hasattr(coil_maps, "estimate"):
+            raise InputError(f"coil_maps: {coil_maps!r} given; LowResolution(), ESPIRiT(), Walsh() or StoredMaps(path) needed")
         low, high = noise if isinstance(noise, tuple) else (noise, noise)
         if not 0 <= low <= high < float("inf"):
             raise InputError(f"noise: {noise} given; 0 or more, or (low, high), needed")
         if max_pixels is not None and max_pixels < 1:
             raise InputError(f"max_pixels: {max_pixels} given; 1 or more needed")
         self.rules = () if mask is None else tuple(mask) if isinstance(mask, Sequence) else (mask,)
-        self.seed, self.noise, self.max_pixels = seed, (low, high), max_pixels
+        self.seed, self.noise, self.max_pixels, self.coil_maps = seed, (low, high), max_pixels, coil_maps
         self.volumes = [open_volume(path) for path in find_files(paths)]
         for volume in self.volumes:
             if volume.mask is not None and self.rules:
@@ -122,7 +124,7 @@ class FastMRIDataset(Dataset):
         if strip < rows:
             start = int(rng.integers(rows - strip + 1))
             part = slice(start, start + strip)
-        return prepare(volume, position, mask, noise=noise, rows=part, rng=rng)
+        return prepare(volume, position, mask, noise=noise, rows=part, rng=rng, coil_maps=self.coil_maps)
 
     def _strip_rows(self, rows: int, columns: int) -> int:
         return rows if self.max_pixels is None else min(rows, max(1, self.max_pixels // columns))

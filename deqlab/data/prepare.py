@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from deqlab.data.sample import Sample
+from deqlab.data.stored_maps import CoilMaps, StoredMaps
 from deqlab.data.volume import Volume, in_unit_range
 from deqlab.errors import InputError
 from deqlab.operators.cartesian import CartesianOperator
-from deqlab.signal.coil_maps import estimate_coil_maps
+from deqlab.signal.coil_maps import LowResolution, estimate_coil_maps
 from deqlab.signal.crop import center_crop
 from deqlab.signal.fourier import IMAGE_AXES, fftc, ifftc
 from deqlab.signal.masks import calibration_lines
@@ -41,6 +42,7 @@ def prepare(
     noise: float = 0.0,
     rows: slice = slice(None),
     rng: np.random.Generator | None = None,
+    coil_maps: CoilMaps = LowResolution(),
 ) -> Sample:
     """Slice `index` of `volume`, undersampled by `mask`, as a Sample.
 
@@ -49,14 +51,14 @@ def prepare(
     noise: standard deviation of complex Gaussian noise added to k-space, as a share of the maximum of the
         fully sampled image, drawn from `rng`. Target and reference stay clean.
     rows: part of the image's rows to keep; scale and coil maps are those of the whole slice.
-    Coil maps come from the mask's calibration lines; that of a single coil takes away its smooth phase, and is 1
-        where there are no such lines.
+    coil_maps: how they are estimated from the mask's calibration lines, or the file that has them. The estimated map of a single
+        coil takes away its smooth phase, and is 1 where there are no such lines.
     Raises InputError for bad samples, a multi-coil mask without calibration lines, and for noise or a part of
     the rows where the file does not allow them.
     """
     height, _ = image_shape(volume)
     mask = acquired_only(mask, volume)
-    lines, window = _calibration(mask, volume)
+    lines, block = (None, None) if isinstance(coil_maps, StoredMaps) else _calibration(mask, volume)
     samples, unit = in_unit_range(volume.kspace(index))
     # `hybrid` is an image along y and k-space along x. Under a two-dimensional mask it has to stay k-space in
     # both.
@@ -75,8 +77,10 @@ def prepare(
 
     hybrid = hybrid * mask
     kspace = fftc(hybrid, -2) if mask.ndim == 1 else hybrid
-    calibrated = kspace if window is None else kspace * window
-    maps = estimate_coil_maps(calibrated, lines) if lines else torch.ones_like(kspace)
+    if isinstance(coil_maps, StoredMaps):
+        maps = coil_maps.read(index, volume.slices, tuple(kspace.shape))
+    else:
+        maps = _estimated(kspace, lines, block, coil_maps, volume) if lines else torch.ones_like(kspace)
     zero_filled = combine(ifftc(hybrid, axes), maps)
     scale = float(zero_filled.abs().max()) or 1.0
 
@@ -146,7 +150,15 @@ def acquired_only(mask: Tensor, volume: Volume) -> Tensor:
     return mask
 
 
-def _calibration(mask: Tensor, volume: Volume) -> tuple[slice | None, Tensor | None]:
+def _estimated(kspace: Tensor, lines: slice, block: slice | None, method: CoilMaps, volume: Volume) -> Tensor:
+    """Coil maps by `method`, its error with the file's name."""
+    try:
+        return estimate_coil_maps(kspace, lines, method, block)
+    except InputError as error:
+        raise InputError(f"{volume.path}: coil maps: {error}") from None
+
+
+def _calibration(mask: Tensor, volume: Volume) -> tuple[slice | None, slice | None]:
     """`calibration(mask)`, its error with the file's name; one coil can do without."""
     try:
         return calibration(mask)
@@ -156,12 +168,11 @@ def _calibration(mask: Tensor, volume: Volume) -> tuple[slice | None, Tensor | N
         raise InputError(f"{volume.path}: {error}") from None
 
 
-def calibration(mask: Tensor) -> tuple[slice, Tensor | None]:
-    """(columns, window) of the k-space that coil maps may be estimated from.
+def calibration(mask: Tensor) -> tuple[slice, slice | None]:
+    """(columns, rows) of the k-space that coil maps may be estimated from.
 
-    mask: bool (columns,) or (rows, columns). The window, real (rows, 1), tapers the rows of a two-dimensional
-    mask to its fully sampled centre; it is None for a mask of whole columns. Raises InputError for a mask
-    without calibration lines.
+    mask: bool (columns,) or (rows, columns). The rows are those of a two-dimensional mask's fully sampled centre; None for a mask of
+    whole columns. Raises InputError for a mask without calibration lines.
     """
     if mask.ndim == 1:
         return calibration_lines(mask), None
@@ -169,8 +180,8 @@ def calibration(mask: Tensor) -> tuple[slice, Tensor | None]:
     reach = _central_reach(mask)
     block = torch.zeros(columns, dtype=torch.bool)
     block[max(columns // 2 - reach, 0) : columns // 2 + reach + 1] = reach >= 0
-    distance = (torch.arange(rows) - rows // 2).abs() / (_rows_for(reach, mask.shape) + 1)
-    return calibration_lines(block), torch.where(distance < 1, torch.cos(torch.pi / 2 * distance), 0)[:, None]
+    lines, reach = calibration_lines(block), _rows_for(reach, mask.shape)
+    return lines, slice(max(rows // 2 - reach, 0), min(rows // 2 + reach + 1, rows))
 
 
 def _central_reach(mask: Tensor) -> int:

@@ -45,6 +45,8 @@ class GRAPPA(nn.Module):
     @torch.no_grad()
     def forward(self, kspace: Tensor, A: CartesianOperator) -> Tensor:
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x) sampled along whole lines."""
+        if not isinstance(A, CartesianOperator):
+            raise InputError(f"A: {type(A).__name__} given; GRAPPA fills lines of a Cartesian grid")
         images = ifft2c(self.fill(kspace, A.mask))
         if self.combine == "rss":
             return rss(images).to(images.dtype)

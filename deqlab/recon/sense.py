@@ -50,6 +50,8 @@ class SENSE(nn.Module):
         sqrt([(E^H E)^-1]_rr [E^H E]_rr), 1 where nothing is amplified, below 1 where `weight` holds noise back, and 0 where the coil maps
         are zero.
         """
+        if not isinstance(A, CartesianOperator):
+            raise InputError(f"A: {type(A).__name__} given; SENSE unfolds lines of a Cartesian grid; use cg-sense")
         acceleration, first = comb(A.mask)
         width = kspace.shape[-1]
         kept = torch.zeros_like(kspace)

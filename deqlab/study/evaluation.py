@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from deqlab.data.fastmri import FastMRIDataset
 from deqlab.data.prepare import crop_magnitude
 from deqlab.data.sample import Sample, collate
+from deqlab.data.stored_maps import CoilMaps
 from deqlab.recon.equilibrium_models import MAX_EVALUATIONS, TOLERANCE
+from deqlab.signal.coil_maps import LowResolution
 from deqlab.study.draw import mask_rules
 from deqlab.study.metrics import METRICS
 
@@ -50,17 +52,18 @@ def evaluate(
     device: str | torch.device = "cpu",
     center_fraction: float | None = None,
     progress=None,
+    coil_maps: CoilMaps = LowResolution(),
 ) -> list[Row]:
     """A Row for every volume, acceleration and method; all methods see the same k-space.
 
-    methods: label -> reconstructor, called as image = method(kspace, A). slices: as in FastMRIDataset. progress: called with a label
+    methods: label -> reconstructor, called as image = method(kspace, A). slices, coil_maps: as in FastMRIDataset. progress: called with a label
     before each piece of work.
     """
     rows = []
     for acceleration in accelerations:
         rules = mask_rules([mask], [acceleration], center_fraction)
         for path in files:
-            dataset = FastMRIDataset([path], rules, slices=slices, seed=seed)
+            dataset = FastMRIDataset([path], rules, slices=slices, seed=seed, coil_maps=coil_maps)
             batch = collate([dataset[index] for index in range(len(dataset))]).to(device)
             for label, method in methods.items():
                 if progress is not None:

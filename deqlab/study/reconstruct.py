@@ -16,11 +16,13 @@ from deqlab.atomic import atomic_path, write_durably
 from deqlab.data.fastmri import MaskRule, Slices, choose_slices, open_volume
 from deqlab.data.prepare import acquired_only, crop_magnitude, prepare
 from deqlab.data.sample import collate
+from deqlab.data.stored_maps import CoilMaps
 from deqlab.data.volume import Volume
 from deqlab.data.write import hdf5_bytes
 from deqlab.errors import DeqlabWarning, InputError
 from deqlab.operators import LinearOperator
 from deqlab.recon.equilibrium_models import EquilibriumReconstructor
+from deqlab.signal.coil_maps import LowResolution
 from deqlab.signal.masks import seed_from_name
 
 # Beyond these peaks a float32 file cannot hold the image at the input's own scale.
@@ -66,6 +68,7 @@ def reconstruct_file(
     device: torch.device | str = "cpu",
     attributes: dict[str, str] | None = None,
     progress: bool = False,
+    coil_maps: CoilMaps = LowResolution(),
 ) -> Reconstruction:
     """The reconstruction of `source`, also written to `destination` when it is complete.
 
@@ -73,7 +76,7 @@ def reconstruct_file(
     `evaluations`, `residual` and `converged`, one entry per slice. Its space on the disk is taken before the
     work starts, so that a full disk is told then.
     source: fastMRI schema; a masked file is taken as it is, a fully sampled one needs `undersampling`.
-    attributes: texts to store with the file, such as the model's name. progress: show a bar.
+    attributes: texts to store with the file, such as the model's name. progress: show a bar. coil_maps: as in `prepare`.
     Raises InputError for input that cannot be used.
     """
     source, destination = Path(source), Path(destination)
@@ -89,7 +92,7 @@ def reconstruct_file(
     }
     blank = Reconstruction(np.zeros((len(chosen), *volume.recon_shape), np.float32), chosen, mask)
     with reserved(destination, blank, attributes) as write:
-        result = reconstruct_volume(volume, model, torch.from_numpy(mask), chosen, device, progress)
+        result = reconstruct_volume(volume, model, torch.from_numpy(mask), chosen, device, progress, coil_maps)
         write(result)
     return result
 
@@ -109,6 +112,7 @@ def reconstruct_volume(
     slices: list[int],
     device: torch.device | str = "cpu",
     progress: bool = False,
+    coil_maps: CoilMaps = LowResolution(),
 ) -> Reconstruction:
     """The chosen `slices` of `volume` under `mask`, one at a time.
 
@@ -118,7 +122,7 @@ def reconstruct_volume(
     result = Reconstruction(np.empty((len(slices), *volume.recon_shape), np.float32), slices, mask.numpy())
     for position, index in enumerate(tqdm(slices, desc=volume.path.name, unit="slice", disable=not progress)):
         _refuse_unmarked_zeros(volume, index)
-        sample = prepare(volume, index, mask)
+        sample = prepare(volume, index, mask, coil_maps=coil_maps)
         if not FLOAT32_RANGE[0] < sample.scale < FLOAT32_RANGE[1]:
             raise InputError(
                 f"{volume.path}: slice {index} has the peak {sample.scale:.3g}, "

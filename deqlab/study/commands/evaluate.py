@@ -17,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--model", nargs="+", default=["zero-filled", "cg-sense", "de-prox", "de-grad"], metavar="NAME",
                         help="names, or .json cards of trained weights (default: %(default)s)")
+    parser.add_argument("--option", action="append", default=[], metavar="[MODEL.]NAME=VALUE",
+                        help="of a method without weights, such as wavelet.weight=0.003; may be repeated")
     parser.add_argument("--data", nargs="+", default=["builtin"], metavar="PATH", help="files or folders (default: builtin)")
     parser.add_argument("--split", default="test", choices=["train", "val", "test"], help="of simulated data (default: %(default)s)")
     parser.add_argument("--acceleration", type=float, nargs="+", default=[4.0, 8.0])
@@ -24,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", default="random", choices=list(MASKS))
     parser.add_argument("--slices", type=int, nargs="+", metavar="I", help="default: 11 to 27 where a volume has them, else all")
     parser.add_argument("--cg-weight", type=float, default=1e-2, help="Tikhonov weight of cg-sense (default: %(default)s)")
+    parser.add_argument("--coil-maps", default="lowres", metavar="HOW", help="lowres, espirit, walsh, or an HDF5 file (default: %(default)s)")
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--max-evaluations", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -36,15 +39,17 @@ def main(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from deqlab.atomic import atomic_path
-    from deqlab.recon import create, load_pretrained
+    from deqlab.data.stored_maps import coil_maps_by_name
     from deqlab.study.config import device_by_name
     from deqlab.study.evaluation import evaluate, summarise, table_text
     from deqlab.study.files import split_files
+    from deqlab.study.options import read_options, reconstructor
 
-    device = device_by_name(args.device)
-    methods = {}
+    device, coil_maps = device_by_name(args.device), coil_maps_by_name(args.coil_maps)
+    methods, options = {}, read_options(args.option, args.model)
     for name in args.model:
-        method = create(name, weight=args.cg_weight) if name == "cg-sense" else load_pretrained(name)
+        given = {"weight": str(args.cg_weight)} if name == "cg-sense" else {}
+        method = reconstructor(name, given | options[name])
         if hasattr(method, "max_evaluations"):
             method.tolerance, method.max_evaluations = args.tolerance, args.max_evaluations
         methods[Path(name).stem] = method.to(device)
@@ -55,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
             bar.set_postfix_str(label)
             bar.update()
 
-        rows = evaluate(methods, files, args.acceleration, args.mask, args.slices, args.seed, device, args.center_fraction, progress)
+        rows = evaluate(methods, files, args.acceleration, args.mask, args.slices, args.seed, device, args.center_fraction, progress, coil_maps)
     table = summarise(rows)
     print(table_text(table))
     if args.json:
