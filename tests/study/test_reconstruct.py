@@ -393,3 +393,27 @@ def test_measured_brain_undersampled_in_two_directions_agrees_with_its_samples(t
         name: float(np.abs(np.diff(image, axis=0)).sum() / image.sum()) for name, image in images.items()
     }
     assert sharpness["cg-sense"] > 1.5 * sharpness["zero-filled"]
+
+
+@pytest.mark.parametrize("how", ["lowres", "espirit-cropped", "walsh", "file"])
+def test_coil_maps_are_those_that_were_asked_for(shell, full, tmp_path, out, how):
+    if how == "file":
+        maps = np.zeros((3, 40, 24), np.complex64)
+        maps[0] = 1
+        with h5py.File(tmp_path / "maps.h5", "w") as file:
+            file["coil_maps"] = maps
+        how = str(tmp_path / "maps.h5")
+    status, _, errors = shell(full, out, "--model", "cg-sense", "--acceleration", "1", "--coil-maps", how)
+    assert status == 0, errors
+    with h5py.File(out) as file:
+        images = file["reconstruction"][:]
+    kspace = volume()
+    coil_images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, (-2, -1)), norm="ortho"), (-2, -1))[..., 10:30, 1:23]
+    seen = np.abs(coil_images[:, 0]) if how.endswith("maps.h5") else np.sqrt((np.abs(coil_images) ** 2).sum(1))
+    # cg-sense with its weight of 1e-2 darkens by as much.
+    assert relative(images * 1.01, seen) < 0.05
+
+
+def test_coil_maps_that_are_neither_method_nor_file_are_named(shell, full, out):
+    status, _, errors = shell(full, out, "--model", "cg-sense", "--coil-maps", "esprit")
+    assert status == 2 and "'esprit'" in errors[-1] and "espirit" in errors[-1] and not out.exists()

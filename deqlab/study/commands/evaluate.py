@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", default="random", choices=list(MASKS))
     parser.add_argument("--slices", type=int, nargs="+", metavar="I", help="default: 11 to 27 where a volume has them, else all")
     parser.add_argument("--cg-weight", type=float, default=1e-2, help="Tikhonov weight of cg-sense (default: %(default)s)")
-    parser.add_argument("--coil-maps", default="lowres", metavar="HOW", help="lowres, espirit, walsh, or an HDF5 file (default: %(default)s)")
+    parser.add_argument("--coil-maps", default="lowres", metavar="HOW",
+                        help="lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file (default: %(default)s)")
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--max-evaluations", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coil-maps",
         metavar="HOW",
-        help="lowres, espirit, walsh, or an HDF5 file with `coil_maps` (slices, coils, rows, columns) (default: lowres)",
+        help="lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file with `coil_maps` (slices, coils, rows, columns) (default: lowres)",
     )
     full = parser.add_argument_group("for a fully sampled IN")
     full.add_argument(
