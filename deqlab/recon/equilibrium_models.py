@@ -11,6 +11,10 @@ from deqlab.solvers import Anderson, Solution, solve
 # How an equilibrium is solved for unless somebody says otherwise.
 TOLERANCE, MAX_EVALUATIONS = 1e-3, 50
 
+# A trained denoiser has kinks, and differences from beyond them mislead: of the shipped DE-Grad's slices at 8x 94 % were done within 50 evaluations
+# with five of them, 91 % with ten.
+SOLVER = Anderson(memory=5)
+
 
 class EquilibriumReconstructor(nn.Module):
     """image = x* with x* = f(x*; y, A), reached from the zero-filled image.
@@ -24,7 +28,7 @@ class EquilibriumReconstructor(nn.Module):
         self,
         denoiser: nn.Module,
         step: float = 1.0,
-        solver=Anderson(),
+        solver=SOLVER,
         gradient=ImplicitGradient(),
         tolerance: float = TOLERANCE,
         max_evaluations: int = MAX_EVALUATIONS,

@@ -12,7 +12,7 @@ from deqlab.signal.masks import MASKS
 from deqlab.solvers import Anderson, Picard
 from deqlab.study.losses import LOSSES
 
-SOLVERS = {"anderson": Anderson, "picard": Picard}
+SOLVERS = {"anderson": Anderson(memory=5), "picard": Picard()}
 GRADIENTS = {"implicit": ImplicitGradient, "jacobian-free": JacobianFree}
 PRECISIONS = ("32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
@@ -90,7 +90,7 @@ class TrainingConfig:
     def build(self):
         """The model with fresh weights, its solver and its gradient rule set."""
         model = create(self.model, **self.options)
-        model.solver = SOLVERS[self.solver]()
+        model.solver = SOLVERS[self.solver]
         model.tolerance, model.max_evaluations = self.tolerance, self.max_evaluations
         if self.gradient == "implicit":
             model.gradient = ImplicitGradient(tolerance=self.tolerance, max_evaluations=self.backward_evaluations)
