@@ -4,5 +4,6 @@ from deqlab.operators.cartesian import CartesianOperator
 from deqlab.operators.linear import LinearOperator
 from deqlab.operators.ndft import NDFTOperator
 from deqlab.operators.nufft import NUFFTOperator
+from deqlab.operators.off_resonance import ExactOffResonance, OffResonance
 
-__all__ = ["CartesianOperator", "LinearOperator", "NDFTOperator", "NUFFTOperator"]
+__all__ = ["CartesianOperator", "ExactOffResonance", "LinearOperator", "NDFTOperator", "NUFFTOperator", "OffResonance"]

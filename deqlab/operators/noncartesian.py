@@ -5,6 +5,7 @@ says how the coil images of one batch member are transformed; the base class see
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -31,27 +32,24 @@ class NonCartesianOperator(LinearOperator):
         super().__init__()
         self.shape = _checked_shape(shape)
         trajectory = _checked_trajectory(trajectory, self.shape)
-        parts = {"trajectory": trajectory}
-        if coil_maps is not None:
-            parts["coil_maps"] = coil_maps = _checked_maps(coil_maps, self.shape)
-        if weights is not None:
-            parts["weights"] = weights = _checked_weights(weights, trajectory.shape[1])
-        batches = {name: len(part) for name, part in parts.items() if len(part) > 1}
-        if len(set(batches.values())) > 1:
-            raise InputError("parts of other batches: " + ", ".join(f"{name} of {count}" for name, count in batches.items()))
-        self.members = max(batches.values(), default=1)
         self.register_buffer("trajectory", trajectory)
-        self.register_buffer("coil_maps", coil_maps)
-        self.register_buffer("weights", weights)
+        self.register_buffer("coil_maps", None if coil_maps is None else _checked_maps(coil_maps, self.shape))
+        self.register_buffer("weights", None if weights is None else _checked_weights(weights, trajectory.shape[1]))
         self._folded: dict = {}
+        self._agree()
+
+    def _parts(self) -> dict[str, Tensor | None]:
+        """The arguments of the constructor that have a batch axis, by name."""
+        return {"trajectory": self.trajectory, "coil_maps": self.coil_maps, "weights": self.weights}
+
+    def _agree(self) -> None:
+        batches = {name: len(part) for name, part in self._parts().items() if part is not None and len(part) > 1}
+        if len(set(batches.values())) > 1:
+            raise InputError("parts of different batches: " + ", ".join(f"{name} for {count}" for name, count in batches.items()))
 
     def _apply(self, fn, *args, **kwargs):
-        # Positions and weights change their device but never their precision, and `.to(torch.complex64)` does not make them complex.
-        kept = {name: getattr(self, name) for name in ("trajectory", "weights")}
-        super()._apply(fn, *args, **kwargs)
-        for name, tensor in kept.items():
-            if tensor is not None:
-                setattr(self, name, tensor.to(getattr(self, name).device))
+        # Positions and weights change their device but never their precision.
+        apply_but_keep(("trajectory", "weights"), self, lambda: super(NonCartesianOperator, self)._apply(fn, *args, **kwargs))
         self._folded = {}
         return self
 
@@ -63,6 +61,11 @@ class NonCartesianOperator(LinearOperator):
     def coils(self) -> int:
         """Number of receive coils."""
         return 1 if self.coil_maps is None else self.coil_maps.shape[1]
+
+    @property
+    def members(self) -> int:
+        """The batch that the operator is for; 1 where it serves any."""
+        return max(len(part) for part in self._parts().values() if part is not None)
 
     @property
     def samples(self) -> int:
@@ -89,7 +92,7 @@ class NonCartesianOperator(LinearOperator):
         """C with the scale folded in, its conjugate, and W^(1/2), in the precision `work`."""
         key = work, device
         if key not in self._folded:
-            maps = torch.ones((1, 1) + (1,) * len(self.shape), dtype=work.to_real(), device=device)
+            maps = torch.ones((1, 1) + (1,) * len(self.shape), dtype=work, device=device)
             if self.coil_maps is not None:
                 maps = self.coil_maps.to(device, work)
             maps = maps / math.sqrt(math.prod(self.shape))
@@ -104,9 +107,10 @@ class NonCartesianOperator(LinearOperator):
 
     def _forward(self, image: Tensor) -> Tensor:
         self._check_image(image)
-        maps, _, root = self._factors(self._working_dtype(image.dtype), image.device)
+        work = self._working_dtype(image.dtype)
+        maps, _, root = self._factors(work, image.device)
         kspace = image.new_empty(len(image), self.coils, self.samples)
-        for member, pixels in enumerate(image):
+        for member, pixels in enumerate(image.to(work)):
             own, target = of_member(maps, member), kspace[member]
             for run in self._runs(image):
                 found = self._transform(member, pixels * own[run])
@@ -117,15 +121,14 @@ class NonCartesianOperator(LinearOperator):
         self._check(kspace, (self.coils, self.samples), ("batch", "coil", "samples"))
         work = self._working_dtype(kspace.dtype)
         _, conjugate, root = self._factors(work, kspace.device)
-        image = kspace.new_empty(len(kspace), *self.shape)
+        image = torch.zeros(len(kspace), *self.shape, dtype=work, device=kspace.device)
         for member, samples in enumerate(kspace):
-            own, total = of_member(conjugate, member), 0
+            own = of_member(conjugate, member)
             for run in self._runs(kspace):
                 given = samples[run].to(work)
                 given = given if root is None else given * of_member(root, member)
-                total = total + (self._transform_adjoint(member, given) * own[run]).sum(0)
-            image[member] = total
-        return image
+                add_products(image[member], self._transform_adjoint(member, given), own[run])
+        return image.to(kspace.dtype)
 
     def _check_image(self, image: Tensor) -> None:
         self._check(image, self.shape, ("batch", *AXES[-len(self.shape) :]))
@@ -147,7 +150,7 @@ class NonCartesianOperator(LinearOperator):
         weights = _checked_weights(weights, self.samples)
         if self.weights is not None:
             weights = self.weights * weights
-        return type(self)(self.trajectory, coil_maps=self.coil_maps, weights=weights, **self._options())
+        return type(self)(**{**self._parts(), "weights": weights}, **self._options())
 
     def weigh(self, kspace: Tensor) -> Tensor:
         """W^(1/2) y for k-space y, (batch, coil, samples); y itself where no weights were given."""
@@ -155,27 +158,48 @@ class NonCartesianOperator(LinearOperator):
 
     def select(self, index: Tensor) -> "NonCartesianOperator":
         """The operator of the batch members in `index` (long, (n,)); parts shared by the whole batch stay shared."""
-        parts = (self.trajectory, self.coil_maps, self.weights)
-        trajectory, maps, weights = (part if part is None or len(part) == 1 else part[index] for part in parts)
-        return type(self)(trajectory, coil_maps=maps, weights=weights, **self._options())
+        parts = {name: part if part is None or len(part) == 1 else part[index] for name, part in self._parts().items()}
+        return type(self)(**parts, **self._options())
 
     @staticmethod
     def stack(operators: "list[NonCartesianOperator]") -> "NonCartesianOperator":
-        """One operator for a batch, from operators of one slice each with equal sizes, coil counts and options."""
+        """One operator for a batch, from operators of one slice each with equal sizes, coil counts and options.
+
+        A part that is the same in all of them, as the trajectory of a volume often is, stays one for the whole batch.
+        """
         first = operators[0]
-        kinds = [
-            (type(A), A._options(), *(None if p is None else p.shape for p in (A.trajectory, A.coil_maps, A.weights))) for A in operators
-        ]
-        if any(kind != kinds[0] for kind in kinds):
-            raise InputError(f"operators of different sizes cannot share a batch: {[kind[1:] for kind in kinds]}")
-        parts = zip(*((A.trajectory, A.coil_maps, A.weights) for A in operators))
-        trajectory, maps, weights = (None if part[0] is None else torch.cat(part) for part in parts)
-        return type(first)(trajectory, coil_maps=maps, weights=weights, **first._options())
+        sizes = [{name: None if part is None else tuple(part.shape) for name, part in A._parts().items()} for A in operators]
+        if any(type(A) is not type(first) or A._options() != first._options() or size != sizes[0] for A, size in zip(operators, sizes)):
+            raise InputError(f"operators of different sizes cannot share a batch: {[{**A._options(), **s} for A, s in zip(operators, sizes)]}")
+        parts = {}
+        for name, part in first._parts().items():
+            given = [A._parts()[name] for A in operators]
+            one = part is None or (len(part) == 1 and all(torch.equal(other, part) for other in given))
+            parts[name] = part if one else torch.cat(given)
+        return type(first)(**parts, **first._options())
+
+
+def apply_but_keep(names: tuple[str, ...], module: torch.nn.Module, apply: Callable[[], object]) -> None:
+    """Runs `apply`, which may move or cast the buffers of `module`; those in `names` change their device only.
+
+    `.float()` would cut digits of positions and times that no image needs to have cut, and `.to(torch.complex64)` would make them complex.
+    """
+    kept = {name: getattr(module, name) for name in names}
+    apply()
+    for name, tensor in kept.items():
+        if tensor is not None:
+            setattr(module, name, tensor.to(getattr(module, name).device))
 
 
 def of_member(parts: Tensor, member: int) -> Tensor:
     """What belongs to one batch member of a part, (batch | 1, ...)."""
     return parts[member if len(parts) > 1 else 0]
+
+
+def add_products(total: Tensor, coil_images: Tensor, conjugate_maps: Tensor) -> None:
+    """Adds the sum over coils of both factors' products, (coil, *shape), to `total` in place; no product is held in memory."""
+    for coil_image, conjugate_map in zip(coil_images, conjugate_maps):
+        total.addcmul_(coil_image, conjugate_map)
 
 
 def _checked_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from deqlab.errors import InputError
-from deqlab.operators.noncartesian import NonCartesianOperator, of_member
+from deqlab.operators.noncartesian import NonCartesianOperator, add_products, of_member
 from deqlab.operators.plans import Plans
 from deqlab.operators.toeplitz import convolve, toeplitz_spectrum
 
@@ -68,13 +68,12 @@ class NUFFTOperator(NonCartesianOperator):
     def _normal(self, image: Tensor) -> Tensor:
         self._check_image(image)
         maps, conjugate, _ = self._factors(image.dtype, image.device)
-        result = torch.empty_like(image)
+        result = torch.zeros_like(image)
         for member, pixels in enumerate(image):
-            spectrum, total = self._spectrum(member, image), 0
+            spectrum = self._spectrum(member, image)
             own, back = of_member(maps, member), of_member(conjugate, member)
             for run in self._runs(image):
-                total = total + (convolve(pixels * own[run], spectrum) * back[run]).sum(0)
-            result[member] = total
+                add_products(result[member], convolve(pixels * own[run], spectrum), back[run])
         return result
 
     def _spectrum(self, member: int, like: Tensor) -> Tensor:
