@@ -18,7 +18,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 def load_pretrained(name: str | Path) -> nn.Module:
     """The trained reconstructor `name` in evaluation mode: a shipped one, or the path of a .json that `save_weights` wrote.
 
-    Names without weights (zero-filled, cg-sense) give the plain method. The weight file's hash and every tensor's name and shape are
+    Names without weights (zero-filled, wavelet and so on) give the plain method with its default options. The weight file's hash and every tensor's name and shape are
     checked; an InputError says what does not fit.
     """
     if str(name) in names() and not learned(str(name)):
@@ -81,8 +81,9 @@ def card_path(name: str | Path) -> Path:
         return path.with_suffix(".json")
     shipped = WEIGHTS / f"{name}.json"
     if not shipped.exists():
+        plain = [other for other in names() if not learned(other)]
         raise InputError(
-            f"unknown model {str(name)!r}; valid: {', '.join(['zero-filled', 'cg-sense', *pretrained_names()])}, or the path of a .json card"
+            f"unknown model {str(name)!r}; valid: {', '.join([*plain, *pretrained_names()])}, or the path of a .json card"
         )
     return shipped
 
