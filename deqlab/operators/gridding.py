@@ -5,6 +5,7 @@ centre, and a scale at which A^H A is what it is on the grid, near the identity 
 """
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,8 +13,11 @@ from torch import Tensor
 from deqlab.errors import InputError
 from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.nufft import NUFFTOperator
+from deqlab.operators.off_resonance import OffResonance
 from deqlab.signal.coil_maps import rss
 from deqlab.signal.density import pipe_menon
+
+Operator = TypeVar("Operator", NonCartesianOperator, OffResonance)
 
 # Weights need no more digits than this; the transform is the cheaper for it.
 TOLERANCE = 1e-4
@@ -58,12 +62,20 @@ def coil_maps_from_center(kspace: Tensor, trajectory: Tensor, density: Tensor, s
     return torch.where(empty, 1 / math.sqrt(len(low)), low / torch.where(empty, 1, magnitude))
 
 
-def at_most_one(A: NonCartesianOperator, like: Tensor, iterations: int = 30) -> NonCartesianOperator:
-    """A divided by its norm, so that ||A|| is at most 1 and step sizes that were learned on the grid stay stable; A itself where that is so already.
+def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
+    """A divided by its norm, so that ||A|| is at most 1 and step sizes that were learned on the grid stay stable; as it is where that is so already.
 
-    like: an image of its domain, (batch, *shape). The factor goes into the weights: use `weigh` of the *result* for the measurements, and the
-    solution of A x = y stays what it was. The norm is measured by power iteration from below, and 3 % more is taken.
+    A: an operator off the grid, or off-resonance around one (which may lengthen what it wraps: pixels that are squeezed together add up).
+    like: an image of its domain, (batch, *shape). The factor goes into the weights, so `weigh(A, y)` of the *result* scales the measurements
+    alike, and the solution of A x = y stays what it was. The norm is measured by power iteration from below, and 3 % more is taken.
     """
     largest = float((MARGIN * A.norm(like, iterations)).max()) ** 2
     factor = min(1.0, 1 / max(largest, torch.finfo(torch.float64).tiny))
-    return A.weighted(torch.full((A.samples,), factor, dtype=torch.float64, device=A.trajectory.device))
+    inner = A.fourier if isinstance(A, OffResonance) else A
+    inner = inner.weighted(torch.full((inner.samples,), factor, dtype=torch.float64, device=inner.trajectory.device))
+    return OffResonance(inner, A.field_map, A.times, A.tolerance, A.segments) if isinstance(A, OffResonance) else inner
+
+
+def weigh(A: NonCartesianOperator | OffResonance, kspace: Tensor) -> Tensor:
+    """W^(1/2) y for k-space y, (batch, coil, samples), with the weights of A, or of the operator inside off-resonance."""
+    return (A.fourier if isinstance(A, OffResonance) else A).weigh(kspace)

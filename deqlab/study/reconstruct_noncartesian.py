@@ -16,8 +16,9 @@ from deqlab.data.noncartesian import NonCartesianVolume, open_noncartesian
 from deqlab.data.volume import in_unit_range
 from deqlab.errors import InputError
 from deqlab.operators import NUFFTOperator
-from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights
+from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights, weigh
 from deqlab.operators.noncartesian import NonCartesianOperator
+from deqlab.operators.off_resonance import OffResonance
 from deqlab.recon.classical import ZeroFilled
 from deqlab.study.reconstruct import (
     FLOAT32_RANGE,
@@ -45,7 +46,7 @@ def reconstruct_noncartesian_file(
     """The reconstruction of `source`, also written to `destination` when it is complete; arguments and output as `reconstruct_file`.
 
     source: the layout of `deqlab.data.noncartesian`. Its density weights are used where it has some, and those of Pipe and Menon where not.
-    Coil maps come from the samples near the centre. Raises InputError for input that cannot be used.
+    Coil maps come from the samples near the centre. A field map in the file is undone by every method. Raises InputError for input that cannot be used.
     """
     source, destination = Path(source), Path(destination)
     volume = open_noncartesian(source)
@@ -74,7 +75,7 @@ def reconstruct_noncartesian(
         # The plain adjoint has no step that could be too long: it keeps the weights' own scale, and so the image its intensity.
         A = A if isinstance(model, ZeroFilled) else at_most_one(A, kspace.new_zeros(1, *volume.matrix))
         A = A.to(device)
-        image = solve_slice(model, A.weigh(kspace.to(device)), A, result)
+        image = solve_slice(model, weigh(A, kspace.to(device)), A, result)
         result.images[position] = finite_magnitude(image[0].abs(), scale, volume.path, index)
     warn_of_unsettled(result, volume.path)
     return result
@@ -94,8 +95,10 @@ def density_of(volume: NonCartesianVolume, index: int, trajectory: torch.Tensor)
 
 def prepare_noncartesian(
     volume: NonCartesianVolume, index: int, trajectory: torch.Tensor, density: torch.Tensor
-) -> tuple[torch.Tensor, NonCartesianOperator, float]:
-    """(k-space, complex64 (1, coil, samples); A with `density` as its weights; scale) of a slice, ready for `A.weigh` and any reconstructor.
+) -> tuple[torch.Tensor, NonCartesianOperator | OffResonance, float]:
+    """(k-space, complex64 (1, coil, samples); A with `density` as its weights; scale) of a slice, ready for `weigh` and any reconstructor.
+
+    A has off-resonance in it where the file has a field map.
 
     k-space is divided by `scale`, so that |A^H W y| has the maximum 1, as a Cartesian `Sample`.
     """
@@ -108,8 +111,10 @@ def prepare_noncartesian(
             raise InputError(f"{volume.path}: {error}") from None
         maps = samples.new_ones(1, *volume.matrix)  # one coil can do without
     A = NUFFTOperator(trajectory, volume.matrix, maps, weights=density)
+    off_resonance = volume.field_map(index)
+    A = A if off_resonance is None else OffResonance(A, *off_resonance)
     kspace = samples.unsqueeze(0)
-    scale = float(A.H(A.weigh(kspace)).abs().max()) or 1.0
+    scale = float(A.H(weigh(A, kspace)).abs().max()) or 1.0
     if not FLOAT32_RANGE[0] < scale * unit < FLOAT32_RANGE[1]:
         raise InputError(
             f"{volume.path}: slice {index} has the peak {scale * unit:.3g}, which float32 images cannot hold; rescale the k-space"

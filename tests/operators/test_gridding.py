@@ -8,7 +8,8 @@ from torch.testing import assert_close
 
 from deqlab.errors import InputError
 from deqlab.operators import CartesianOperator, NDFTOperator, NUFFTOperator
-from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights
+from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights, weigh
+from deqlab.operators.off_resonance import OffResonance
 from deqlab.signal.coil_maps import simulate_coil_maps
 from deqlab.signal.density import pipe_menon
 from deqlab.signal.gradients import Gradients
@@ -88,6 +89,19 @@ def test_the_norm_is_at_most_one_and_the_solution_is_kept(name, coils) -> None:
     assert_close(scaled.weigh(y), scaled(like), rtol=0, atol=1e-7)
     ratio = scaled.normal(like) / A.normal(like)
     assert_close(ratio, ratio.flatten()[0].expand_as(ratio), rtol=1e-3, atol=1e-3)
+
+
+def test_off_resonance_may_lengthen_and_is_scaled_alike() -> None:
+    """A field that squeezes pixels together makes their sum longer than each was."""
+    choice = CartesianLines(lines_per_shot=SHAPE[1])
+    points, times = choice.sample(SHAPE), choice.readout_times(SHAPE)
+    field = 5e3 * (torch.arange(SHAPE[1], dtype=torch.float64) / SHAPE[1] - 0.5).square().expand(SHAPE)
+    A = OffResonance(NUFFTOperator(points, SHAPE, weights=torch.ones(len(points))), field, times)
+    like = smooth(SHAPE)[None]
+    scaled = at_most_one(A, like)
+    assert float(A.norm(like, 100)) > 1.1 and 0.95 < float(scaled.norm(like, 100)) <= 1.001
+    y = A(like)
+    assert_close(weigh(scaled, y), scaled(like), rtol=0, atol=1e-6)
 
 
 def test_on_the_grid_it_is_the_cartesian_operator() -> None:

@@ -12,6 +12,7 @@ import torch
 from deqlab.data.noncartesian import open_noncartesian, write_noncartesian
 from deqlab.errors import DeqlabWarning, InputError
 from deqlab.operators import NDFTOperator
+from deqlab.operators.off_resonance import ExactOffResonance
 from deqlab.recon.classical import CGSense, ZeroFilled
 from deqlab.recon.registry import create
 from deqlab.signal.coil_maps import simulate_coil_maps
@@ -134,6 +135,21 @@ def test_a_silent_slice_stays_silent(tmp_path, out) -> None:
     path = write_noncartesian(tmp_path / "in.h5", kspace, points.numpy(), SHAPE)
     result = reconstruct_noncartesian_file(path, out, contracting())
     assert not result.images[0].any() and result.images[1].any()
+
+
+@pytest.mark.parametrize("model", [ZeroFilled(), CGSense(weight=1e-3)])
+def test_a_field_map_in_the_file_is_undone(tmp_path, out, model) -> None:
+    slow = Spiral(2, gradients=Gradients(slew=8, dwell=2e-5))
+    points, times = slow.sample(SHAPE), slow.readout_times(SHAPE)
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, side, dtype=torch.float64) for side in SHAPE], indexing="ij")
+    field = 1.5 / slow.duration(SHAPE) * torch.exp(-(y**2 + x**2))  # one turn and a half in the middle
+    maps = simulate_coil_maps(3, SHAPE, seed=0).to(torch.complex128)
+    kspace = ExactOffResonance(points, SHAPE, field, times, maps)(images()).numpy()
+    given = (tmp_path / "in.h5", kspace, points.numpy(), SHAPE)
+    path = write_noncartesian(*given, readout_times=times.numpy(), field_map=torch.stack([field, field]).numpy())
+    known = error(reconstruct_noncartesian_file(path, out, model).images)
+    ignored = error(reconstruct_noncartesian_file(write_noncartesian(*given), out, model).images)
+    assert known < 0.1 and known < 0.5 * ignored
 
 
 @pytest.fixture
