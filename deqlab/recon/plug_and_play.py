@@ -19,24 +19,23 @@ from deqlab.solvers import Anderson, Picard, Solution, solve
 from deqlab.solvers.proximal_gradient import FISTA
 
 
-class InUnits(nn.Module):
-    """R in other units: x -> unit R(x / unit). Its strength grows with the unit (X. Xu et al., Boosting the performance of plug-and-play
-    priors via denoiser scaling, Asilomar 2020).
+class Strength(nn.Module):
+    """x + strength (u R(x / u) - x): R in the units u of the image, and as much of what it removes as is wanted.
 
-    unit: real (batch, 1, 1).
+    A denoiser without biases does not feel the units, so they are no handle on how strongly it denoises. unit: u, real (batch, 1, 1).
     """
 
-    def __init__(self, denoiser: nn.Module, unit: Tensor):
+    def __init__(self, denoiser: nn.Module, strength: float, unit: Tensor):
         super().__init__()
-        self.denoiser, self.unit = denoiser, unit
+        self.denoiser, self.strength, self.unit = denoiser, strength, unit
 
     def forward(self, image: Tensor) -> Tensor:
         """The denoised image, complex (batch, y, x)."""
-        return self.unit * self.denoiser(image / self.unit)
+        return torch.lerp(image, self.unit * self.denoiser(image / self.unit), self.strength)
 
-    def select(self, index: Tensor) -> "InUnits":
+    def select(self, index: Tensor) -> "Strength":
         """The denoiser of the batch members in `index`."""
-        return InUnits(self.denoiser, self.unit[index])
+        return Strength(self.denoiser, self.strength, self.unit[index])
 
 
 class PlugAndPlayGradient(ProximalMap):
@@ -70,8 +69,8 @@ class PlugAndPlay(nn.Module):
     Nothing promises that it does: where A^H A has a null space, R must contract there, and a trained denoiser need not. See
     `deqlab.recon.contraction` for bounds. A denoiser that was trained within an equilibrium (DE-Prox) is at its best with its own step.
     denoiser: R, complex (batch, y, x) to the same, for images whose zero-filled maximum is near 1; k-space of any units is brought there.
-    algorithm: "pgd", "fista", "anderson" (three solvers of one fixed point) or "admm". step: in units of 1 / ||A||^2, but 1 / rho for ADMM. strength: 2 denoises
-    as if the image were of half the intensity, the noise thus twice as large to R.
+    algorithm: "pgd", "fista", "anderson" (three solvers of one fixed point) or "admm". step: in units of 1 / ||A||^2, but 1 / rho for ADMM. strength: share
+    of what R removes that is removed, 1 for R itself.
     InputError for an unknown algorithm and for a step or strength that is not positive.
     """
 
@@ -99,11 +98,11 @@ class PlugAndPlay(nn.Module):
         """f for these measurements, in the units of `kspace`."""
         projection = A.H(kspace)
         peak = projection.abs().amax((-2, -1), keepdim=True)
-        unit = self.strength * torch.where(peak > 0, peak, torch.ones_like(peak))
+        denoiser = Strength(self.denoiser, self.strength, torch.where(peak > 0, peak, torch.ones_like(peak)))
         kind, _ = ALGORITHMS[self.algorithm]
         # ADMM is stable with any step, so there it is the number itself.
         step = self.step if kind is PlugAndPlayADMM else self.step / squared_norm(A, projection)
-        return kind(projection, A, InUnits(self.denoiser, unit), step)
+        return kind(projection, A, denoiser, step)
 
     @torch.no_grad()
     def solve(self, kspace: Tensor, A: LinearOperator, x0: Tensor | None = None, callback=None) -> Solution:

@@ -49,12 +49,12 @@ def _mol(
 
 
 def _wavelet(
-    weight: float = 1e-3, wavelet: str = "db4", levels: int | None = None, shifts: int = 2, tolerance: float = 5e-5, max_iterations: int = 300,
+    weight: float = 2e-3, wavelet: str = "db4", levels: int | None = None, shifts: int = 2, tolerance: float = 5e-5, max_iterations: int = 300,
 ) -> WaveletFISTA:
     return WaveletFISTA(weight, Wavelet(wavelet, levels), CycleSpinning(shifts), tolerance, max_iterations)
 
 
-def _tv(weight: float = 1e-3, tolerance: float = 1e-4, max_iterations: int = 300) -> TotalVariation:
+def _tv(weight: float = 2e-3, tolerance: float = 2e-4, max_iterations: int = 400) -> TotalVariation:
     return TotalVariation(weight, tolerance, max_iterations)
 
 

@@ -54,7 +54,7 @@ class WaveletFISTA(nn.Module):
 
     def __init__(
         self,
-        weight: float = 1e-3,
+        weight: float = 2e-3,
         wavelet: Wavelet = Wavelet(),
         spinning: CycleSpinning | RandomShifts = CycleSpinning(),
         tolerance: float = 5e-5,
