@@ -27,20 +27,25 @@ Geometry = tuple[int, ...]
 class GRAPPA(nn.Module):
     """The image of k-space whose missing phase-encode lines are filled in; measured lines stay exactly as they were measured.
 
-    kernel: (readout samples, lines) that a missing sample is made of: the nearest measured lines, all coils. weight: Tikhonov weight of the
-    fit, relative to the mean diagonal entry of its Gram matrix, so that the scale of k-space does not matter. combine: "maps" weighs the coil
-    images by A's coil maps, "rss" takes their root-sum-of-squares and has no phase.
+    kernel: (readout samples, lines) that a missing sample is made of: the nearest measured lines, all coils.
+    weight: Tikhonov weight of the fit, relative to the mean diagonal entry of its Gram matrix, so that the scale of k-space does not matter,
+        and times the squared distance to a source, since smooth coil maps say less about lines farther away.
+    reach: a line farther than so many samples from every measured one stays zero, which an irregular pattern's wide gaps are better off
+        with; arrays of many coils, and regular patterns beyond 5x, may want more.
+    combine: "maps" weighs the coil images by A's coil maps, "rss" takes their root-sum-of-squares and has no phase.
     """
 
-    def __init__(self, kernel: tuple[int, int] = (5, 2), weight: float = 1e-2, combine: str = "maps"):
+    def __init__(self, kernel: tuple[int, int] = (5, 2), weight: float = 3e-3, reach: int = 2, combine: str = "maps"):
         super().__init__()
         if len(kernel) != 2 or min(kernel) < 1 or kernel[0] % 2 == 0:
             raise InputError(f"kernel: {kernel} given, (readout samples, lines) needed, an odd number of samples and 1 line or more")
         if not weight > 0:
             raise InputError(f"weight: {weight} given, a number > 0 needed")
+        if reach < 1:
+            raise InputError(f"reach: {reach} given, 1 sample or more needed")
         if combine not in COMBINE:
             raise InputError(f"combine: {combine!r} given; valid: {', '.join(COMBINE)}")
-        self.kernel, self.weight, self.combine = kernel, weight, combine
+        self.kernel, self.weight, self.reach, self.combine = kernel, weight, reach, combine
 
     @torch.no_grad()
     def forward(self, kspace: Tensor, A: CartesianOperator) -> Tensor:
@@ -58,7 +63,7 @@ class GRAPPA(nn.Module):
 
         mask: bool, (x,) or (batch | 1, 1, 1, x). A geometry spans at most half of the calibration lines, so that the other half tells how it
         goes on; wider ones fit noise (measured on a head: up to 5 dB worse than zeros). A line is made of those of its sources that
-        fit, and one that has none (far out, or in the middle of a wide gap) stays zero. InputError for a mask of other axes, without a
+        fit, and one that has none stays zero. InputError for a mask of other axes, without a
         gap or without calibration lines, and for a kernel that is too wide for them: where not even one missing line in twenty has all
         the sources that were asked for.
         """
@@ -96,8 +101,8 @@ class GRAPPA(nn.Module):
         missing = (~pattern).nonzero().flatten().tolist()
         if not missing:
             raise InputError("mask: every line is measured; there is no gap to fill")
-        reach = (lines.stop - lines.start) // 2 + 1
-        found = {column: _sources(column, measured, self.kernel[1], reach) for column in missing}
+        available = (lines.stop - lines.start) // 2 + 1
+        found = {column: _sources(column, measured, self.kernel[1], available) for column in missing}
         between = [column for column in missing if measured[0] < column < measured[-1]] or missing
         full = sum(len(found[column]) == self.kernel[1] for column in between)
         if full < SERVED * len(between):
@@ -105,7 +110,7 @@ class GRAPPA(nn.Module):
                 f"kernel: {self.kernel[1]} lines given, but for {len(between) - full} of {len(between)} missing lines they span more than half of "
                 f"the {lines.stop - lines.start} calibration lines; a kernel of fewer lines, or more calibration lines, needed"
             )
-        return found
+        return {column: sources if sources and min(map(abs, sources)) <= self.reach else () for column, sources in found.items()}
 
 
 def _sources(column: int, measured: list[int], count: int, available: int) -> Geometry:
@@ -150,15 +155,17 @@ class _Correlations:
         """
         lines, (batch, size) = len(self.products), self.products.shape[2:4]
         first, stop = -min(0, *sources), lines - max(0, *sources)
-        offsets = torch.tensor(sources)
-        at = torch.arange(first, stop)[:, None] + offsets
+        offsets = torch.tensor(sources, device=self.products.device)
+        targets = torch.arange(first, stop, device=self.products.device)[:, None]
+        at = targets + offsets
         gram = self.products[at[:, :, None], at[:, None, :]].sum(0).permute(2, 0, 3, 1, 4).reshape(batch, len(sources) * size, -1)
         centre = slice(self.samples // 2, None, self.samples)
-        right = self.products[at, torch.arange(first, stop)[:, None]][..., centre].sum(0).transpose(0, 1).reshape(batch, len(sources) * size, -1)
+        right = self.products[at, targets][..., centre].sum(0).transpose(0, 1).reshape(batch, len(sources) * size, -1)
         # These systems are small, and in double precision any weight leaves them well posed.
         gram, right = gram.to(torch.complex128), right.to(torch.complex128)
         mean = gram.diagonal(dim1=-2, dim2=-1).real.mean(-1)
-        gram.diagonal(dim1=-2, dim2=-1).add_((weight * torch.where(mean > 0, mean, 1))[:, None])
+        distances = offsets.square().repeat_interleave(size).to(mean)
+        gram.diagonal(dim1=-2, dim2=-1).add_((weight * torch.where(mean > 0, mean, 1))[:, None] * distances)
         solved = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).to(self.products.dtype)
         return solved.reshape(batch, len(sources), -1, self.samples, solved.shape[-1])
 

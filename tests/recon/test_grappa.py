@@ -53,12 +53,12 @@ def test_it_is_the_regularised_least_squares_fit(kernel: tuple[int, int], irregu
     if irregular:
         mask[[0, 3, 19]] = False
     samples, half = kernel[0], kernel[0] // 2
-    filled = GRAPPA(kernel, weight).fill(kspace * mask, mask)[0]
+    filled = GRAPPA(kernel, weight, reach=4).fill(kspace * mask, mask)[0]
     measured, lines = mask.nonzero().flatten().tolist(), range(6, 16)
     data = torch.nn.functional.pad(kspace[0] * mask, (0, 0, half, half))
     for column in (~mask).nonzero().flatten().tolist():
         offsets = _sources(column, measured, kernel[1], len(lines) // 2 + 1)
-        if not offsets:
+        if min(map(abs, offsets), default=99) > 4:
             assert float(filled[..., column].abs().max()) == 0
             continue
 
@@ -70,10 +70,21 @@ def test_it_is_the_regularised_least_squares_fit(kernel: tuple[int, int], irregu
         S = torch.stack([patch(row, line) for row, line in pairs])
         T = torch.stack([kspace[0, :, row, line] for row, line in pairs])
         gram = S.mH @ S
-        gram = gram + weight * gram.diagonal().real.mean() * torch.eye(len(gram))
+        distances = torch.tensor([offset**2.0 for offset in offsets]).repeat_interleave(coils * samples)
+        gram = gram + weight * gram.diagonal().real.mean() * torch.diag(distances)
         weights = torch.linalg.solve(gram, S.mH @ T)
         wanted = torch.stack([patch(row, column) @ weights for row in range(rows)], dim=1)
         torch.testing.assert_close(filled[..., column], wanted)
+
+
+def test_lines_beyond_the_reach_stay_zero() -> None:
+    kspace = torch.randn(1, 4, 12, 40, dtype=torch.complex128)
+    mask = every(2, 40, 16)
+    mask[2:9], mask[32:] = False, False
+    for reach in (1, 2, 3, 8):
+        zero = GRAPPA(reach=reach).fill(kspace * mask, mask).abs().amax((0, 1, 2)) == 0
+        far = torch.tensor([min(abs(int(line) - column) for line in mask.nonzero()) > reach for column in range(40)])
+        assert zero.equal(far)
 
 
 def test_measured_lines_stay_as_they_are() -> None:
@@ -137,7 +148,7 @@ def test_sources_are_the_nearest_of_both_sides_that_fit(column: int, count: int,
 @pytest.mark.parametrize(
     "options, words",
     [({"kernel": (4, 2)}, "odd"), ({"kernel": (5, 0)}, "kernel"), ({"kernel": (5,)}, "kernel"), ({"weight": 0.0}, "weight"),
-     ({"weight": float("nan")}, "weight"), ({"combine": "sos"}, "combine.*rss")],
+     ({"weight": float("nan")}, "weight"), ({"reach": 0}, "reach"), ({"combine": "sos"}, "combine.*rss")],
 )
 def test_choices_that_cannot_be_are_named(options: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
