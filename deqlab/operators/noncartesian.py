@@ -81,8 +81,12 @@ class NonCartesianOperator(LinearOperator):
         raise NotImplementedError
 
     def _options(self) -> dict:
-        """The arguments of the constructor that are no tensors."""
+        """The arguments of the constructor that have no batch axis."""
         return {"shape": self.shape}
+
+    def _settings(self) -> dict:
+        """The same as plain values that can be compared."""
+        return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in self._options().items()}
 
     def _working_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """The precision in which tensors of `dtype` are transformed."""
@@ -168,9 +172,12 @@ class NonCartesianOperator(LinearOperator):
         A part that is the same in all of them, as the trajectory of a volume often is, stays one for the whole batch.
         """
         first = operators[0]
-        sizes = [{name: None if part is None else tuple(part.shape) for name, part in A._parts().items()} for A in operators]
-        if any(type(A) is not type(first) or A._options() != first._options() or size != sizes[0] for A, size in zip(operators, sizes)):
-            raise InputError(f"operators of different sizes cannot share a batch: {[{**A._options(), **s} for A, s in zip(operators, sizes)]}")
+        kinds = [
+            (type(A).__name__, A._settings(), {name: None if part is None else tuple(part.shape) for name, part in A._parts().items()})
+            for A in operators
+        ]
+        if any(kind != kinds[0] for kind in kinds):
+            raise InputError(f"operators of different sizes cannot share a batch: {kinds}")
         parts = {}
         for name, part in first._parts().items():
             given = [A._parts()[name] for A in operators]

@@ -20,7 +20,7 @@ class OffResonance(LinearOperator):
     fourier: A, any operator from images to k-space, Cartesian or not. field_map: f in Hz, real (y, x) or (batch, y, x); (z, y, x) of a volume.
     times: t in seconds, real: (samples,) off the grid; on the grid (y,) where every line along y is read out alike, or (y, x). Zero is the time
         at which off-resonance has no effect: the echo of a spin echo, the excitation of a gradient echo.
-    segments: how many; where None, as few as the tolerance allows; or those of another operator. Each costs one A: 13 for 1e-3 at +-150 Hz
+    segments: how many; where None, as few as the tolerance allows; or those of another operator. Each costs one A: 12 for 1e-3 at +-150 Hz
         and 20 ms. A pixel outside of object counts like any other, so a field map that is wild in air should be masked there.
     """
 
@@ -83,6 +83,10 @@ class OffResonance(LinearOperator):
 
     def _adjoint(self, kspace: Tensor) -> Tensor:
         _, back, _, conjugate = self._factors(kspace)
+        if kspace.ndim != 2 + self.times.ndim:
+            raise InputError(f"k-space of {kspace.ndim} axes given, (batch, coil, samples) or (batch, coil, y, x) needed")
+        if any(own not in (1, size) for own, size in zip(self.times.shape, kspace.shape[2:], strict=True)):
+            raise InputError(f"k-space of {tuple(kspace.shape[2:])} given, the readout times have {tuple(self.times.shape)}")
         image = 0
         for phase, weight in zip(back, conjugate):
             image = image + self.fourier._adjoint(kspace * weight) * phase

@@ -1,6 +1,6 @@
 """Every kind of operator, odd and even sizes, batches 1 to 5, and what each is by definition: a matrix.
 
-The matrices come from the formula M F C, with a direct Fourier matrix; they share no code with `deqlab`.
+The matrices come from the formula M F C, or from the exponentials of every sample and pixel; they share no code with `deqlab`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deqlab.operators import CartesianOperator, LinearOperator
+from deqlab.operators import CartesianOperator, ExactOffResonance, LinearOperator, NDFTOperator, NUFFTOperator, OffResonance
 
 
 class Multiply(LinearOperator):
@@ -32,7 +32,7 @@ class Multiply(LinearOperator):
 
 @dataclass
 class Case:
-    """Operator on (batch, y, x), the shape of its measurements, and its matrices (batch, coil y x, y x)."""
+    """Operator on (batch, y, x) or (batch, z, y, x), the shape of its measurements, its matrices (batch, coil samples, pixels)."""
 
     A: LinearOperator
     image_shape: tuple[int, ...]
@@ -61,9 +61,21 @@ KINDS = (
     "own maps",
     "own both",
     "composed",
+    "one coil, nufft",
+    "coils, nufft",
+    "own trajectories, nufft",
+    "own weights, nufft",
+    "volume, nufft",
+    "coils, ndft",
+    "own trajectories, ndft",
+    "volume, ndft",
+    "coils, lines, field",
+    "own maps, nufft, field",
+    "own maps, exact field",
 )
+OFF_GRID = ("nufft", "ndft", "field")
 # Odd and even on both axes, every batch from 1 to 5 once or twice.
-SIZES_AND_BATCHES = (((4, 6), 1), ((5, 7), 2), ((6, 5), 3), ((5, 4), 4), ((4, 6), 5), ((3, 5), 1))
+SIZES_AND_BATCHES = (((3, 5), 1), ((5, 7), 2), ((6, 5), 3), ((5, 4), 4), ((4, 6), 5), ((4, 6), 1))
 
 
 def fourier_matrix(rows: int, columns: int) -> Tensor:
@@ -76,6 +88,8 @@ def fourier_matrix(rows: int, columns: int) -> Tensor:
 
 def build(kind: str, size: tuple[int, int], batch: int) -> Case:
     """The case of this kind; drawn from torch's global generator."""
+    if kind.endswith(OFF_GRID):
+        return build_off_grid(kind, size, batch)
     (rows, columns), coils = size, 1 if kind.startswith("one") else 3
     points = kind.endswith("points")
     members = batch if kind in ("own masks", "own both") else 1
@@ -104,13 +118,61 @@ def build(kind: str, size: tuple[int, int], batch: int) -> Case:
     return Case(A, (batch, rows, columns), (batch, coils, rows, columns), matrix)
 
 
+def build_off_grid(kind: str, size: tuple[int, int], batch: int) -> Case:
+    """Samples anywhere, twice as many as pixels less one; or all lines of the grid, where a field makes of them something else."""
+    shape = (3, *size) if kind.startswith("volume") else size
+    pixels, coils = math.prod(shape), 1 if kind.startswith("one") else 3
+    positions = torch.cartesian_prod(*(torch.arange(n, dtype=torch.float64) - n // 2 for n in shape)).reshape(-1, len(shape))
+    on_grid = "lines" in kind
+    own_trajectories, own_maps = kind.startswith("own trajectories"), kind.startswith("own maps")
+    trajectory = torch.rand(batch if own_trajectories else 1, 2 * pixels - 1, len(shape), dtype=torch.float64) - 0.5
+    trajectory[0, 0] = 0.5
+    if on_grid:
+        trajectory = (positions / torch.tensor(shape)).unsqueeze(0)
+    samples = trajectory.shape[1]
+    maps = None if coils == 1 else torch.randn(batch if own_maps else 1, coils, *shape, dtype=torch.complex128)
+    weights = torch.rand(batch, samples, dtype=torch.float64) if "weights" in kind else None
+    # A tenth of a turn at most, for which few segments are exact.
+    field = 10 * torch.rand(batch if own_maps else 1, *shape, dtype=torch.float64) - 5 if kind.endswith("field") else None
+    times = torch.rand(samples, dtype=torch.float64) * 0.01 - 0.002
+    if on_grid:
+        rows = torch.rand(shape[0], dtype=torch.float64) * 0.01
+        times = rows.repeat_interleave(shape[1])
+
+    phases = trajectory @ positions.T
+    if field is not None:
+        phases = phases + times[:, None] * field.reshape(-1, 1, pixels)
+    matrix = torch.exp(-2j * torch.pi * phases)[:, None] / math.sqrt(pixels)
+    if weights is not None:
+        matrix = matrix * weights.sqrt()[:, None, :, None]
+    if maps is not None:
+        matrix = matrix * maps.reshape(-1, coils, 1, pixels)
+    matrix = matrix.expand(batch, coils, samples, pixels).reshape(batch, coils * samples, pixels)
+
+    given = trajectory if own_trajectories else trajectory[0], shape
+    maps = maps if maps is None or own_maps else maps[0]
+    kspace_shape = (batch, coils, *shape) if on_grid else (batch, coils, samples)
+    if on_grid:
+        fourier: LinearOperator = CartesianOperator(torch.ones(shape[1], dtype=torch.bool), maps)
+        A: LinearOperator = OffResonance(fourier, field[0], rows, segments=9)
+    elif kind.endswith("exact field"):
+        A = ExactOffResonance(*given, field, times, maps)
+    elif kind.endswith("ndft"):
+        A = NDFTOperator(*given, maps)
+    else:
+        A = NUFFTOperator(*given, maps, tolerance=1e-13, weights=weights)
+        A = A if field is None else OffResonance(A, field, times, segments=9)
+    return Case(A, (batch, *shape), kspace_shape, matrix)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
 
 
 @pytest.fixture(
-    params=[(kind, *pair) for kind in KINDS for pair in SIZES_AND_BATCHES],
+    # Off the grid every product costs more; three pairs hold odd and even, a batch of one and larger ones.
+    params=[(kind, *pair) for kind in KINDS for pair in SIZES_AND_BATCHES[:: 2 if kind.endswith(OFF_GRID) else 1]],
     ids=lambda p: f"{p[0]}, {p[1][0]}x{p[1][1]}, batch {p[2]}".replace(", ", "-").replace(" ", "_"),
 )
 def case(request: pytest.FixtureRequest, _seed: None) -> Case:
@@ -118,7 +180,11 @@ def case(request: pytest.FixtureRequest, _seed: None) -> Case:
     return build(*request.param)
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.replace(", ", "-").replace(" ", "_"))
+# What these would add to laws that take thousands of products is asked of their quicker relatives.
+SLOW = ("volume, ndft", "own trajectories, ndft", "own maps, nufft, field")
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind not in SLOW], ids=lambda kind: kind.replace(", ", "-").replace(" ", "_"))
 def small_case(request: pytest.FixtureRequest, _seed: None) -> Case:
     """One small case of every kind, for laws that cost more."""
     return build(request.param, (2, 3), 2)
