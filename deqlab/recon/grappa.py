@@ -74,6 +74,8 @@ class GRAPPA(nn.Module):
         if kspace.shape[-2] < self.kernel[0]:
             raise InputError(f"kernel: {self.kernel[0]} readout samples given, kspace has {kspace.shape[-2]} rows")
         patterns, member = torch.unique(mask.expand(len(kspace), -1, -1, -1).flatten(1).cpu(), dim=0, return_inverse=True)
+        if len(patterns) == 1:
+            return self._fill(kspace, patterns[0])
         filled = torch.zeros_like(kspace)
         for index, pattern in enumerate(patterns):
             chosen = (member == index).to(kspace.device)
@@ -84,7 +86,8 @@ class GRAPPA(nn.Module):
         lines = calibration_lines(pattern)
         geometries = self._geometries(pattern, lines)
         correlations = _Correlations.of(kspace[..., lines], self.kernel[0])
-        filled = torch.where(pattern.to(kspace.device), kspace, 0)
+        filled, measured = torch.zeros_like(kspace), pattern.nonzero().flatten().to(kspace.device)
+        filled[..., measured] = kspace[..., measured]
         for count in sorted({len(sources) for sources in geometries.values()} - {0}):
             columns = [column for column, sources in geometries.items() if len(sources) == count]
             kinds = sorted({geometries[column] for column in columns})
