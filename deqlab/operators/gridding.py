@@ -15,7 +15,9 @@ from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.nufft import NUFFTOperator
 from deqlab.operators.off_resonance import OffResonance
 from deqlab.signal.coil_maps import rss
+from deqlab.signal.crop import center_window
 from deqlab.signal.density import pipe_menon
+from deqlab.signal.fourier import fft2c
 
 Operator = TypeVar("Operator", NonCartesianOperator, OffResonance)
 
@@ -44,14 +46,9 @@ def coil_maps_from_center(kspace: Tensor, trajectory: Tensor, density: Tensor, s
     Result: complex (coil, *shape), sum |c|^2 = 1 at every pixel; as `estimate_coil_maps` for Cartesian lines, phase of the object included.
     InputError where there is no sample within reach.
     """
-    distance = torch.linalg.vector_norm(trajectory, dim=-1) * max(shape)
-    near = distance < reach
-    if not bool(near.any()):
-        raise InputError(
-            f"trajectory: its nearest sample is {float(distance.min()):.3g} cycles per field of view from the centre of k-space; "
-            f"coil maps need samples within {reach:g}"
-        )
-    taper = density[near] * torch.cos(torch.pi / 2 * distance[near] / reach)
+    near = _near_center(trajectory, shape, reach)
+    distance = torch.linalg.vector_norm(trajectory[near], dim=-1) * max(shape)
+    taper = density[near] * torch.cos(torch.pi / 2 * distance / reach)
     F = NUFFTOperator(trajectory[near], shape, tolerance=TOLERANCE)
     low = F.H((kspace[:, near] * taper.to(kspace.real.dtype)).unsqueeze(1))
     # Scaled by the peak first, so that squares neither vanish nor overflow.
@@ -60,6 +57,21 @@ def coil_maps_from_center(kspace: Tensor, trajectory: Tensor, density: Tensor, s
     magnitude = rss(low, axis=0)
     empty = magnitude < 1e-12
     return torch.where(empty, 1 / math.sqrt(len(low)), low / torch.where(empty, 1, magnitude))
+
+
+def gridded_center(
+    kspace: Tensor, trajectory: Tensor, density: Tensor, shape: tuple[int, int], reach: float = 10.0
+) -> tuple[Tensor, slice, slice]:
+    """(k-space, lines, rows): a calibration block on the Cartesian grid, for ESPIRiT and whatever else asks for one.
+
+    Arguments: as in `coil_maps_from_center`. Result: complex (coil, y, x), of which columns `lines` and rows `rows` hold the block: the k-space
+    of the weighted adjoint, so that a Cartesian sample is a mean of the samples about it. InputError as there.
+    """
+    near = _near_center(trajectory, shape, reach + 1)
+    F = NUFFTOperator(trajectory[near], shape, tolerance=TOLERANCE)
+    images = F.H((kspace[:, near] * density[near].to(kspace.real.dtype)).unsqueeze(1))
+    rows, lines = (center_window(side, min(side, 2 * int(reach) * side // max(shape))) for side in shape)
+    return fft2c(images), lines, rows
 
 
 def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
@@ -79,3 +91,15 @@ def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
 def weigh(A: NonCartesianOperator | OffResonance, kspace: Tensor) -> Tensor:
     """W^(1/2) y for k-space y, (batch, coil, samples), with the weights of A, or of the operator inside off-resonance."""
     return (A.fourier if isinstance(A, OffResonance) else A).weigh(kspace)
+
+
+def _near_center(trajectory: Tensor, shape: tuple[int, ...], reach: float) -> Tensor:
+    """Which samples are within `reach` cycles per field of view of the centre, bool (samples,); InputError where none is."""
+    distance = torch.linalg.vector_norm(trajectory, dim=-1) * max(shape)
+    near = distance < reach
+    if not bool(near.any()):
+        raise InputError(
+            f"trajectory: its nearest sample is {float(distance.min()):.3g} cycles per field of view from the centre of k-space; "
+            f"coil maps need samples within {reach:g}"
+        )
+    return near

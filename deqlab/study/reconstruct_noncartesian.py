@@ -13,13 +13,15 @@ from tqdm import tqdm
 
 from deqlab.data.fastmri import Slices, choose_slices
 from deqlab.data.noncartesian import NonCartesianVolume, open_noncartesian
+from deqlab.data.stored_maps import CoilMaps, StoredMaps
 from deqlab.data.volume import in_unit_range
 from deqlab.errors import InputError
 from deqlab.operators import NUFFTOperator
-from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights, weigh
+from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights, gridded_center, weigh
 from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.off_resonance import OffResonance
 from deqlab.recon.classical import ZeroFilled
+from deqlab.signal.coil_maps import LowResolution, estimate_coil_maps
 from deqlab.study.reconstruct import (
     FLOAT32_RANGE,
     Reconstruction,
@@ -42,11 +44,12 @@ def reconstruct_noncartesian_file(
     device: torch.device | str = "cpu",
     attributes: dict[str, str] | None = None,
     progress: bool = False,
+    coil_maps: CoilMaps = LowResolution(),
 ) -> Reconstruction:
     """The reconstruction of `source`, also written to `destination` when it is complete; arguments and output as `reconstruct_file`.
 
     source: the layout of `deqlab.data.noncartesian`. Its density weights are used where it has some, and those of Pipe and Menon where not.
-    Coil maps come from the samples near the centre. A field map in the file is undone by every method. Raises InputError for input that cannot be used.
+    coil_maps: a method, which reads the samples near the centre, or maps of a file. A field map in the file is undone by every method. Raises InputError for input that cannot be used.
     """
     source, destination = Path(source), Path(destination)
     volume = open_noncartesian(source)
@@ -55,13 +58,18 @@ def reconstruct_noncartesian_file(
     facts = {"source": source.name, "acquisition": volume.contrast, "patient_id": volume.patient_id, **(attributes or {})}
     blank = Reconstruction(np.zeros((len(chosen), *volume.matrix), np.float32), chosen, None)
     with reserved(destination, blank, facts) as write:
-        result = reconstruct_noncartesian(volume, model, chosen, device, progress)
+        result = reconstruct_noncartesian(volume, model, chosen, device, progress, coil_maps)
         write(result)
     return result
 
 
 def reconstruct_noncartesian(
-    volume: NonCartesianVolume, model: nn.Module, slices: list[int], device: torch.device | str = "cpu", progress: bool = False
+    volume: NonCartesianVolume,
+    model: nn.Module,
+    slices: list[int],
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+    coil_maps: CoilMaps = LowResolution(),
 ) -> Reconstruction:
     """The chosen `slices` of `volume`, one at a time. Warns of slices whose solver did not converge."""
     model = model.to(device)
@@ -71,7 +79,7 @@ def reconstruct_noncartesian(
         previous, trajectory = trajectory, volume.trajectory(index)
         if "density" in volume.has or previous is None or not torch.equal(trajectory, previous):
             density = density_of(volume, index, trajectory)
-        kspace, A, scale = prepare_noncartesian(volume, index, trajectory, density)
+        kspace, A, scale = prepare_noncartesian(volume, index, trajectory, density, coil_maps)
         # The plain adjoint has no step that could be too long: it keeps the weights' own scale, and so the image its intensity.
         A = A if isinstance(model, ZeroFilled) else at_most_one(A, kspace.new_zeros(1, *volume.matrix))
         A = A.to(device)
@@ -94,7 +102,7 @@ def density_of(volume: NonCartesianVolume, index: int, trajectory: torch.Tensor)
 
 
 def prepare_noncartesian(
-    volume: NonCartesianVolume, index: int, trajectory: torch.Tensor, density: torch.Tensor
+    volume: NonCartesianVolume, index: int, trajectory: torch.Tensor, density: torch.Tensor, coil_maps: CoilMaps = LowResolution()
 ) -> tuple[torch.Tensor, NonCartesianOperator | OffResonance, float]:
     """(k-space, complex64 (1, coil, samples); A with `density` as its weights; scale) of a slice, ready for `weigh` and any reconstructor.
 
@@ -104,12 +112,7 @@ def prepare_noncartesian(
     """
     samples, unit = in_unit_range(volume.kspace(index))
     samples = torch.from_numpy(samples)
-    try:
-        maps = coil_maps_from_center(samples, trajectory, density, volume.matrix)
-    except InputError as error:
-        if len(samples) > 1:
-            raise InputError(f"{volume.path}: {error}") from None
-        maps = samples.new_ones(1, *volume.matrix)  # one coil can do without
+    maps = _maps(volume, index, samples, trajectory, density, coil_maps)
     A = NUFFTOperator(trajectory, volume.matrix, maps, weights=density)
     off_resonance = volume.field_map(index)
     A = A if off_resonance is None else OffResonance(A, *off_resonance)
@@ -120,3 +123,21 @@ def prepare_noncartesian(
             f"{volume.path}: slice {index} has the peak {scale * unit:.3g}, which float32 images cannot hold; rescale the k-space"
         )
     return kspace / scale, A, scale * unit
+
+
+def _maps(
+    volume: NonCartesianVolume, index: int, samples: torch.Tensor, trajectory: torch.Tensor, density: torch.Tensor, source: CoilMaps
+) -> torch.Tensor:
+    """Coil maps of a slice, complex64 (coil, y, x), an error with the file's name."""
+    if isinstance(source, StoredMaps):
+        return source.read(index, volume.slices, (len(samples), *volume.matrix))
+    try:
+        if isinstance(source, LowResolution):
+            # Its window can follow the samples; the other methods need a block of the grid.
+            return coil_maps_from_center(samples, trajectory, density, volume.matrix)
+        gridded, lines, rows = gridded_center(samples, trajectory, density, volume.matrix)
+        return estimate_coil_maps(gridded, lines, source, rows)
+    except InputError as error:
+        if len(samples) > 1:
+            raise InputError(f"{volume.path}: coil maps: {error}") from None
+        return samples.new_ones(1, *volume.matrix)  # one coil can do without

@@ -8,10 +8,11 @@ from torch.testing import assert_close
 
 from deqlab.errors import InputError
 from deqlab.operators import CartesianOperator, NDFTOperator, NUFFTOperator
-from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights, weigh
+from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights, gridded_center, weigh
 from deqlab.operators.off_resonance import OffResonance
 from deqlab.signal.coil_maps import simulate_coil_maps
 from deqlab.signal.density import pipe_menon
+from deqlab.signal.fourier import fft2c
 from deqlab.signal.gradients import Gradients
 from deqlab.signal.trajectories import CartesianLines, Radial, RadialVolume, Spiral, nyquist_spokes
 
@@ -56,6 +57,21 @@ def test_coil_maps_are_normalised_and_those_of_the_coils(name) -> None:
     inside = object_.abs() > 0.1
     agreement = (found.conj() * maps).sum(0).abs()[inside]
     assert float(agreement.min()) > 0.97 and float(agreement.mean()) > 0.995
+
+
+@pytest.mark.parametrize("shape", [(24, 20), (25, 32)])
+@pytest.mark.parametrize("choice", [Radial(51), CartesianLines()], ids=["spokes", "lines"])
+def test_the_gridded_centre_is_the_centre_of_cartesian_kspace(shape, choice) -> None:
+    points, maps = choice.sample(shape), simulate_coil_maps(3, shape, seed=0)
+    object_ = smooth(shape).to(torch.complex64)
+    kspace = NUFFTOperator(points, shape, maps)(object_[None])[0]
+    gridded, lines, rows = gridded_center(kspace, points, density_weights(points, shape), shape, reach=6)
+    on_grid = fft2c(maps * object_)
+    assert gridded.shape == on_grid.shape
+    assert lines.start <= shape[1] // 2 < lines.stop and rows.start <= shape[0] // 2 < rows.stop
+    assert lines.stop - lines.start == 12 * shape[1] // max(shape) and rows.stop - rows.start == 12 * shape[0] // max(shape)
+    found, exact = gridded[:, rows, lines], on_grid[:, rows, lines]
+    assert float((found - exact).norm() / exact.norm()) < 0.05
 
 
 def test_the_scale_of_the_samples_does_not_matter_to_the_maps() -> None:

@@ -84,19 +84,20 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from deqlab.data.noncartesian import is_noncartesian
+    from deqlab.data.stored_maps import coil_maps_by_name
     from deqlab.study.options import read_options, reconstructor
     from deqlab.study.reconstruct import reconstruct_file, set_solver, summary
     from deqlab.study.reconstruct_noncartesian import reconstruct_noncartesian_file
 
     off_grid = is_noncartesian(args.source)
-    coil_maps = _coil_maps(args, off_grid)
+    coil_maps = coil_maps_by_name(args.coil_maps or "lowres")
     undersampling, slices = _no_undersampling(args) if off_grid else _undersampling(args), parse_slices(args.slices)
     device = _device(args.device)
     model = reconstructor(args.model, read_options(args.option, [args.model])[args.model])
     set_solver(model, args.model, args.tolerance, args.max_evaluations)
     files, attributes, progress = (args.source, args.destination), {"model": args.model}, sys.stderr.isatty()
     if off_grid:
-        result = reconstruct_noncartesian_file(*files, model, slices, device, attributes, progress)
+        result = reconstruct_noncartesian_file(*files, model, slices, device, attributes, progress, coil_maps)
     else:
         result = reconstruct_file(*files, model, undersampling, slices, device, attributes, progress, coil_maps)
     print(f"{args.destination}: {summary(result)}")
@@ -123,16 +124,6 @@ def _undersampling(args: argparse.Namespace):
         raise InputError(f"--acceleration: {acceleration:g} given; a number of 1 or more needed")
     fraction = default_center_fraction(acceleration) if args.center_fraction is None else args.center_fraction
     return Undersampling(MASKS[args.mask or "random"](acceleration, fraction), args.seed)
-
-
-def _coil_maps(args: argparse.Namespace, off_grid: bool):
-    """The wished source of coil maps; a file with a trajectory has one way only."""
-    from deqlab.data.stored_maps import coil_maps_by_name
-    from deqlab.errors import InputError
-
-    if off_grid and args.coil_maps not in (None, "lowres"):
-        raise InputError(f"--coil-maps: {args.coil_maps} given, but {args.source} has a trajectory; its maps come from its centre (lowres)")
-    return coil_maps_by_name(args.coil_maps or "lowres")
 
 
 def _no_undersampling(args: argparse.Namespace) -> None:
