@@ -16,6 +16,7 @@ import torch
 from deqlab.data.fields import kspace_shape, read_header, read_mask, target_facts
 from deqlab.data.hdf5 import dataset, number_attribute, opened, read, text_attribute
 from deqlab.data.header import Header
+from deqlab.data.noncartesian import open_noncartesian
 from deqlab.data.prepare import calibration
 from deqlab.data.volume import in_unit_range, peak
 from deqlab.data.write import root_sum_of_squares
@@ -37,12 +38,33 @@ def check(path: str | Path) -> list[str]:
     try:
         with warnings.catch_warnings(), opened(path) as file:
             warnings.simplefilter("ignore", DeqlabWarning)
-            _check_file(file, path, found)
+            if "trajectory" in file.keys():
+                _check_noncartesian(path, found)
+            else:
+                _check_file(file, path, found)
     except InputError as error:
         _note(found, error, path)
     except (OSError, RuntimeError, KeyError) as error:  # HDF5's own, from a damaged structure
         found.append(f"damaged or truncated HDF5 structure ({' '.join(str(error).split())[:100]})")
     return found
+
+
+def _check_noncartesian(path: Path, found: list[str]) -> None:
+    """The first defect of a file with a trajectory, or the slices whose samples betray one."""
+    volume = open_noncartesian(path)
+    bad, zero = [], []
+    for index in range(volume.slices):
+        try:
+            samples = volume.kspace(index)
+        except InputError as error:
+            if "NaN" not in str(error):
+                raise
+            bad.append(index)
+            continue
+        if not samples.any():
+            zero.append(index)
+    _note_slices(found, bad, "kspace holds NaN or infinite samples in")
+    _note_slices(found, zero, "kspace holds only zeros in")
 
 
 def _check_file(file: h5py.File, path: Path, found: list[str]) -> None:

@@ -18,6 +18,9 @@ def kspace_shape(file: h5py.File, path: Path) -> tuple[tuple[int, int, int, int]
     """((slices, coils, rows, columns), has a coil axis) of `kspace`; InputError where it is unusable."""
     if "kspace" not in file.keys():
         raise InputError(f"{path}: no `kspace`; it holds {', '.join(list(file.keys())[:8]) or 'nothing'}")
+    if "trajectory" in file.keys():
+        # (slices, coils, samples) would pass for (slices, rows, columns).
+        raise InputError(f"{path}: has a trajectory, so it is not on a Cartesian grid; only `deqlab reconstruct` takes such files")
     data = dataset(file, "kspace", path)
     if data.shape is None or data.ndim not in (3, 4):
         raise InputError(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from deqlab.data import open_volume
+from deqlab.data.check import check
 from deqlab.data.noncartesian import is_noncartesian, open_noncartesian, write_noncartesian
 from deqlab.errors import InputError
 from deqlab.signal.trajectories import Radial, Spiral
@@ -203,6 +205,8 @@ def test_a_defect_is_refused_on_opening(raw, name) -> None:
     with pytest.raises(InputError, match=rf"spokes\.h5: {message}") as caught:
         open_noncartesian(path)
     assert "\n" not in str(caught.value) and str(caught.value).startswith(str(path))
+    if name != "no trajectory":
+        assert check(path) == [str(caught.value).removeprefix(f"{path}: ")]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1j * np.inf])
@@ -214,6 +218,21 @@ def test_samples_that_are_not_finite_are_refused_with_their_slice(raw, value) ->
     volume.kspace(0)
     with pytest.raises(InputError, match="spokes.h5: kspace slice 1 holds NaN or infinite samples"):
         volume.kspace(1)
+    assert check(volume.path) == ["kspace holds NaN or infinite samples in slice 1"]
+
+
+def test_silent_slices_are_told_and_sound_files_have_no_defect(raw) -> None:
+    assert check(raw()) == []
+
+    def change(file: h5py.File) -> None:
+        file["kspace"][0] = 0
+
+    assert check(raw(change)) == ["kspace holds only zeros in slice 0"]
+
+
+def test_the_cartesian_reader_does_not_mistake_samples_for_rows(raw) -> None:
+    with pytest.raises(InputError, match="spokes.h5: has a trajectory, so it is not on a Cartesian grid"):
+        open_volume(raw())
 
 
 def test_files_that_are_no_hdf5(raw, tmp_path: Path) -> None:
