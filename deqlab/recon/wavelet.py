@@ -33,7 +33,7 @@ class ShrinkageMap:
     threshold: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        descended = torch.addcmul(x, self.step, self.A.normal(x) - self.projection, value=-1)
+        descended = x - self.step * (self.A.normal(x) - self.projection)
         return self.spinning(lambda image: self.wavelet.shrink(image, self.threshold), descended)
 
     def select(self, index: Tensor) -> "ShrinkageMap":
