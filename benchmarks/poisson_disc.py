@@ -1,4 +1,4 @@
-"""Variable-density Poisson discs beside sigpy's: 256 x 256, the same acceleration and calibration square; time and how near the count comes."""
+"""Variable-density Poisson discs beside sigpy's: 256 x 256, same acceleration and calibration; time, and how near the count comes."""
 
 import argparse
 import itertools

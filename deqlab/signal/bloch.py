@@ -46,8 +46,8 @@ TISSUES = {
 def longitudinal(tissue: Tissue, time, start: float = 0.0) -> np.ndarray:
     """Magnetisation along the field, `time` ms after it was `start`: pd + (start - pd) exp(-time/t1).
 
-    time: a number or an array. start: 0 after a pulse of 90 degrees, -pd after one of 180. It returns to pd whatever happened, and this wait
-    is what makes MRI slow. Source: F. Bloch, Nuclear induction, Phys Rev 70:460 (1946).
+    time: a number or an array. start: 0 after a pulse of 90 degrees, -pd after one of 180. It returns to pd whatever happened, and this
+    wait is what makes MRI slow. Source: F. Bloch, Nuclear induction, Phys Rev 70:460 (1946).
     """
     return tissue.pd + (start - tissue.pd) * np.exp(-_elapsed(time) / tissue.t1)
 

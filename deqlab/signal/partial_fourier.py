@@ -61,7 +61,8 @@ def pocs(kspace: Tensor, mask: Tensor, iterations: int = 30) -> Tensor:
     (projection onto convex sets), and ends with the measured lines: unlike homodyne it never contradicts them. An error of the lines that
     were not measured is halved at every iteration for a real image.
     Source: Haacke, Lindskog and Lin, A fast, iterative, partial-Fourier technique capable of local phase recovery, J Magn Reson 92:126
-    (1991). There the magnitude takes the new phase; here the part along that phase is kept, which is linear and lets real images be negative.
+    (1991). There the magnitude takes the new phase; here the part along that phase is kept, which is linear and lets real images be
+    negative.
     """
     if iterations < 1:
         raise InputError(f"iterations: {iterations} given, 1 or more needed")

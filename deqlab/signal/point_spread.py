@@ -54,7 +54,8 @@ def transform_point_spread(mask: Tensor, atoms: Tensor, shape: tuple[int, int], 
     if atoms.ndim != 2 or atoms.shape[1] != 2:
         raise InputError(f"atoms: shape {tuple(atoms.shape)} given, (n, 2) needed")
     if not ((atoms >= 0) & (atoms < torch.tensor(shape, device=atoms.device))).all():
-        raise InputError(f"atoms: indices from {tuple(atoms.amin(0).tolist())} to {tuple(atoms.amax(0).tolist())} given, below {shape} needed")
+        low, high = (tuple(bound.tolist()) for bound in (atoms.amin(0), atoms.amax(0)))
+        raise InputError(f"atoms: indices from {low} to {high} given, 0 or more and below {shape} needed")
     number = torch.arange(len(atoms), device=atoms.device)
     unit = torch.zeros(len(atoms), *shape, dtype=torch.complex128, device=mask.device)
     unit[number, atoms[:, 0], atoms[:, 1]] = 1

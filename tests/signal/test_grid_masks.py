@@ -68,7 +68,7 @@ def test_archimedean_spiral_has_turns_equally_far_apart():
 def test_power_moves_turns_to_the_centre():
     near = torch.from_numpy(center_distance((128, 128)) < 0.5)
     counts = [int(SpiralOnGrid(8, 0, power=power).sample((128, 128), 0)[near].sum()) for power in (1.0, 2.0)]
-    assert counts[0] < counts[1]
+    assert 1.2 * counts[0] < counts[1]
 
 
 def test_interleaves_are_copies_of_one_another():

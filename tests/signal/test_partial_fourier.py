@@ -90,7 +90,8 @@ def test_phase_is_a_phase():
     inside = image.abs() > 0.5
     turned = (phase * image.conj())[inside]
     assert float((turned / turned.abs()).angle().abs().median()) < 0.1
-    assert central_phase(torch.zeros(8, 8, dtype=torch.complex64), PartialFourierMask(0.7).sample(8)).equal(torch.ones(8, 8, dtype=torch.complex64))
+    nothing = torch.zeros(8, 8, dtype=torch.complex64)
+    assert central_phase(nothing, PartialFourierMask(0.7).sample(8)).equal(nothing + 1)
 
 
 @pytest.mark.parametrize("width", [8, 63, 64])

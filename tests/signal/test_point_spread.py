@@ -50,6 +50,21 @@ def test_comb_is_as_coherent_as_can_be(every):
     assert coherence(comb, beyond=64 / every - 1) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_coherence_is_all_but_the_peak(shape):
+    mask = draw(shape)
+    spread = point_spread(mask).abs()
+    spread[tuple(n // 2 for n in shape)] = 0
+    assert coherence(mask) == pytest.approx(float(spread.max()))
+    assert coherence(mask, beyond=3) == pytest.approx(max(float(spread[index]) for index in far_from_the_middle(shape, 3)))
+
+
+def far_from_the_middle(shape: tuple[int, ...], distance: float):
+    for index in torch.cartesian_prod(*(torch.arange(n) for n in shape)).reshape(-1, len(shape)).tolist():
+        if math.dist(index, [n // 2 for n in shape]) > distance:
+            yield tuple(index)
+
+
 def test_full_sampling_is_incoherent():
     assert coherence(torch.ones(12, 20)) == pytest.approx(0, abs=1e-14)
 

@@ -67,7 +67,7 @@ def test_pattern_is_nearly_maximal():
     scale = (apart / np.minimum(own[:, None], own[None, :])).min()  # of the distances that are kept
     holes = np.argwhere(~mask & (distance <= 1))
     free = (distances(points, holes) >= scale * own[:, None]).all(axis=0)
-    assert free.mean() < 0.05
+    assert free.mean() < 0.004
 
 
 def test_corners_are_measured_when_asked_for():
@@ -88,7 +88,8 @@ def test_seed_decides_the_draw():
 
 
 def test_impossible_patterns_are_refused():
-    for arguments, name in (((0.5,), "acceleration"), ((float("nan"),), "acceleration"), ((4, -1), "calibration"), ((4, 8, -1.0), "growth")):
+    bad = (((0.5,), "acceleration"), ((float("nan"),), "acceleration"), ((4, -1), "calibration"), ((4, 8, -1.0), "growth"))
+    for arguments, name in bad:
         with pytest.raises(InputError, match=name):
             PoissonDisc(*arguments)
     with pytest.raises(InputError, match="calibration: 65 points"):
