@@ -118,8 +118,9 @@ def test_the_files_own_weights_are_used_in_whatever_unit(measured, out, unit) ->
 
 
 def test_a_trajectory_and_weights_of_each_slice(tmp_path, out) -> None:
-    """Slices turned against each other, chosen one at a time and all together."""
+    """Slices turned against each other and sampled in another order, chosen one at a time and all together."""
     turned = [Radial(nyquist_spokes(SHAPE) + 1, angles=GoldenAngles(n)).sample(SHAPE) for n in (1, 2)]
+    turned[1] = turned[1][torch.randperm(len(turned[1]), generator=torch.Generator().manual_seed(0))]
     kspace = torch.stack([NDFTOperator(points, SHAPE)(images()[n : n + 1])[0, 0] for n, points in enumerate(turned)])
     path = write_noncartesian(tmp_path / "in.h5", kspace.numpy(), torch.stack(turned).numpy(), SHAPE)
     both = reconstruct_noncartesian_file(path, out, CGSense(weight=1e-3))
