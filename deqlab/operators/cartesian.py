@@ -16,20 +16,24 @@ from deqlab.signal.fourier import centring_phases
 
 
 class CartesianOperator(LinearOperator):
-    """A = M F C: image (batch, y, x) to k-space (batch, coil, y, x), zero where nothing was sampled.
+    """A = M F C: image (batch, y, x) to k-space (batch, coil, y, x), zero where nothing was sampled; volumes (batch, z, y, x) likewise.
 
     mask: bool, (x,) for whole phase-encode lines, (y, x) for a two-dimensional pattern, or with batch and coil axes,
-        (batch | 1, 1, y | 1, x).
+        (batch | 1, 1, y | 1, x). Of a volume also (z, y, x), or (batch | 1, 1, z | 1, y | 1, x).
     coil_maps: complex (coil, y, x) or (batch, coil, y, x); None for a single coil, whose k-space keeps a coil axis of length 1.
+    dimensions: 2 for images, 3 for volumes, whose maps are (coil, z, y, x) or (batch, coil, z, y, x).
     With maps that satisfy sum over coils |c|^2 = 1 the operator's norm is at most 1.
     Buffers `mask` and `coil_maps` follow `.to(device)`; they are read, never changed, after construction.
     """
 
-    def __init__(self, mask: Tensor, coil_maps: Tensor | None = None):
+    def __init__(self, mask: Tensor, coil_maps: Tensor | None = None, dimensions: int = 2):
         super().__init__()
-        mask = _with_axes(mask.to(torch.bool), 4, "mask")
+        if dimensions not in (2, 3):
+            raise InputError(f"dimensions: {dimensions} given, 2 for images or 3 for volumes needed")
+        self.dimensions = dimensions
+        mask = _with_axes(mask.to(torch.bool), dimensions + 2, "mask")
         if coil_maps is not None:
-            coil_maps = _with_axes(coil_maps, 4, "coil_maps")
+            coil_maps = _with_axes(coil_maps, dimensions + 2, "coil_maps")
             if not coil_maps.is_complex():
                 raise InputError(f"coil_maps: {coil_maps.dtype} given, complex needed")
             try:
@@ -37,7 +41,7 @@ class CartesianOperator(LinearOperator):
             except RuntimeError:
                 raise InputError(
                     f"mask of shape {tuple(mask.shape)} does not fit coil_maps of shape {tuple(coil_maps.shape)}; "
-                    "their (y, x) must agree"
+                    f"their {self._size_words} must agree"
                 ) from None
         self.register_buffer("mask", mask)
         self.register_buffer("coil_maps", coil_maps)
@@ -55,22 +59,29 @@ class CartesianOperator(LinearOperator):
     def _factors(self, like: Tensor) -> tuple[Tensor, Tensor, PointSampling | LineSampling]:
         """C with the centring phases folded in, its conjugate, and M F, for images like `like`."""
         self._check(like)
-        key = (*like.shape[-2:], like.dtype, like.device)
+        shape = like.shape[-self.dimensions :]
+        key = (*shape, like.dtype, like.device)
         if key not in self._folded:
-            (p_y, q_y), (p_x, q_x) = (centring_phases(length, like) for length in like.shape[-2:])
-            maps = (p_y[:, None] * p_x)[None, None]
+            of_image, of_kspace = (_outer(phases) for phases in zip(*(centring_phases(length, like) for length in shape)))
+            maps = of_image[None, None]
             if self.coil_maps is not None:
                 maps = maps * self.coil_maps.to(like.dtype)
-            weights = (q_y[:, None] * q_x) * self.mask / math.sqrt(like.shape[-2] * like.shape[-1])
+            weights = of_kspace * self.mask / math.sqrt(math.prod(shape))
             self._folded = {key: (maps, maps.conj().resolve_conj(), sampling(weights, self.mask))}
         return self._folded[key]
 
     def _check(self, tensor: Tensor) -> None:
         if not tensor.is_complex():
             raise InputError(f"the operator takes complex tensors, {tensor.dtype} given")
-        size = torch.broadcast_shapes(self.mask.shape[-2:], () if self.coil_maps is None else self.coil_maps.shape[-2:])
-        if any(own not in (1, given) for own, given in zip(size, tensor.shape[-2:])) or size[1] != tensor.shape[-1]:
-            raise InputError(f"the operator's mask and coil maps are for (y, x) = {tuple(size)}, the tensor has {tuple(tensor.shape[-2:])}")
+        d = self.dimensions
+        size = torch.broadcast_shapes(self.mask.shape[-d:], () if self.coil_maps is None else self.coil_maps.shape[-d:])
+        given = tuple(tensor.shape[-d:])
+        if len(given) < d or any(own not in (1, length) for own, length in zip(size, given)) or size[-1] != given[-1]:
+            raise InputError(f"the operator's mask and coil maps are for {self._size_words} = {tuple(size)}, the tensor has {given}")
+
+    @property
+    def _size_words(self) -> str:
+        return "(y, x)" if self.dimensions == 2 else "(z, y, x)"
 
     def _forward(self, image: Tensor) -> Tensor:
         maps, _, transform = self._factors(image)
@@ -88,20 +99,29 @@ class CartesianOperator(LinearOperator):
         """The operator of the batch members in `index` (long, (n,)); parts shared by the whole batch stay shared."""
         mask = self.mask if self.mask.shape[0] == 1 else self.mask[index]
         maps = self.coil_maps if self.coil_maps is None or self.coil_maps.shape[0] == 1 else self.coil_maps[index]
-        return CartesianOperator(mask, maps)
+        return CartesianOperator(mask, maps, self.dimensions)
 
     @staticmethod
     def stack(operators: "list[CartesianOperator]") -> "CartesianOperator":
         """One operator for a batch, from operators of one slice each with equal sizes and coil counts."""
         masks = [operator.mask for operator in operators]
         maps = [operator.coil_maps for operator in operators]
+        # Shapes have as many axes as dimensions and two, so that images and volumes cannot be mixed either.
         if len({mask.shape for mask in masks}) > 1 or len({None if m is None else m.shape for m in maps}) > 1:
             sizes = sorted({tuple(m.shape) for m in masks} | {tuple(m.shape) for m in maps if m is not None})
             raise InputError(f"operators of different sizes cannot share a batch: {sizes}")
-        return CartesianOperator(torch.cat(masks), None if maps[0] is None else torch.cat(maps))
+        return CartesianOperator(torch.cat(masks), None if maps[0] is None else torch.cat(maps), operators[0].dimensions)
 
 
 def _with_axes(tensor: Tensor, axes: int, name: str) -> Tensor:
     if not 1 <= tensor.ndim <= axes:
         raise InputError(f"{name}: {tensor.ndim} axes given, 1 to {axes} needed")
     return tensor.reshape((1,) * (axes - tensor.ndim) + tensor.shape)
+
+
+def _outer(factors: tuple[Tensor, ...]) -> Tensor:
+    """The product of a factor along each axis, (..., y, x)."""
+    product = factors[0]
+    for factor in factors[1:]:
+        product = product[..., None] * factor
+    return product

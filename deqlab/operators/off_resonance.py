@@ -10,7 +10,7 @@ from torch import Tensor
 from deqlab.errors import InputError
 from deqlab.operators.linear import LinearOperator
 from deqlab.operators.ndft import BLOCK_BYTES, NDFTOperator
-from deqlab.operators.noncartesian import NonCartesianOperator, apply_but_keep, of_member
+from deqlab.operators.noncartesian import AXES, NonCartesianOperator, apply_but_keep, of_member
 from deqlab.operators.segments import Segments, time_segments
 
 
@@ -32,9 +32,10 @@ class OffResonance(LinearOperator):
             raise InputError(f"tolerance: {tolerance} given, an error from 1e-10 to below 1 needed")
         if isinstance(segments, int) and segments < 1:
             raise InputError(f"segments: {segments} given, 1 or more needed")
-        field_map = _checked_field(field_map, _image_shape(fourier))
+        off_grid = isinstance(fourier, NonCartesianOperator)
+        field_map = _checked_field(field_map, fourier.shape if off_grid else None, getattr(fourier, "dimensions", 2))
         times = _checked_times(times, fourier, field_map.shape[1:])
-        members = fourier.members if isinstance(fourier, NonCartesianOperator) else 1
+        members = fourier.members if off_grid else 1
         if len(field_map) > 1 and members not in (1, len(field_map)):
             raise InputError(f"field_map: for a batch of {len(field_map)} given, the operator is for a batch of {members}")
         if not isinstance(segments, Segments):
@@ -158,16 +159,12 @@ class ExactOffResonance(NDFTOperator):
             yield torch.exp(-2j * torch.pi * (block @ pixels + torch.outer(when, field))).to(like.dtype)
 
 
-def _image_shape(fourier: LinearOperator) -> tuple[int, ...] | None:
-    """What the operator says of the size of its images; a Cartesian one may leave its rows open, another operator all."""
-    return fourier.shape if isinstance(fourier, NonCartesianOperator) else None
-
-
-def _checked_field(field_map: Tensor, shape: tuple[int, ...] | None) -> Tensor:
-    given, axes = tuple(field_map.shape), 2 if shape is None else len(shape)
+def _checked_field(field_map: Tensor, shape: tuple[int, ...] | None, dimensions: int = 2) -> Tensor:
+    """(batch | 1, *shape). A Cartesian operator may leave its rows open, so that `shape` is known only off the grid."""
+    given, axes = tuple(field_map.shape), dimensions if shape is None else len(shape)
     fits = field_map.ndim in (axes, axes + 1) and (shape is None or given[-axes:] == shape) and field_map.numel() > 0
     if field_map.is_complex() or not fits:
-        size = "y, x" if shape is None else ", ".join(map(str, shape))
+        size = ", ".join(AXES[-axes:]) if shape is None else ", ".join(map(str, shape))
         raise InputError(f"field_map: {field_map.dtype} of shape {given} given, real ({size}) or (batch, {size}) in Hz needed")
     if not bool(torch.isfinite(field_map).all()):
         raise InputError("field_map: some values are NaN or infinite; finite Hz needed (0 where the field is unknown)")
@@ -184,5 +181,6 @@ def _checked_times(times: Tensor, fourier: LinearOperator, shape: tuple[int, ...
         raise InputError(f"times: {times.dtype} of shape {given} given, real {needed} in seconds needed")
     if not bool(torch.isfinite(times).all()):
         raise InputError("times: some are NaN or infinite; finite seconds needed")
-    on_rows = len(given) == 1 and not isinstance(fourier, NonCartesianOperator)
-    return times.detach().unsqueeze(-1) if on_rows else times.detach()
+    if not isinstance(fourier, NonCartesianOperator) and len(given) < len(shape):
+        return times.detach().reshape((1,) * (len(shape) - 2) + (shape[-2], 1))
+    return times.detach()

@@ -1,16 +1,15 @@
 """Sampled Fourier transforms of many coils: y = M F C x and its adjoint, coil by coil.
 
 The maps C carry the centring phases of the image, the weights those of k-space, the orthonormal scale and the mask. `PointSampling` and
-`LineSampling` compute the same maps; they differ in what they need not compute. Either goes through the coils in runs: on the CPU a run
+`LineSampling` compute the same maps; they differ in what they need not compute. Where (y, x) stands, (z, y, x) may as well. Either goes through the coils in runs: on the CPU a run
 fits a core's cache, because fresh memory for all coils at once may cost as much as the transform itself.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from deqlab.signal.fourier import IMAGE_AXES
 
 # Coil images of about this size stay in a core's second-level cache between the transform and the products around it.
 CACHE_BYTES = 2**20
@@ -18,7 +17,7 @@ CACHE_BYTES = 2**20
 
 @dataclass(frozen=True)
 class PointSampling:
-    """Any pattern: both axes are transformed, then multiplied by `weights` (batch | 1, 1, y, x), zero where nothing was sampled."""
+    """Any pattern: all axes are transformed, then multiplied by `weights` (batch | 1, 1, y, x), zero where nothing was sampled."""
 
     weights: Tensor
     conjugate: Tensor  # kept, not made at each call: a lazily conjugated factor makes the product several times slower
@@ -26,9 +25,9 @@ class PointSampling:
     def forward(self, image: Tensor, maps: Tensor) -> Tensor:
         """M F C x, (batch, coil, y, x), from an image (batch, y, x) and maps (batch | 1, coil, y, x)."""
         batch = max(len(image), len(maps), len(self.weights))
-        kspace = image.new_empty(batch, maps.shape[-3], *image.shape[-2:])
+        kspace = image.new_empty(batch, maps.shape[1], *image.shape[1:])
         for group, samples in zip(_groups(maps, image), _groups(kspace, image)):
-            torch.mul(torch.fft.fftn(image.unsqueeze(-3) * group, dim=IMAGE_AXES), self.weights, out=samples)
+            torch.mul(torch.fft.fftn(image.unsqueeze(1) * group, dim=_axes(maps)), self.weights, out=samples)
         return kspace
 
     def adjoint(self, kspace: Tensor, conjugate_maps: Tensor) -> Tensor:
@@ -36,7 +35,7 @@ class PointSampling:
         image = None
         for group, samples in zip(_groups(conjugate_maps, kspace), _groups(kspace, kspace)):
             # norm="forward" leaves the inverse transform unscaled; the scale is in the weights.
-            coil_images = torch.fft.ifftn(samples * self.conjugate, dim=IMAGE_AXES, norm="forward")
+            coil_images = torch.fft.ifftn(samples * self.conjugate, dim=_axes(kspace), norm="forward")
             image = _plus(image, coil_images.mul_(group))
         return image
 
@@ -54,25 +53,25 @@ class LineSampling:
 
     def forward(self, image: Tensor, maps: Tensor) -> Tensor:
         """M F C x, (batch, coil, y, x), from an image (batch, y, x) and maps (batch | 1, coil, y, x)."""
-        kspace = image.new_empty(max(len(image), len(maps)), maps.shape[-3], *image.shape[-2:])
+        kspace, (*others, _) = image.new_empty(max(len(image), len(maps)), maps.shape[1], *image.shape[1:]), _axes(maps)
         scratch = image.new_empty(0)
         for group, samples in zip(_groups(maps, image), _groups(kspace, image)):
             if scratch.shape != samples.shape:
                 scratch = torch.empty_like(samples)
-            rows = torch.fft.fft(torch.mul(image.unsqueeze(-3), group, out=scratch), dim=-1)
+            rows = torch.fft.fft(torch.mul(image.unsqueeze(1), group, out=scratch), dim=-1)
             columns = self._columns(rows)
-            samples.zero_().scatter_(-1, columns, torch.fft.fft(rows.gather(-1, columns), dim=-2).mul_(self.weights))
+            samples.zero_().scatter_(-1, columns, torch.fft.fftn(rows.gather(-1, columns), dim=others).mul_(self.weights))
         return kspace
 
     def adjoint(self, kspace: Tensor, conjugate_maps: Tensor) -> Tensor:
         """C^H F^H M y, (batch, y, x)."""
-        image = rows = None
+        image, rows, (*others, _) = None, None, _axes(kspace)
         for group, samples in zip(_groups(conjugate_maps, kspace), _groups(kspace, kspace)):
             if rows is None or rows.shape != samples.shape:
                 rows = torch.zeros_like(samples)
             columns = self._columns(samples)
             samples = samples.gather(-1, columns).mul_(self.conjugate)
-            rows.scatter_(-1, columns, torch.fft.ifft(samples, dim=-2, norm="forward"))
+            rows.scatter_(-1, columns, torch.fft.ifftn(samples, dim=others, norm="forward"))
             image = _plus(image, torch.fft.ifft(rows, dim=-1, norm="forward").mul_(group))
         return image
 
@@ -84,7 +83,7 @@ class LineSampling:
 def sampling(weights: Tensor, mask: Tensor) -> PointSampling | LineSampling:
     """The cheaper of the two for `mask` (batch | 1, 1, y | 1, x), with `weights` (batch | 1, 1, y, x) that are zero outside it."""
     # A mask on the meta device has a shape and no lines.
-    if mask.shape[0] == 1 and mask.shape[-2] == 1 and not mask.is_meta:
+    if math.prod(mask.shape[:-1]) == 1 and not mask.is_meta:
         lines = mask.flatten().nonzero().flatten()
         # Beyond half of the lines, gathering and scattering cost more than the transforms that they save.
         if 0 < 2 * len(lines) <= mask.shape[-1]:
@@ -96,10 +95,10 @@ def sampling(weights: Tensor, mask: Tensor) -> PointSampling | LineSampling:
 def normal(image: Tensor, maps: Tensor, conjugate_maps: Tensor, mask: Tensor) -> Tensor:
     """C^H F^H M F C x, (batch, y, x), for a real mask (batch | 1, 1, y | 1, x).
 
-    The phases of k-space cancel. For whole lines the readout transform meets its inverse and only the last axis is transformed.
+    The phases of k-space cancel. Along an axis that the mask has no part in, as the readout of whole lines, the transform meets its inverse.
     """
-    axes = (-1,) if mask.shape[-2] == 1 else IMAGE_AXES
-    image, total = image.unsqueeze(-3), None
+    axes = tuple(axis for axis in _axes(maps) if mask.shape[axis] > 1) or (-1,)
+    image, total = image.unsqueeze(1), None
     for group, conjugate in zip(_groups(maps, image), _groups(conjugate_maps, image)):
         samples = torch.fft.fftn(image * group, dim=axes, norm="ortho").mul_(mask)
         total = _plus(total, torch.fft.ifftn(samples, dim=axes, norm="ortho").mul_(conjugate))
@@ -108,13 +107,18 @@ def normal(image: Tensor, maps: Tensor, conjugate_maps: Tensor, mask: Tensor) ->
 
 def _plus(total: Tensor | None, coil_images: Tensor) -> Tensor:
     """The running sum over coils: `total` (batch, y, x) plus a run of coil images (batch, coil, y, x)."""
-    added = coil_images.squeeze(-3) if coil_images.shape[-3] == 1 else coil_images.sum(-3)
+    added = coil_images.squeeze(1) if coil_images.shape[1] == 1 else coil_images.sum(1)
     return added if total is None else total.add_(added)
 
 
 def _groups(coils: Tensor, like: Tensor) -> tuple[Tensor, ...]:
-    """`coils` (..., coil, y, x), cut into the runs of coils that are transformed together."""
+    """`coils` (batch | 1, coil, y, x), cut into the runs of coils that are transformed together."""
     if like.device.type != "cpu":
         return (coils,)
-    one = like.shape[0] * like.shape[-2] * like.shape[-1] * like.element_size()
-    return coils.split(max(1, CACHE_BYTES // one), dim=-3)
+    one = len(like) * math.prod(coils.shape[2:]) * like.element_size()
+    return coils.split(max(1, CACHE_BYTES // one), dim=1)
+
+
+def _axes(coils: Tensor) -> tuple[int, ...]:
+    """The axes of the image among those of `coils`, (batch | 1, coil, y, x) or (batch | 1, coil, z, y, x)."""
+    return tuple(range(2 - coils.ndim, 0))

@@ -61,6 +61,8 @@ KINDS = (
     "own maps",
     "own both",
     "composed",
+    "volume, points",
+    "volume, few lines",
     "one coil, nufft",
     "coils, nufft",
     "own trajectories, nufft",
@@ -78,44 +80,45 @@ OFF_GRID = ("nufft", "ndft", "field")
 SIZES_AND_BATCHES = (((3, 5), 1), ((5, 7), 2), ((6, 5), 3), ((5, 4), 4), ((4, 6), 5), ((4, 6), 1))
 
 
-def fourier_matrix(rows: int, columns: int) -> Tensor:
+def fourier_matrix(*shape: int) -> Tensor:
     def line(length: int) -> Tensor:
         index = torch.arange(length, dtype=torch.float64) - length // 2
         return torch.exp(-2j * torch.pi * torch.outer(index, index) / length) / math.sqrt(length)
 
-    return torch.kron(line(rows), line(columns))
+    product = torch.ones(1, 1, dtype=torch.complex128)
+    for length in shape:
+        product = torch.kron(product, line(length))
+    return product
 
 
 def build(kind: str, size: tuple[int, int], batch: int) -> Case:
     """The case of this kind; drawn from torch's global generator."""
     if kind.endswith(OFF_GRID):
         return build_off_grid(kind, size, batch)
-    (rows, columns), coils = size, 1 if kind.startswith("one") else 3
+    rows, columns = size
+    volume, coils = kind.startswith("volume"), 1 if kind.startswith("one") else 3
+    shape = (3, *size) if volume else size
     points = kind.endswith("points")
     members = batch if kind in ("own masks", "own both") else 1
-    mask = torch.rand(members, 1, rows if points else 1, columns) < 0.6
+    mask = torch.rand(members, 1, *(shape[:-1] if points else (1,) * len(shape[:-1])), columns) < 0.6
     if kind.endswith("few lines"):
-        mask = (torch.arange(columns) % 3 == 1).reshape(1, 1, 1, columns)
+        mask = (torch.arange(columns) % 3 == 1).reshape((1,) * (1 + len(shape)) + (columns,))
     own_maps = kind in ("own maps", "own both")
-    maps = (
-        None
-        if coils == 1
-        else torch.randn(batch if own_maps else 1, coils, rows, columns, dtype=torch.complex128)
-    )
+    maps = None if coils == 1 else torch.randn(batch if own_maps else 1, coils, *shape, dtype=torch.complex128)
     # The shapes a caller writes: (x,), (y, x) or with all axes; (coil, y, x) or with a batch axis.
-    given = mask if members > 1 else mask[0, 0] if points else mask[0, 0, 0]
-    A: LinearOperator = CartesianOperator(given, maps if maps is None or own_maps else maps[0])
+    given = mask if members > 1 else mask[0, 0] if points else mask.flatten()
+    A: LinearOperator = CartesianOperator(given, maps if maps is None or own_maps else maps[0], dimensions=len(shape))
 
-    pixels = rows * columns
-    sampled = mask.expand(batch, coils, rows, columns).reshape(batch, coils, pixels, 1)
-    seen = torch.ones(1, 1, rows, columns, dtype=torch.complex128) if maps is None else maps
-    seen = seen.expand(batch, coils, rows, columns).reshape(batch, coils, 1, pixels)
-    matrix = (sampled * fourier_matrix(rows, columns) * seen).reshape(batch, coils * pixels, pixels)
+    pixels = math.prod(shape)
+    sampled = mask.expand(batch, coils, *shape).reshape(batch, coils, pixels, 1)
+    seen = torch.ones(1, 1, *shape, dtype=torch.complex128) if maps is None else maps
+    seen = seen.expand(batch, coils, *shape).reshape(batch, coils, 1, pixels)
+    matrix = (sampled * fourier_matrix(*shape) * seen).reshape(batch, coils * pixels, pixels)
     if kind == "composed":
         first, second = (torch.randn(1, rows, columns, dtype=torch.complex128) for _ in range(2))
         A = A @ (Multiply(second) @ Multiply(first))
         matrix = matrix * (first * second).reshape(1, 1, pixels)
-    return Case(A, (batch, rows, columns), (batch, coils, rows, columns), matrix)
+    return Case(A, (batch, *shape), (batch, coils, *shape), matrix)
 
 
 def build_off_grid(kind: str, size: tuple[int, int], batch: int) -> Case:
@@ -172,7 +175,7 @@ def _seed() -> None:
 
 @pytest.fixture(
     # Off the grid every product costs more; three pairs hold odd and even, a batch of one and larger ones.
-    params=[(kind, *pair) for kind in KINDS for pair in SIZES_AND_BATCHES[:: 2 if kind.endswith(OFF_GRID) else 1]],
+    params=[(kind, *pair) for kind in KINDS for pair in SIZES_AND_BATCHES[:: 2 if kind.endswith(OFF_GRID) or kind.startswith("volume") else 1]],
     ids=lambda p: f"{p[0]}, {p[1][0]}x{p[1][1]}, batch {p[2]}".replace(", ", "-").replace(" ", "_"),
 )
 def case(request: pytest.FixtureRequest, _seed: None) -> Case:

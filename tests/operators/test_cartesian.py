@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from deqlab.errors import InputError
 from deqlab.operators import CartesianOperator
 from deqlab.signal.coil_maps import simulate_coil_maps
-from deqlab.signal.fourier import fft2c
+from deqlab.signal.fourier import fft2c, fftc
 
 
 def complex_noise(*shape: int) -> torch.Tensor:
@@ -83,6 +83,24 @@ def test_one_operator_serves_all_precisions_and_row_counts_in_turn() -> None:
         for dtype in (torch.complex64, torch.complex128):
             x = torch.randn(1, *size, dtype=dtype)
             assert_close(A(x)[:, 0], fft2c(x), rtol=1e-5, atol=1e-5)
+
+
+def test_a_fully_sampled_volume_is_transformed_along_all_three_axes() -> None:
+    A = CartesianOperator(torch.ones(6, dtype=torch.bool), dimensions=3)
+    x = complex_noise(2, 3, 5, 6)
+    assert_close(A(x)[:, 0], fftc(x, (-3, -2, -1)))
+    assert_close(A.select(torch.tensor([1]))(x[1:]), A(x)[1:])
+
+
+def test_images_and_volumes_do_not_mix() -> None:
+    images, volumes = CartesianOperator(lines(6)), CartesianOperator(lines(6), dimensions=3)
+    with pytest.raises(InputError, match="different sizes"):
+        CartesianOperator.stack([images, volumes])
+    assert CartesianOperator.stack([volumes, volumes]).dimensions == 3
+    with pytest.raises(InputError, match=r"\(z, y, x\)"):
+        CartesianOperator(torch.ones(2, 4, 6), complex_noise(3, 3, 4, 6), dimensions=3)
+    with pytest.raises(InputError, match="dimensions"):
+        CartesianOperator(lines(6), dimensions=4)
 
 
 def test_composition_reads_from_right_to_left(make_case) -> None:

@@ -104,6 +104,19 @@ def test_on_the_grid_it_is_the_exact_sum_over_the_lines(shape: str) -> None:
     assert gap(A(x), fft2c(maps * x.unsqueeze(1))) > 0.1
 
 
+def test_a_volume_on_and_off_the_grid() -> None:
+    shape = (3, 4, 5)
+    field, x = 30 * points(*shape), complex_noise(2, *shape)
+    rows = 0.01 * torch.rand(4, dtype=torch.float64)
+    axes = [(torch.arange(n, dtype=torch.float64) - n // 2) / n for n in shape]
+    trajectory, times = torch.cartesian_prod(*axes), rows[:, None].expand(*shape).flatten()
+    exact = ExactOffResonance(trajectory, shape, field, times)
+    on_grid = OffResonance(CartesianOperator(all_lines(5), dimensions=3), field, rows, tolerance=1e-6)
+    off_grid = OffResonance(NUFFTOperator(trajectory, shape), field, times, tolerance=1e-6)
+    assert gap(on_grid(x).flatten(2), exact(x)) < 2e-6 and gap(off_grid(x), exact(x)) < 5e-6
+    assert gap(on_grid.H(on_grid(x)), exact.normal(x)) < 5e-6
+
+
 @pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize("around", ["nufft", "grid", "exact"])
 @pytest.mark.parametrize("index", [[0], [2, 0], [1, 1, 2]])
