@@ -5,11 +5,11 @@
     density        optional, real (samples,) or (slices, samples), >= 0: the share of k-space of each sample, 1 for one Cartesian sample
     readout_times  optional, real (samples,), seconds from the time at which off-resonance has no effect
     field_map      optional, real (slices, rows, columns), off-resonance in Hz; goes with readout_times
-    attributes     matrix (rows, columns) of the image, field_of_view (rows, columns) in mm, optional; acquisition and patient_id, as in fastMRI
+    attributes     matrix (rows, columns) of the image; optional: field_of_view (rows, columns) in mm, acquisition, patient_id
 
-In cycles per field of view neighbours on a Cartesian grid are 1 apart, and the trajectory reaches from -matrix / 2 to matrix / 2 along each axis. The
-sign is that of `fft2c`: a sample is the sum over pixels of image times exp(-2 pi i k r), r counted from pixel N // 2, over the root of the
-number of pixels. Nothing else of the file is read.
+In cycles per field of view neighbours on a Cartesian grid are 1 apart, and the trajectory reaches from -matrix / 2 to matrix / 2 along each
+axis. The sign is that of `fft2c`: a sample is the sum over pixels of image times exp(-2 pi i k r), r counted from pixel N // 2, over the
+root of the number of pixels. Nothing else of the file is read.
 """
 
 import math
@@ -38,7 +38,7 @@ EDGE = 0.5 + 1e-6  # cycles per pixel; float32 positions may miss 0.5 by a round
 class NonCartesianVolume:
     """The facts of one file; its samples are read slice by slice on demand.
 
-    shape: (slices, coils, samples) of k-space. matrix: (rows, columns) of the image. field_of_view: (rows, columns) in mm, None where unknown.
+    shape: (slices, coils, samples) of k-space. matrix: (rows, columns) of the image. field_of_view: (rows, columns) in mm, or None.
     has: names of the optional data sets that are there.
     """
 
@@ -96,8 +96,8 @@ def is_noncartesian(path: str | Path) -> bool:
 def open_noncartesian(path: str | Path) -> NonCartesianVolume:
     """The validated facts of the file `path`, kept until the file changes.
 
-    Reads no k-space, but all positions, weights, times and field maps. Raises InputError, one line naming file and field, for a file that is
-    missing, not HDF5 or truncated, and for any field that is absent, linked, of the wrong kind or length, not finite or out of range.
+    Reads no k-space, but all positions, weights, times and field maps. Raises InputError, one line naming file and field, for a file that
+    is missing, not HDF5 or truncated, and for any field that is absent, linked, of the wrong kind or length, not finite or out of range.
     """
     path = Path(path)
     return _open(path, *stamp(path))
@@ -140,7 +140,8 @@ def _kspace_shape(file: h5py.File, path: Path) -> tuple[int, int, int]:
     slices, *coils, samples = data.shape
     if math.prod(data.shape[1:]) > LARGEST_SLICE or samples > LARGEST_TRAJECTORY:
         raise InputError(
-            f"{path}: kspace declares slices of {data.shape[1:]}; at most {LARGEST_SLICE} samples of {LARGEST_TRAJECTORY} positions are read"
+            f"{path}: kspace declares slices of {data.shape[1:]}; "
+            f"at most {LARGEST_SLICE} samples at {LARGEST_TRAJECTORY} positions are read"
         )
     return slices, coils[0] if coils else 1, samples
 
@@ -206,9 +207,9 @@ def write_noncartesian(
 ) -> Path:
     """`path`, now holding a volume in the layout of this file; the same arguments give the same bytes.
 
-    kspace: complex (slices, coils, samples) or (slices, samples). trajectory: real (samples, 2) or (slices, samples, 2) in cycles per *pixel*, as
-    everywhere in deqlab; the file holds cycles per field of view. The other arguments: as the file holds them. The file is read back before it
-    takes its name: InputError for whatever the reader would refuse, and for a file that cannot be written.
+    kspace: complex (slices, coils, samples) or (slices, samples). trajectory: real (samples, 2) or (slices, samples, 2) in cycles per
+    *pixel*, as everywhere in deqlab; the file holds cycles per field of view. The other arguments: as the file holds them. The file is read
+    back before it takes its name: InputError for whatever the reader would refuse, and for a file that cannot be written.
     """
     path, matrix = Path(path), tuple(int(side) for side in matrix)
     kspace = np.asarray(kspace)

@@ -41,8 +41,8 @@ def density_weights(trajectory: Tensor, shape: tuple[int, ...], iterations: int 
 def coil_maps_from_center(kspace: Tensor, trajectory: Tensor, density: Tensor, shape: tuple[int, ...], reach: float = 10.0) -> Tensor:
     """Coil maps from the samples near the centre of k-space: low-resolution coil images over their root-sum-of-squares.
 
-    kspace: complex (coil, samples). trajectory: real (samples, axes) in cycles per pixel. density: real (samples,), their weights. reach: how far
-    from the centre samples are used, in cycles per field of view of the longest axis, under a cosine lobe.
+    kspace: complex (coil, samples). trajectory: real (samples, axes) in cycles per pixel. density: real (samples,), their weights. reach:
+    how far from the centre samples are used, in cycles per field of view of the longest axis, under a cosine lobe.
     Result: complex (coil, *shape), sum |c|^2 = 1 at every pixel; as `estimate_coil_maps` for Cartesian lines, phase of the object included.
     InputError where there is no sample within reach.
     """
@@ -64,8 +64,8 @@ def gridded_center(
 ) -> tuple[Tensor, slice, slice]:
     """(k-space, lines, rows): a calibration block on the Cartesian grid, for ESPIRiT and whatever else asks for one.
 
-    Arguments: as in `coil_maps_from_center`. Result: complex (coil, y, x), of which columns `lines` and rows `rows` hold the block: the k-space
-    of the weighted adjoint, so that a Cartesian sample is a mean of the samples about it. InputError as there.
+    Arguments: as in `coil_maps_from_center`. Result: complex (coil, y, x), of which columns `lines` and rows `rows` hold the block: the
+    k-space of the weighted adjoint, so that a Cartesian sample is a mean of the samples about it. InputError as there.
     """
     near = _near_center(trajectory, shape, reach + 1)
     F = NUFFTOperator(trajectory[near], shape, tolerance=TOLERANCE)
@@ -75,11 +75,11 @@ def gridded_center(
 
 
 def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
-    """A divided by its norm, so that ||A|| is at most 1 and step sizes that were learned on the grid stay stable; as it is where that is so already.
+    """A over its norm, or A where that is at most 1 already, so that step sizes that were learned on the grid stay stable.
 
     A: an operator off the grid, or off-resonance around one (which may lengthen what it wraps: pixels that are squeezed together add up).
-    like: an image of its domain, (batch, *shape). The factor goes into the weights, so `weigh(A, y)` of the *result* scales the measurements
-    alike, and the solution of A x = y stays what it was. The norm is measured by power iteration from below, and 3 % more is taken.
+    like: an image of its domain, (batch, *shape). The factor goes into the weights, so `weigh(A, y)` of the *result* scales the
+    measurements alike, and the solution of A x = y stays what it was. The norm is measured by power iteration, from below, plus 3 %.
     """
     largest = float((MARGIN * A.norm(like, iterations)).max()) ** 2
     factor = min(1.0, 1 / max(largest, torch.finfo(torch.float64).tiny))

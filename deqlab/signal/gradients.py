@@ -47,12 +47,13 @@ class Gradients:
 def travel(curve: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]], turns: float, gradients: Gradients) -> np.ndarray:
     """The angles at which a spiral is sampled when it is run through from rest as fast as `gradients` allow, one for each dwell time.
 
-    curve: angles in radians, (n,), to the radius there and its first and second derivatives by the angle, in cycles/mm. turns: where it ends.
+    curve: angles in radians, (n,), to the radius there and its first and second derivatives by the angle, in cycles/mm.
+    turns: where the curve ends.
     Result: float64 (samples,), from 0 to at most 2 pi turns.
 
     The velocity's limit at each point is the smaller of the amplitude's and the one at which the bend alone uses up the slew rate. What
     the bend leaves accelerates along the path. One sweep outwards is enough where the curve bends less and less, as spirals do.
-    Source: the time-optimal parametrisation of a given path, Lustig, Kim and Pauly, IEEE Trans Med Imaging 27:866 (2008), in its outward half.
+    Source: time-optimal parametrisation of a given path, Lustig, Kim and Pauly, IEEE Trans Med Imaging 27:866 (2008), its outward half.
     """
     angle = np.linspace(0, 2 * np.pi * turns, int(np.ceil(turns * POINTS_PER_TURN)) + 2)
     radius, first, second = curve(angle)

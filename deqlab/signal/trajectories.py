@@ -1,10 +1,10 @@
 """Where k-space is sampled off the grid: lines in any order, spokes, spirals, and spokes of a volume.
 
-A trajectory is a choice, a frozen dataclass. `sample(shape)` makes its points for an image of `shape` = (rows, columns), float64 (samples, 2) with
-columns (ky, kx) in *cycles per pixel*, within +-0.5: that is the k at which a transform of the image has the phase 2 pi (ky y + kx x), y and
-x counted in pixels from index N // 2. Times `shape`, they are cycles per field of view, in which neighbours on a Cartesian grid are 1 apart.
-`readout_times(shape)`, float64 (samples,), says when each point is reached, in seconds; zero is the time at which off-resonance has no effect,
-the echo of a spoke or a line and the start of a spiral.
+A trajectory is a choice, a frozen dataclass. `sample(shape)` makes its points for an image of (rows, columns): float64 (samples, 2) with
+columns (ky, kx) in *cycles per pixel*, within +-0.5. There the transform of the image has the phase 2 pi (ky y + kx x), with y and x
+counted in pixels from index N // 2. Times `shape`, they are cycles per field of view, in which neighbours on a Cartesian grid are 1 apart.
+`readout_times(shape)`, float64 (samples,), says when each point is reached, in seconds; zero is the time at which off-resonance has no
+effect, the echo of a spoke or a line and the start of a spiral.
 """
 
 import math
@@ -55,7 +55,7 @@ AngleRule = UniformAngles | GoldenAngles
 class Radial:
     """Spokes through the centre of k-space, each a full diameter from -0.5 to just below 0.5 cycles per pixel.
 
-    spokes: their number. samples: along one spoke; twice the longer side of the image where None, the oversampling that a readout has for nothing.
+    spokes: their number. samples: along one spoke; where None, twice the longer side of the image, as oversampling a readout costs nothing.
     angles: the rule of their directions. dwell: seconds from one sample to the next. Points run spoke after spoke.
     """
 
@@ -92,9 +92,9 @@ class Spiral:
 
     interleaves: their number. turns: of each; where None, as many as make neighbouring turns of all interleaves one cycle per field of view
         apart at the edge (Nyquist). Fewer turns or interleaves than that undersample.
-    center_density: how many times denser the turns are in the centre than at the edge, falling linearly in between; 1 is Archimedes' spiral.
+    center_density: how many times denser the turns are in the centre than at the edge, linear in between; 1 is Archimedes' spiral.
     angles: the rule by which interleaves are turned, over the full circle. field_of_view: mm, along the longer side of the image.
-    Source of the radius: turns at the distance 1 / F(k) with F linear in k, as in Lee et al., Magn Reson Med 50:1276 (2003), in closed form.
+    Source of the radius: turns at the distance 1 / F(k) with F linear in k, as in Lee et al., Magn Reson Med 50:1276 (2003).
     """
 
     interleaves: int
@@ -189,7 +189,7 @@ class RadialVolume:
             _whole("radial volume: samples", self.samples)
 
     def sample(self, shape: tuple[int, int, int]) -> Tensor:
-        """Points, float64 (spokes x samples, 3), columns (kz, ky, kx) in cycles per pixel, for a volume of `shape` (planes, rows, columns)."""
+        """Points, float64 (spokes x samples, 3), columns (kz, ky, kx) in cycles per pixel; shape: (planes, rows, columns)."""
         _checked(shape, 3)
         along = _diameter(2 * max(shape) if self.samples is None else self.samples)
         # The two means are powers of 1 / g, where g is the real root of g^3 = g^2 + 1.
@@ -201,7 +201,7 @@ class RadialVolume:
 
 
 def nyquist_spokes(shape: tuple[int, ...]) -> int:
-    """The number of spokes whose ends are at most one cycle per field of view apart: pi/2 N of an image, pi/2 N^2 of a volume (N its longest side)."""
+    """The number of spokes whose ends are one cycle per field of view apart: pi/2 N in a plane, pi/2 N^2 in a volume (N: longest side)."""
     _checked(shape, len(shape))
     if len(shape) not in (2, 3):
         raise InputError(f"shape: {tuple(shape)} given; (rows, columns) or (planes, rows, columns) needed")

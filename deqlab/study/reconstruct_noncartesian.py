@@ -1,7 +1,7 @@
 """From a file of samples off the grid to an image file: density weights, coil maps, a scale, then any reconstructor.
 
-Every method gets W^(1/2) A and W^(1/2) y, where W are density weights: then A^H W y is the compensated adjoint, and A^H W A is near the identity
-where nothing is missing, which is what least squares solves quickly and what models trained on Cartesian lines know.
+Every method gets W^(1/2) A and W^(1/2) y, where W are density weights: then A^H W y is the compensated adjoint, and A^H W A is near the
+identity where nothing is missing, which is what least squares solves quickly and what models trained on Cartesian lines know.
 """
 
 from pathlib import Path
@@ -49,7 +49,8 @@ def reconstruct_noncartesian_file(
     """The reconstruction of `source`, also written to `destination` when it is complete; arguments and output as `reconstruct_file`.
 
     source: the layout of `deqlab.data.noncartesian`. Its density weights are used where it has some, and those of Pipe and Menon where not.
-    coil_maps: a method, which reads the samples near the centre, or maps of a file. A field map in the file is undone by every method. Raises InputError for input that cannot be used.
+    coil_maps: a method, which reads the samples near the centre, or maps of a file. A field map in the file is undone by every method.
+        Raises InputError for input that cannot be used.
     """
     source, destination = Path(source), Path(destination)
     volume = open_noncartesian(source)

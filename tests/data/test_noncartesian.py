@@ -162,7 +162,10 @@ DEFECTS = {
     "real kspace": (replace("kspace", np.zeros((2, 3, SAMPLES))), "kspace is float64; complex samples needed"),
     "empty kspace": (replace("kspace", samples(2, 0, SAMPLES)), "kspace has shape .*every axis needs at least one sample"),
     "huge kspace": (huge, "kspace declares slices of .*at most"),
-    "short trajectory": (replace("trajectory", GRID[:-1]), rf"trajectory has shape \({SAMPLES - 1}, 2\); \({SAMPLES}, 2\) or \(2, {SAMPLES}, 2\) needed"),
+    "short trajectory": (
+        replace("trajectory", GRID[:-1]),
+        rf"trajectory has shape \({SAMPLES - 1}, 2\); \({SAMPLES}, 2\) or \(2, {SAMPLES}, 2\) needed",
+    ),
     "trajectory of other slices": (replace("trajectory", np.stack([GRID] * 3)), r"trajectory has shape \(3, "),
     "three columns": (replace("trajectory", np.zeros((SAMPLES, 3))), "trajectory has shape"),
     "complex trajectory": (replace("trajectory", GRID + 0j), "trajectory is complex128; real numbers needed"),
@@ -187,7 +190,10 @@ DEFECTS = {
     "matrix of one": (attribute("matrix", 12), r"attribute matrix has shape \(\); two numbers needed"),
     "matrix text": (attribute("matrix", ["12", "10"]), "attribute matrix (is|holds)"),
     "matrix objects": (objects, "attribute matrix holds objects; two numbers needed"),
-    "field of view zero": (attribute("field_of_view", [240.0, 0.0]), r"attribute field_of_view is \(240.0, 0.0\); two positive lengths in mm"),
+    "field of view zero": (
+        attribute("field_of_view", [240.0, 0.0]),
+        r"attribute field_of_view is \(240.0, 0.0\); two positive lengths in mm",
+    ),
     "field of view negative": (attribute("field_of_view", [-240.0, 240.0]), "attribute field_of_view is .*two positive"),
     "number as contrast": (attribute("acquisition", 3), "attribute acquisition is .*; a text needed"),
     "external link": (relink("trajectory", h5py.ExternalLink("other.h5", "/trajectory")), "trajectory is an external link"),
@@ -238,7 +244,8 @@ def test_the_cartesian_reader_does_not_mistake_samples_for_rows(raw) -> None:
 def test_files_that_are_no_hdf5(raw, tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("k-space")
     (tmp_path / "cut.h5").write_bytes(raw().read_bytes()[:3000])
-    for name, message in {"nowhere.h5": "no such file", "text.h5": "not a readable HDF5", "cut.h5": "truncated", ".": "is a folder"}.items():
+    cases = {"nowhere.h5": "no such file", "text.h5": "not a readable HDF5", "cut.h5": "truncated", ".": "is a folder"}
+    for name, message in cases.items():
         for question in (open_noncartesian, is_noncartesian):
             with pytest.raises(InputError, match=message):
                 question(tmp_path / name)

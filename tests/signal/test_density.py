@@ -31,7 +31,11 @@ def weights(points: Tensor, shape: tuple[int, ...], iterations: int = 10, dtype:
     doubled = tuple(2 * side for side in shape)
     F = matrix(points, doubled, dtype)
     return pipe_menon(
-        lambda image: F @ image.flatten(), lambda y: (F.mH @ y).reshape(doubled), torch.zeros(len(points), dtype=dtype), iterations, len(shape)
+        lambda image: F @ image.flatten(),
+        lambda y: (F.mH @ y).reshape(doubled),
+        torch.zeros(len(points), dtype=dtype),
+        iterations,
+        len(shape),
     )
 
 
