@@ -29,7 +29,7 @@ class SENSE(nn.Module):
     """The least-squares image of every R-th line, exact and without iterations; Tikhonov-regularised where `weight` is positive.
 
     weight: the minimiser is that of ||A x - y||^2 + weight ||x||^2, as for `CGSense`. At 0 it is the pseudo-inverse.
-    Lines beside the comb of every R-th line, such as calibration lines, are left out. InputError for a mask without a comb.
+    Calibration lines about the centre that are not on the comb of every R-th line are left out. InputError for a mask without a comb.
     """
 
     def __init__(self, weight: float = 0.0):
@@ -82,7 +82,7 @@ class SENSE(nn.Module):
 
 
 def comb(mask: Tensor) -> tuple[int, int]:
-    """(R, first): the smallest R that divides the width, with every R-th line from `first` on measured.
+    """(R, first): the smallest R that divides the width, with every R-th line from `first` on measured, and no others but at the centre.
 
     mask: bool, (x,) or (batch | 1, 1, 1, x). InputError for a mask of points, masks that differ in a batch, or a mask without a comb.
     """
@@ -91,11 +91,26 @@ def comb(mask: Tensor) -> tuple[int, int]:
     if mask.ndim > 1 and mask.shape[-2] != 1 or not (masks == masks[0]).all():
         raise InputError(f"mask: shape {tuple(mask.shape)} given; SENSE unfolding needs one mask of whole lines for all; use cg-sense")
     lines = masks[0]
+    # What an irregular mask measures elsewhere would be thrown away, and some sparse comb can be found in almost any mask.
+    elsewhere = lines.clone()
+    elsewhere[_central_block(lines)] = False
     for step in (step for step in range(1, width) if width % step == 0):
-        whole = lines.reshape(-1, step).all(0)
-        if whole.any():
-            return step, int(whole.nonzero()[0])
-    raise InputError(f"mask: {int(lines.sum())} of {width} lines hold no comb, every R-th line with R a divisor of {width}; use cg-sense")
+        for first in lines.reshape(-1, step).all(0).nonzero().flatten().tolist():
+            if int(elsewhere.sum()) == int(elsewhere[first::step].sum()):
+                return step, first
+    raise InputError(
+        f"mask: {int(lines.sum())} of {width} lines are no comb, every R-th line with R a divisor of {width} (calibration lines aside); use cg-sense"
+    )
+
+
+def _central_block(lines: Tensor) -> slice:
+    """The run of measured lines about the centre; empty where the central line is not measured."""
+    start = stop = len(lines) // 2
+    while start > 0 and bool(lines[start - 1]) and bool(lines[len(lines) // 2]):
+        start -= 1
+    while stop < len(lines) and bool(lines[stop]):
+        stop += 1
+    return slice(start, stop)
 
 
 def _scaled_identity(gram: Tensor, weight: float) -> Tensor:

@@ -106,8 +106,10 @@ def test_combs_are_found(mask: list[int], found: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     "mask, words",
     [
-        (torch.tensor([1, 0, 0, 1, 1, 0, 1], dtype=torch.bool), "hold no comb"),
+        (torch.tensor([1, 0, 0, 1, 1, 0, 1], dtype=torch.bool), "are no comb"),
         (torch.zeros(6, dtype=torch.bool), "0 of 6"),
+        # Every fourth line is there, and so are others that the comb would throw away.
+        (torch.tensor([1, 1, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0], dtype=torch.bool), "5 of 12"),
         (torch.ones(4, 6, dtype=torch.bool), "whole lines"),
         (torch.eye(6, dtype=torch.bool)[:2].reshape(2, 1, 1, 6), "for all"),
     ],
