@@ -64,7 +64,10 @@ def _pnp(
 ) -> PlugAndPlay:
     from deqlab.recon.pretrained import load_pretrained  # it needs this file
 
-    return PlugAndPlay(load_pretrained(denoiser).denoiser, algorithm, step, strength, tolerance, max_iterations)
+    model = load_pretrained(denoiser)
+    if not hasattr(model, "denoiser"):
+        raise InputError(f"denoiser: {denoiser!r} given, which has none; trained weights such as 'de-prox' needed")
+    return PlugAndPlay(model.denoiser, algorithm, step, strength, tolerance, max_iterations)
 
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {

@@ -78,9 +78,10 @@ class WaveletFISTA(nn.Module):
 
     @torch.no_grad()
     def solve(self, kspace: Tensor, A: LinearOperator, x0: Tensor | None = None, callback=None) -> Solution:
-        """The Solution from `x0` (the zero-filled image where None); `callback` as in `deqlab.solvers.solve`."""
+        """The Solution from `x0` (zero where None); `callback` as in `deqlab.solvers.solve`."""
         f = self.fixed_point_map(kspace, A)
-        return solve(f, f.projection if x0 is None else x0, self.solver, self.tolerance, self.max_iterations, callback)
+        # From zero, where a penalty that leaves nothing is at rest at once: no residual relative to ||f(x)|| = 0 is ever asked for.
+        return solve(f, torch.zeros_like(f.projection) if x0 is None else x0, self.solver, self.tolerance, self.max_iterations, callback)
 
     @torch.no_grad()
     def objective(self, image: Tensor, kspace: Tensor, A: LinearOperator) -> Tensor:
