@@ -20,6 +20,8 @@ from deqlab.signal.masks import calibration_lines
 COMBINE = ("maps", "rss")
 # Share of the missing lines that must have all the sources asked for, below which the kernel is taken for a mistake.
 SERVED = 1 / 20
+# Calibration lines whose correlations with those after them are one matrix product.
+RUN = 8
 
 Geometry = tuple[int, ...]
 
@@ -85,7 +87,7 @@ class GRAPPA(nn.Module):
     def _fill(self, kspace: Tensor, pattern: Tensor) -> Tensor:
         lines = calibration_lines(pattern)
         geometries = self._geometries(pattern, lines)
-        correlations = _Correlations.of(kspace[..., lines], self.kernel[0])
+        correlations = _Correlations.of(kspace[..., lines], self.kernel[0], _available(lines))
         filled, measured = torch.zeros_like(kspace), pattern.nonzero().flatten().to(kspace.device)
         filled[..., measured] = kspace[..., measured]
         for count in sorted({len(sources) for sources in geometries.values()} - {0}):
@@ -104,8 +106,7 @@ class GRAPPA(nn.Module):
         missing = (~pattern).nonzero().flatten().tolist()
         if not missing:
             raise InputError("mask: every line is measured; there is no gap to fill")
-        available = (lines.stop - lines.start) // 2 + 1
-        found = {column: _sources(column, measured, self.kernel[1], available) for column in missing}
+        found = {column: _sources(column, measured, self.kernel[1], _available(lines)) for column in missing}
         between = [column for column in missing if measured[0] < column < measured[-1]] or missing
         full = sum(len(found[column]) == self.kernel[1] for column in between)
         if full < SERVED * len(between):
@@ -114,6 +115,11 @@ class GRAPPA(nn.Module):
                 f"the {lines.stop - lines.start} calibration lines; a kernel of fewer lines, or more calibration lines, needed"
             )
         return {column: sources if sources and min(map(abs, sources)) <= self.reach else () for column, sources in found.items()}
+
+
+def _available(lines: slice) -> int:
+    """The most columns that a geometry may span: half of the calibration lines, the missing one included."""
+    return (lines.stop - lines.start) // 2 + 1
 
 
 def _sources(column: int, measured: list[int], count: int, available: int) -> Geometry:
@@ -135,21 +141,29 @@ def _sources(column: int, measured: list[int], count: int, available: int) -> Ge
 class _Correlations:
     """Inner products of all pairs of calibration lines, each seen as `samples` shifted copies along the readout.
 
-    products: sum over rows of conj(line i, copy) (line j, copy), complex (line, line, batch, coil * samples, coil * samples).
+    products: sum over rows of conj(line i, copy) (line j, copy), complex (line, line, batch, coil * samples, coil * samples), for lines
+    that one geometry can hold; zero for lines farther apart.
     """
 
     products: Tensor
     samples: int
 
     @staticmethod
-    def of(calibration: Tensor, samples: int) -> "_Correlations":
-        """From the calibration lines (batch, coil, y, line), at the rows where every copy lies inside."""
+    def of(calibration: Tensor, samples: int, available: int) -> "_Correlations":
+        """From the calibration lines (batch, coil, y, line), at the rows where every copy lies inside; a geometry spans `available` lines."""
         batch, _, _, lines = calibration.shape
         peak = calibration.abs().amax((-3, -2, -1), keepdim=True)
         copies = (calibration / torch.where(peak > 0, peak, 1)).unfold(-2, samples, 1)
-        copies = copies.permute(0, 2, 3, 1, 4).reshape(batch, copies.shape[2], -1)
-        products = (copies.mH @ copies).reshape(batch, lines, -1, lines, copies.shape[-1] // lines)
-        return _Correlations(products.permute(1, 3, 0, 2, 4).contiguous(), samples)
+        copies = copies.permute(0, 2, 3, 1, 4).flatten(3)  # (batch, row, line, coil * samples)
+        size = copies.shape[-1]
+        products = calibration.new_zeros(lines, lines, batch, size, size)
+        for start in range(0, lines, RUN):
+            some, after = slice(start, start + RUN), slice(start, start + RUN + available)
+            part = copies[:, :, some].flatten(2).mH @ copies[:, :, after].flatten(2)
+            part = part.unflatten(1, (-1, size)).unflatten(-1, (-1, size)).permute(1, 3, 0, 2, 4)
+            products[some, after] = part
+            products[after, some] = part.transpose(0, 1).mH
+        return _Correlations(products, samples)
 
     def weights(self, sources: Geometry, weight: float) -> Tensor:
         """The regularised least-squares weights of a geometry, complex (batch, source, coil, samples, coil of the target).
