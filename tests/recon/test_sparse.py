@@ -205,11 +205,28 @@ def test_the_step_is_bounded_by_the_operator() -> None:
     assert_close(squared_norm(Scaled(factor), like, 500, 1.0), torch.full((2, 1, 1), 9.0, dtype=torch.float64), rtol=1e-2, atol=0)
 
 
-def test_maps_that_are_not_normalised_converge_too(measure) -> None:
+def test_maps_of_another_norm_scale_the_image(measure) -> None:
+    """With 7 A for A the minimiser is a seventh, as lambda grows with max |A^H y|; the step follows the norm."""
     data = measure(2, 2, (8, 8))
     A = CartesianOperator(data.A.mask, 7 * data.A.coil_maps)
-    for method in (WaveletFISTA(0.2, Wavelet("haar", 1), ONE, 1e-5, 1000), TotalVariation(0.2, 1e-5, 1000)):
-        assert method.solve(data.kspace, A).converged.all()
+    for method in (WaveletFISTA(0.2, Wavelet("haar", 1), ONE, 1e-7, 1000), TotalVariation(0.2, 1e-7, 2000)):
+        solution = method.solve(data.kspace, A)
+        assert solution.converged.all()
+        assert_close(7 * solution.value, method(data.kspace, data.A), rtol=0, atol=1e-4)
+
+
+def test_one_step_of_the_primal_dual_map_by_the_formula(measure) -> None:
+    data = measure(2, 2, (5, 6))
+    f = TotalVariation(0.1).fixed_point_map(data.kspace, data.A)
+    x, w = torch.randn(2, 5, 6, dtype=torch.complex128), torch.randn(2, 2, 5, 6, dtype=torch.complex128)
+    t, c = f.primal, f.coupling.unsqueeze(-3)
+    new = x - t * data.A.H(data.A(x) - data.kspace) - f.coupling * differences_adjoint(w)
+    free = w + c * differences(2 * new - x)
+    found = f((x, w))
+    assert_close(found[0], new)
+    assert_close(found[1], free * torch.minimum(torch.ones_like(t), f.limit / lengths(free)).unsqueeze(-3))
+    # Condat's condition for convergence, with s = c^2 / t and ||A|| <= 1.
+    assert bool((1 / t - 8 * f.coupling**2 / t >= 0.5 - 1e-9).all())
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import torch
 from torch.testing import assert_close
 
 from deqlab.errors import InputError
-from deqlab.signal.wavelets import Wavelet, names, split_matrix
+from deqlab.signal.wavelets import Wavelet, join, names, split, split_matrix
 
-SIZES = [(8, 8), (6, 7), (5, 5), (37, 50), (2, 3), (33, 64)]
+# Lines from 192 samples on are split in blocks, shorter ones by one matrix.
+SIZES = [(8, 8), (6, 7), (5, 5), (37, 50), (2, 3), (33, 64), (192, 20), (11, 225), (256, 194)]
 BASES = ["haar", "db4", "sym8", "coif2"]
 
 
@@ -40,13 +41,22 @@ def test_adjoint_and_inverse(name: str, size: tuple[int, int], batch: int, dtype
 
 @pytest.mark.filterwarnings("ignore:Level value")
 @pytest.mark.parametrize("name", BASES)
-@pytest.mark.parametrize("size, levels", [((16, 16), 1), ((32, 48), 3), ((64, 16), 2)])
+@pytest.mark.parametrize("size, levels", [((16, 16), 1), ((32, 48), 3), ((64, 16), 2), ((256, 200), 3)])
 def test_coefficients_are_those_of_pywavelets(name: str, size: tuple[int, int], levels: int) -> None:
     """Its mode "periodization", which is orthonormal on even lengths, in the pyramid of `coeffs_to_array`."""
     x = torch.randn(*size, dtype=torch.complex128)
     pyramid = pywt.wavedec2(x.numpy(), name, mode="periodization", level=levels)
     expected, _ = pywt.coeffs_to_array(pyramid)
     assert_close(Wavelet(name, levels).forward(x), torch.from_numpy(expected), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("length", [192, 200, 225, 372, 641])
+@pytest.mark.parametrize("name", [*BASES, "db20"])
+def test_blocks_of_a_long_line_are_its_matrix(name: str, length: int) -> None:
+    lines = torch.randn(length, 3, dtype=torch.float64)
+    matrix = split_matrix(name, length, torch.float64, torch.device("cpu"))
+    assert_close(torch.cat(split(lines, name)), matrix @ lines, rtol=0, atol=1e-12)
+    assert_close(join(lines, name), matrix.mT @ lines, rtol=0, atol=1e-12)
 
 
 def test_one_step_of_haar_by_hand() -> None:
