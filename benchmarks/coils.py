@@ -87,7 +87,8 @@ def grappa(kspace: Tensor, repeats: int) -> None:
             ours = GRAPPA((5, lines), combine="rss")
             result = ratios(theirs, lambda: ours.fill(batch, mask), repeats, 1)
             found = psnr(theirs(), kspace), psnr(ours.fill(batch, mask)[0], kspace)
-            line(f"GRAPPA (5, {lines}), {name}", "pygrappa", result, f"PSNR {found[0]:.2f} -> {found[1]:.2f} dB, zero-filled {psnr(sampled, kspace):.2f}")
+            note = f"PSNR {found[0]:.2f} -> {found[1]:.2f} dB, zero-filled {psnr(sampled, kspace):.2f}"
+            line(f"GRAPPA (5, {lines}), {name}", "pygrappa", result, note)
 
 
 def cg_sense(kspace: Tensor, repeats: int) -> None:
@@ -113,10 +114,12 @@ def cg_sense(kspace: Tensor, repeats: int) -> None:
     samples, weights, coil_maps = sampled[0].numpy(), mask.float().expand(width, width).numpy(), maps.numpy()
 
     def theirs() -> Tensor:
-        return torch.from_numpy(SenseRecon(samples, coil_maps, lamda=1e-2, weights=weights, max_iter=ITERATIONS, tol=0, show_pbar=False).run())
+        app = SenseRecon(samples, coil_maps, lamda=1e-2, weights=weights, max_iter=ITERATIONS, tol=0, show_pbar=False)
+        return torch.from_numpy(app.run())
 
     difference = (theirs() - ours(sampled, A)[0]).norm() / theirs().norm()
-    line(f"CG-SENSE, {ITERATIONS} iterations", "sigpy   ", ratios(theirs, lambda: ours(sampled, A), repeats, 1), f"relative difference {difference:.1e}")
+    result = ratios(theirs, lambda: ours(sampled, A), repeats, 1)
+    line(f"CG-SENSE, {ITERATIONS} iterations", "sigpy   ", result, f"relative difference {difference:.1e}")
 
 
 @torch.no_grad()
