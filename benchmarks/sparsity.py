@@ -1,4 +1,4 @@
-"""Sparse reconstruction beside sigpy: the best image of each over one grid of weights, and the seconds until the same objective. One thread.
+"""Sparse reconstruction beside sigpy: the best image of each over one grid of weights, and the seconds until one objective. One thread.
 
 Without FILE a simulated head; FILE is a fully sampled multi-coil file in fastMRI's schema. Both sides get the same k-space, mask, weights and
 ESPIRiT maps (deqlab's). A weight is a share of max |A^H y|. PSNR (data range: the target's maximum) and SSIM are those inside the head, where
@@ -216,6 +216,9 @@ def speed(case: Problem, weight: float, label: str, repeats: int, iterations: in
                 reached.setdefault((name, gap), []).append(first)
     for gap in GAPS:
         own = reached["ours", gap]
+        if not own[0][1]:
+            print(f"{label}  within {gap:<6g} not reached in {iterations} iterations", flush=True)
+            continue
         text = f"{label}  within {gap:<6g} ours {statistics.median(s for s, _ in own):5.2f} s ({own[0][1]})"
         for name in list(runs)[1:]:
             other = reached[name, gap]

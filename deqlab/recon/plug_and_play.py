@@ -69,8 +69,8 @@ class PlugAndPlay(nn.Module):
     Nothing promises that it does: where A^H A has a null space, R must contract there, and a trained denoiser need not. See
     `deqlab.recon.contraction` for bounds. A denoiser that was trained within an equilibrium (DE-Prox) is at its best with its own step.
     denoiser: R, complex (batch, y, x) to the same, for images whose zero-filled maximum is near 1; k-space of any units is brought there.
-    algorithm: "pgd", "fista", "anderson" (three solvers of one fixed point) or "admm". step: in units of 1 / ||A||^2, but 1 / rho for ADMM. strength: share
-    of what R removes that is removed, 1 for R itself.
+    algorithm: "pgd", "fista", "anderson" (three solvers of one fixed point) or "admm". step: in units of 1 / ||A||^2, but 1 / rho for ADMM.
+    strength: share of what R removes that is removed, 1 for R itself.
     InputError for an unknown algorithm and for a step or strength that is not positive.
     """
 

@@ -43,9 +43,9 @@ class ShrinkageMap:
 
 
 class WaveletFISTA(nn.Module):
-    """argmin 1/2 ||A x - y||^2 + lambda ||W x||_1 with lambda = weight max |A^H y|, so that the units of k-space change nothing but the image's.
+    """argmin 1/2 ||A x - y||^2 + lambda ||W x||_1 with lambda = weight max |A^H y|, so that the units of k-space do not matter.
 
-    weight: tuned on validation data, 1e-4 to 1e-2 as a rule; a weight of 1 or so leaves nothing. All bands are penalised, the coarsest too.
+    weight: tuned on validation data (`deqlab.study.tuning.tune`), 1e-4 to 1e-2 as a rule. All bands are penalised, the coarsest too.
     wavelet: the orthonormal transform. spinning: CycleSpinning(1) solves the problem above; CycleSpinning(n) that of the proximal average
     over n origins of the grid, which suits images better; RandomShifts() wanders about it.
     tolerance: on the relative residual ||f(x) - x|| / ||f(x)||. The step is 1 / ||A||^2 (`squared_norm`). solver: of the fixed point.

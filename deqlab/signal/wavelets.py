@@ -23,12 +23,12 @@ FAMILIES = ("haar", "db", "sym", "coif")
 
 @dataclass(frozen=True)
 class Wavelet:
-    """W for images (..., y, x), real or complex: coefficients of the image's own shape, as a pyramid with the coarsest band at its first corner.
+    """W for images (..., y, x), real or complex: coefficients of the image's shape, a pyramid with the coarsest band at its first corner.
 
     name: an orthogonal wavelet of PyWavelets: "haar", "db2" to "db38", "sym2" to "sym20", "coif1" to "coif17". levels: how often the
     low-pass band is split again; where None, as often as it stays longer than the filter, and once at least.
-    A length n is split into (n + 1) // 2 low-pass and n // 2 high-pass samples. Of an odd length the last sample is passed on as it is, which
-    keeps the transform square and orthonormal. Even lengths have the phases of PyWavelets' mode "periodization".
+    A length n is split into (n + 1) // 2 low-pass and n // 2 high-pass samples. Of an odd length the last sample is passed on as it is,
+    which keeps the transform square and orthonormal. Even lengths have the phases of PyWavelets' mode "periodization".
     Source: S. Mallat, A theory for multiresolution signal decomposition, IEEE TPAMI 11 (1989); filters of I. Daubechies, Ten Lectures on
     Wavelets (1992). Raises InputError for an unknown or not orthogonal wavelet and for more levels than the shorter side can be split.
     """

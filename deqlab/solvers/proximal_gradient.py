@@ -27,7 +27,7 @@ class Momentum(NamedTuple):
 
 @dataclass(frozen=True)
 class FISTA:
-    """x_{k+1} = f(z_k), z_{k+1} = x_{k+1} + (t_k - 1) / t_{k+1} (x_{k+1} - x_k): the objective falls as 1 / k^2 where Picard's falls as 1 / k.
+    """x_{k+1} = f(z_k), z_{k+1} = x_{k+1} + (t_k - 1) / t_{k+1} (x_{k+1} - x_k): the objective falls as 1 / k^2, Picard's as 1 / k.
 
     For f a proximal-gradient map of a convex problem; Picard() on the same f is ISTA. What `solve` reports is z_k with the residual
     ||f(z_k) - z_k|| / ||f(z_k)||.
@@ -70,10 +70,11 @@ def proximal_gradient(
     tolerance: float | Tensor = 1e-4,
     max_evaluations: int | Tensor = 200,
 ) -> Solution:
-    """argmin g(x) + h(x) per sample, to ||T(x) - x|| <= tolerance ||T(x)|| with T(x) = proximal(x - step gradient(x), step), step = 1 / lipschitz.
+    """argmin g(x) + h(x) per sample, to ||T(x) - x|| <= tolerance ||T(x)|| with T(x) = proximal(x - step gradient(x), step).
 
-    gradient: of g, (batch, ...) to the same. proximal: (v, step) -> argmin_x h(x) + ||x - v||^2 / (2 step), with step (batch, 1, ...).
-    x0: start, real or complex. lipschitz: a bound of the gradient's Lipschitz constant, a number or (batch,); `lipschitz_estimate` where None.
+    step: 1 / lipschitz. gradient: of g, (batch, ...) to the same. proximal: (v, step) -> argmin_x h(x) + ||x - v||^2 / (2 step), with step (batch, 1, ...).
+    x0: start, real or complex. lipschitz: a bound of the gradient's Lipschitz constant, a number or (batch,); `lipschitz_estimate`
+    where None.
     solver: FISTA(), FISTA(restart=False), Picard() for ISTA, or any other of `solve`, whose reasons and errors hold here too.
     """
     bound = lipschitz_estimate(gradient, x0) if lipschitz is None else torch.as_tensor(lipschitz).to(x0.device, x0.real.dtype)

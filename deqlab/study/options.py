@@ -1,4 +1,4 @@
-"""Options of methods without weights as words of the shell: `--option weight=0.003`, or `--option wavelet.weight=0.003` among several methods."""
+"""Options of methods without weights as words of the shell: `--option weight=0.003`, or `wavelet.weight=0.003` among several methods."""
 
 from __future__ import annotations
 

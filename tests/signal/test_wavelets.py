@@ -59,6 +59,17 @@ def test_blocks_of_a_long_line_are_its_matrix(name: str, length: int) -> None:
     assert_close(join(lines, name), matrix.mT @ lines, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("size, levels", [((9, 14), 2), ((192, 20), 3)])
+def test_gradients(size: tuple[int, int], levels: int) -> None:
+    """The gradient of Re<c, W x> is W^H c, and that of Re<c, W^H x> is W c; shrinking is differentiable."""
+    W = Wavelet("db2", levels)
+    x, c = torch.randn(2, *size, dtype=torch.complex128, requires_grad=True), torch.randn(2, *size, dtype=torch.complex128)
+    for map_, other in ((W.forward, W.adjoint), (W.adjoint, W.forward)):
+        assert_close(torch.autograd.grad((c.conj() * map_(x)).real.sum(), x)[0], other(c), rtol=0, atol=1e-11)
+    if size == (9, 14):
+        assert torch.autograd.gradcheck(lambda x: W.shrink(x, 0.1), x)
+
+
 def test_one_step_of_haar_by_hand() -> None:
     image = torch.tensor([[1.0, 3.0], [5.0, 11.0]])
     assert_close(Wavelet("haar", 1).forward(image), torch.tensor([[10.0, -4.0], [-6.0, 2.0]]))
