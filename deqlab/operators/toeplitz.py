@@ -13,16 +13,14 @@ from deqlab.operators.plans import Plans
 def toeplitz_spectrum(points: Tensor, shape: tuple[int, ...], tolerance: float, weights: Tensor | None = None) -> Tensor:
     """The transform of t (without the division by the pixels) on a grid of twice the `shape`: real float64 (2 N for each axis N).
 
-    points: real (samples, axes), cycles per pixel. weights: real (samples,), 1 where None. t is Hermitian, therefore its transform real.
+    points: real (samples, axes), cycles per pixel. weights: real (samples,), 1 where None.
     """
     double = tuple(2 * size for size in shape)
     strengths = torch.ones(1, len(points), dtype=torch.complex128, device=points.device)
     if weights is not None:
         strengths = strengths * weights
     kernel = Plans(points, double, tolerance).adjoint(strengths)[0]
-    # No two pixels are N apart. Without those entries t[-d] = conj(t[d]) holds for all that are left.
-    for axis in range(len(shape)):
-        kernel.select(axis, 0).zero_()
+    # t[-d] = conj(t[d]), except where d = -N, which no two pixels are apart: what is imaginary in the transform comes from there alone.
     return torch.fft.fftn(torch.fft.ifftshift(kernel)).real.contiguous()
 
 

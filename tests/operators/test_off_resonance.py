@@ -65,6 +65,16 @@ def test_segments_keep_their_tolerance_everywhere(hertz: float, seconds: float, 
     assert fewer.error > tolerance and len(fewer.nodes) == len(found.nodes) - 1
 
 
+def test_adjoint_and_gradient_hold_however_few_the_segments() -> None:
+    """The interpolators of a one-sided range of frequencies are complex."""
+    field, times = 40 + 40 * points(5, 6), 0.02 * torch.rand(21, dtype=torch.float64)
+    A = OffResonance(NUFFTOperator(points(21, 2), (5, 6), complex_noise(2, 5, 6)), field, times, segments=2)
+    assert A.segments.error > 1e-2 and float(A.segments.interpolators.imag.abs().max()) > 0.1
+    x, y = complex_noise(3, 5, 6).requires_grad_(), complex_noise(3, 2, 21)
+    assert_close((y.conj() * A(x)).sum(), (A.H(y).conj() * x).sum())
+    assert_close(torch.autograd.grad((y.conj() * A(x)).real.sum(), x)[0], A.H(y))
+
+
 def test_no_field_needs_one_segment_and_changes_nothing() -> None:
     trajectory, x = points(30, 2), complex_noise(2, 6, 7)
     A = NUFFTOperator(trajectory, (6, 7))
