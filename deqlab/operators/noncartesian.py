@@ -220,7 +220,7 @@ def _checked_trajectory(trajectory: Tensor, shape: tuple[int, ...]) -> Tensor:
     given = tuple(trajectory.shape)
     columns = ", ".join("k" + axis for axis in AXES[-len(shape) :])
     if trajectory.ndim not in (2, 3) or given[-1] != len(shape):
-        raise InputError(f"trajectory: shape {given} given, (samples, {len(shape)}) or (batch, samples, {len(shape)}) with columns ({columns}) needed")
+        raise InputError(f"trajectory: shape {given} given, (samples, {len(shape)}), with or without a batch axis, columns ({columns}), needed")
     if not trajectory.is_floating_point():
         raise InputError(f"trajectory: {trajectory.dtype} given, real numbers in cycles per pixel needed")
     if trajectory.numel() == 0:

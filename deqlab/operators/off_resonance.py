@@ -15,7 +15,7 @@ from deqlab.operators.segments import Segments, time_segments
 
 
 class OffResonance(LinearOperator):
-    """A with the phase exp(-2 pi i f t) in it, to an error of `tolerance` for every pixel and sample: sum over l of b_l(t) A exp(-2 pi i f tau_l).
+    """A with exp(-2 pi i f t) in it, to an error of `tolerance` for every pixel and sample: sum over l of b_l(t) A exp(-2 pi i f tau_l).
 
     fourier: A, any operator from images to k-space, Cartesian or not. field_map: f in Hz, real (y, x) or (batch, y, x); (z, y, x) of a volume.
     times: t in seconds, real: (samples,) off the grid; on the grid (y,) where every line along y is read out alike, or (y, x). Zero is the time

@@ -1,8 +1,8 @@
 """Sampled Fourier transforms of many coils: y = M F C x and its adjoint, coil by coil.
 
 The maps C carry the centring phases of the image, the weights those of k-space, the orthonormal scale and the mask. `PointSampling` and
-`LineSampling` compute the same maps; they differ in what they need not compute. Where (y, x) stands, (z, y, x) may as well. Either goes through the coils in runs: on the CPU a run
-fits a core's cache, because fresh memory for all coils at once may cost as much as the transform itself.
+`LineSampling` compute the same maps; they differ in what they need not compute. Either goes through the coils in runs: on the CPU a run
+fits a core's cache, because fresh memory for all coils at once may cost as much as the transform itself. Where (y, x) stands, (z, y, x) may.
 """
 
 import math

@@ -2,8 +2,8 @@
 
 exp(-2 pi i f t) ~ sum over l of b_l(t) exp(-2 pi i f tau_l), with the interpolators b that are best in least squares over the frequencies.
 Source: B. P. Sutton, D. C. Noll, J. A. Fessler, Fast, iterative image reconstruction for MRI in the presence of field inhomogeneities, IEEE
-Trans. Med. Imaging 22 (2003). A departure: the tau_l there are equidistant, here they crowd towards both ends. At +-150 Hz, 20 ms and an error of
-1e-3 that takes 12 segments for 13, with |b| summing to 3 instead of 25, so that rounding and noise are not amplified.
+Trans. Med. Imaging 22 (2003). A departure: the tau_l there are equidistant, here they crowd towards both ends. At +-150 Hz, 20 ms and an
+error of 1e-3 that takes 12 segments for 13, with |b| summing to 3 instead of 25, so that rounding and noise are not amplified.
 """
 
 import math
@@ -37,7 +37,9 @@ def time_segments(times: Tensor, low: float, high: float, tolerance: float, coun
     first, last = float(times.min()), float(times.max())
     cycles = (high - low) * (last - first)
     if cycles > MOST:
-        raise InputError(f"field_map and times: {cycles:.0f} turns of phase between {low:g} and {high:g} Hz in {last - first:g} s; {MOST} at most can be had")
+        raise InputError(
+            f"field_map and times: {cycles:.0f} turns of phase between {low:g} and {high:g} Hz in {last - first:g} s given, {MOST} or fewer needed"
+        )
     frequencies = torch.linspace(low, high, 33 + 8 * math.ceil(cycles), dtype=torch.float64)
     watched = _exponential(torch.linspace(first, last, 65 + 16 * math.ceil(cycles), dtype=torch.float64), frequencies)
     # Fewer segments than cycles cannot do.

@@ -192,7 +192,9 @@ def test_on_the_grid_times_of_another_length_are_named() -> None:
         OffResonance(CartesianOperator(all_lines(6)), torch.zeros(5, 6), torch.rand(6))
 
 
-@pytest.mark.parametrize("method, tensor", [("forward", torch.randn(1, 5, 6)), ("forward", complex_noise(1, 6, 5)), ("H", complex_noise(1, 1, 8))])
+@pytest.mark.parametrize(
+    "method, tensor", [("forward", torch.randn(1, 5, 6)), ("forward", complex_noise(1, 6, 5)), ("H", complex_noise(1, 1, 8))]
+)
 def test_tensors_of_other_sizes_are_refused(method: str, tensor: torch.Tensor) -> None:
     A = OffResonance(NUFFTOperator(points(9, 2), (5, 6)), torch.zeros(5, 6), torch.rand(9))
     with pytest.raises(InputError):
