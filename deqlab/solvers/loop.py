@@ -138,7 +138,8 @@ class _Record:
         return improved, keep, leave
 
     def _verdict(self, member: int, evaluation: int, now: float, size: float) -> str | None:
-        if not math.isfinite(now):
+        # Not of `now`: where f(x) is exactly 0 the relative residual is infinite and nothing is wrong.
+        if not math.isfinite(size):
             return "not finite"
         if now <= self.tolerances[member]:
             return "converged"

@@ -306,3 +306,10 @@ def test_no_tolerance_spends_the_budget(make_map) -> None:
     f = make_map(1, rates=0.9)
     solution = solve(f, torch.zeros_like(f.b), Picard(), 0.0, 7)
     assert solution.reason == ["budget"] and solution.evaluations.tolist() == [7]
+
+
+@pytest.mark.parametrize("solver", [Picard(), Anderson(), *LEARNED], **by_name)
+def test_a_map_that_gives_nothing_leads_to_nothing(solver) -> None:
+    """f(x) = 0 is finite, though the relative residual of any other x is not."""
+    solution = solve(lambda x: 0 * x, torch.ones(2, 3), solver, 1e-3, 10)
+    assert solution.reason == ["converged"] * 2 and not solution.value.any()
