@@ -311,5 +311,5 @@ def test_no_tolerance_spends_the_budget(make_map) -> None:
 @pytest.mark.parametrize("solver", [Picard(), Anderson(), *LEARNED], **by_name)
 def test_a_map_that_gives_nothing_leads_to_nothing(solver) -> None:
     """f(x) = 0 is finite, though the relative residual of any other x is not."""
-    solution = solve(lambda x: 0 * x, torch.ones(2, 3), solver, 1e-3, 10)
+    solution = solve(lambda x: 0 * x, torch.full((2, 3), 100.0), solver, 1e-3, 10)
     assert solution.reason == ["converged"] * 2 and not solution.value.any()
