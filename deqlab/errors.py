@@ -1,5 +1,8 @@
 """The two ways in which deqlab speaks to its user about her input."""
 
+import sys
+import warnings
+
 
 class InputError(ValueError):
     """An input cannot be used; the message is one line that names the culprit and what would be right."""
@@ -7,3 +10,17 @@ class InputError(ValueError):
 
 class DeqlabWarning(UserWarning):
     """Work goes on, but the user should know how (a missing header, a fallback that was taken)."""
+
+
+def one_line_warnings() -> None:
+    """Every `DeqlabWarning` is shown as one line, without the place in the code; every other warning as Python shows it."""
+    usual = warnings.showwarning
+
+    def show(message, category, filename, lineno, file=None, line=None) -> None:
+        if issubclass(category, DeqlabWarning):
+            print(f"deqlab: warning: {' '.join(str(message).split())}", file=file or sys.stderr)
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.simplefilter("default", DeqlabWarning)
+    warnings.showwarning = show

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from deqlab.errors import InputError
+from deqlab.errors import InputError, one_line_warnings
 
 DPI = 100  # of figures inside a notebook; exported files have twice as many
 SAVED_DPI = 200
@@ -125,7 +125,7 @@ def _style_plotly() -> None:
 
 
 def _style_notebook() -> None:
-    """Figures in a Jupyter kernel become small PNGs; elsewhere there is nothing to set."""
+    """Figures in a Jupyter kernel become small PNGs, and warnings single lines; elsewhere there is nothing to set."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -133,6 +133,7 @@ def _style_notebook() -> None:
     shell = get_ipython()
     if getattr(shell, "kernel", None) is None:
         return
+    one_line_warnings()
     # pyplot sets a format of its own when it is first imported, so that has to come before.
     import matplotlib.pyplot  # noqa: F401
 

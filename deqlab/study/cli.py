@@ -14,7 +14,7 @@ import sys
 import warnings
 from typing import NoReturn, Sequence
 
-from deqlab.errors import DeqlabWarning, InputError
+from deqlab.errors import InputError, one_line_warnings
 from deqlab.study.spelling import nearest
 
 COMMANDS = {
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     with warnings.catch_warnings():
-        _one_line_warnings()
+        one_line_warnings()
         try:
             status = _dispatch(words, debug)
             sys.stdout.flush()
@@ -153,17 +153,3 @@ def _fail(message: str, status: int, debug: bool) -> int:
         raise  # the traceback says more than the line
     print(f"deqlab: error: {' '.join(message.split())}", file=sys.stderr)
     return status
-
-
-def _one_line_warnings() -> None:
-    """Shows a `DeqlabWarning` as one line; every other warning as Python shows it."""
-    usual = warnings.showwarning
-
-    def show(message, category, filename, lineno, file=None, line=None) -> None:
-        if issubclass(category, DeqlabWarning):
-            print(f"deqlab: warning: {' '.join(str(message).split())}", file=file or sys.stderr)
-        else:
-            usual(message, category, filename, lineno, file, line)
-
-    warnings.simplefilter("default", DeqlabWarning)
-    warnings.showwarning = show
