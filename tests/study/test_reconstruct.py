@@ -20,7 +20,6 @@ from deqlab.recon.classical import CGSense, ZeroFilled
 from deqlab.recon.pretrained import save_weights
 from deqlab.recon.registry import create
 from deqlab.signal.masks import EquispacedMask, RandomMask
-from deqlab.study.cli import main
 from deqlab.study.reconstruct import Undersampling, reconstruct_file, set_solver
 
 FULL = Undersampling(RandomMask(1, 0.3))
@@ -269,18 +268,6 @@ def test_solver_settings_out_of_range_are_refused(tolerance, evaluations):
 
 
 # From the shell
-
-
-@pytest.fixture
-def shell(capsys):
-    """`shell(words...)` is (exit status, output, error lines) of `deqlab reconstruct`."""
-
-    def run(*words: object) -> tuple[int, str, list[str]]:
-        status = main(["reconstruct", *map(str, words)])
-        output, errors = capsys.readouterr()
-        return status, output, errors.splitlines()
-
-    return run
 
 
 def test_shell_undersamples_as_told(shell, full, out):

@@ -19,7 +19,6 @@ from deqlab.signal.coil_maps import simulate_coil_maps
 from deqlab.signal.density import ramp
 from deqlab.signal.gradients import Gradients
 from deqlab.signal.trajectories import GoldenAngles, Radial, Spiral, nyquist_spokes
-from deqlab.study.cli import main
 from deqlab.study.reconstruct import set_solver, summary
 from deqlab.study.reconstruct_noncartesian import density_of, reconstruct_noncartesian_file
 
@@ -169,16 +168,6 @@ def test_coil_maps_by_other_methods_and_from_a_file(measured, out, tmp_path, she
         file["coil_maps"] = maps[:, :-1]
     status, _, errors = shell(measured(), out, "--model", "cg-sense", "--coil-maps", tmp_path / "maps.h5")
     assert status == 2 and len(errors) == 1 and "maps.h5: coil_maps are for 3 coils of 27x24" in errors[0]
-
-
-@pytest.fixture
-def shell(capsys):
-    def run(*words: object) -> tuple[int, str, list[str]]:
-        status = main(["reconstruct", *map(str, words)])
-        output, errors = capsys.readouterr()
-        return status, output, errors.splitlines()
-
-    return run
 
 
 @pytest.mark.parametrize("name", ["radial", "spiral"])
