@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from deqlab.equilibrium import ImplicitGradient, equilibrium
 from deqlab.operators import LinearOperator
-from deqlab.recon.maps import FixedPointMap, GradientMap, ProximalMap
+from deqlab.recon.maps import FixedPointMap, ForwardBackwardMap, GradientMap, ProximalMap
 from deqlab.solvers import Anderson, Solution, solve
 
 # How an equilibrium is solved for unless somebody says otherwise.
@@ -48,6 +48,10 @@ class EquilibriumReconstructor(nn.Module):
         """f for these measurements: a function of the image alone."""
         raise NotImplementedError
 
+    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap:
+        """The map that is iterated: f, or another with the fixed points of f that reaches them sooner. Residuals are its own."""
+        return self.fixed_point_map(kspace, A)
+
     @torch.no_grad()
     def solve(
         self,
@@ -59,14 +63,14 @@ class EquilibriumReconstructor(nn.Module):
         callback=None,
     ) -> Solution:
         """The Solution from `x0` (the zero-filled image where None), without a graph."""
-        f = self.fixed_point_map(kspace, A)
+        f = self.iterated_map(kspace, A)
         return solve(f, f.projection if x0 is None else x0, self.solver, *self._budget(tolerance, max_evaluations), callback)
 
     def equilibrium(
         self, kspace: Tensor, A: LinearOperator, tolerance: float | None = None, max_evaluations: int | None = None
     ) -> Solution:
         """The Solution with a differentiable value, for training."""
-        f = self.fixed_point_map(kspace, A)
+        f = self.iterated_map(kspace, A)
         return equilibrium(f, f.projection, self.solver, self.gradient, *self._budget(tolerance, max_evaluations))
 
     def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
@@ -89,7 +93,10 @@ class DEProx(EquilibriumReconstructor):
 
 
 class DEGrad(EquilibriumReconstructor):
-    """The equilibrium of `GradientMap`; the regulariser's weight is learned too, through its logarithm."""
+    """The equilibrium of `GradientMap`, reached by `ForwardBackwardMap`; the regulariser's weight is learned too, through its logarithm.
+
+    Gradient descent and forward-backward splitting have the same fixed points, but in the null space of A the former is slower by the weight.
+    """
 
     def __init__(self, denoiser: nn.Module, weight: float = 1.0, **options):
         super().__init__(denoiser, **options)
@@ -98,3 +105,7 @@ class DEGrad(EquilibriumReconstructor):
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> GradientMap:
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""
         return GradientMap(A.H(kspace), A, self.denoiser, self.step, self.log_weight.exp())
+
+    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> ForwardBackwardMap:
+        """f(x) = (I + eta / w A^H A)^-1 (x - eta (x - R(x)) + eta / w A^H y)."""
+        return ForwardBackwardMap(A.H(kspace), A, self.denoiser, self.step, self.log_weight.exp())

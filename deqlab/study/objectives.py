@@ -38,7 +38,7 @@ def equilibrium(model: nn.Module, batch: Sample, config: TrainingConfig, step: i
     }
     if config.hinge == 0:
         return loss, logs
-    f = model.fixed_point_map(batch.kspace, batch.operator).as_one_image()
+    f = model.iterated_map(batch.kspace, batch.operator).as_one_image()
     x = f.state(solution.value).detach()
     fx = f(x)
     radius = config.hinge_radius * torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)

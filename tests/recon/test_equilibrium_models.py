@@ -165,10 +165,25 @@ def test_de_grad_contracts_even_where_nothing_is_measured(
 
 
 class Gain(nn.Module):
-    """R(x) = (1 + eps) x: Lip(R - I) = eps, however small."""
+    """R(x) = gain x; a gain of 1 + eps has Lip(R - I) = eps, however small."""
+
+    def __init__(self, gain: float = 1.05):
+        super().__init__()
+        self.gain = gain
 
     def forward(self, image: Tensor) -> Tensor:
-        return 1.05 * image
+        return self.gain * image
+
+
+def test_de_grad_iterates_a_map_that_is_faster_where_nothing_is_measured(measure) -> None:
+    """In the null space of A the rate is 1 - eta (1 - q) for R = q I, where that of gradient descent is 1 - eta w (1 - q)."""
+    data, q, weight = measure(2, coils=1), 0.9, 0.25
+    model = DEGrad(Gain(q), step=1.0, weight=weight).double()
+    x = torch.randn(2, 6, 7, dtype=torch.complex128)
+    null = x - data.A.normal(x)
+    zero = torch.zeros_like(data.kspace)
+    for f, rate in ((model.iterated_map(zero, data.A), q), (model.fixed_point_map(zero, data.A), 1 - weight * (1 - q))):
+        assert_close(f(null), rate * null)
 
 
 def test_de_prox_has_no_such_guarantee(measure) -> None:
