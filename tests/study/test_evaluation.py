@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import nn
 from deqlab.data.fastmri import FastMRIDataset
 from deqlab.data.prepare import crop_magnitude
 from deqlab.recon import create
+from deqlab.signal.coil_maps import LowResolution
+from deqlab.signal.walsh import Walsh
+from deqlab.study.cli import main
 from deqlab.study.draw import mask_rules
 from deqlab.study.evaluation import Row, evaluate, summarise, table_text, validator
 from deqlab.study.metrics import nmse, psnr, ssim
@@ -118,6 +122,18 @@ def row(method: str = "a", acceleration: float = 4.0, value: float = 1.0, **deta
         seconds=0.5,
         **details,
     )
+
+
+def test_the_shell_judges_with_the_coil_maps_that_were_asked_for(tiny_data, tmp_path) -> None:
+    path = tiny_data["test"][0]
+    words = ["--data", str(path), "--model", "cg-sense", "--acceleration", "4", "--json"]
+    found = {}
+    for name, maps in (("lowres", LowResolution()), ("walsh", Walsh())):
+        assert main(["evaluate", *words, str(tmp_path / name), "--coil-maps", name]) == 0
+        found[name] = [row["psnr"] for row in json.loads((tmp_path / name).read_text())["rows"]]
+        expected = evaluate({"cg-sense": create("cg-sense")}, [path], (4,), coil_maps=maps)
+        assert found[name] == pytest.approx([row.psnr for row in expected], abs=1e-6)
+    assert abs(found["walsh"][0] - found["lowres"][0]) > 1e-3
 
 
 def test_summary_by_hand() -> None:
