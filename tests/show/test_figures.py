@@ -9,7 +9,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from deqlab import show
+from deqlab import recon, show
 from deqlab.errors import InputError
 from deqlab.show.style import small_png
 
@@ -145,17 +145,7 @@ def test_dots_show_every_value_and_print_the_mean():
 
 
 def test_every_method_has_a_colour_of_its_own():
-    methods = [
-        "reference",
-        "zero-filled",
-        "cg-sense",
-        "grappa",
-        "wavelet",
-        "de-grad",
-        "de-prox",
-        "de-admm",
-        "unrolled",
-    ]
+    methods = ["reference", "unrolled", *recon.names()]
     colours = [matplotlib.colors.to_rgb(show.METHOD_COLOURS[method]) for method in methods]
     assert len(set(colours)) == len(methods)
 
