@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from deqlab.equilibrium import ImplicitGradient, equilibrium
 from deqlab.operators import LinearOperator
-from deqlab.recon.maps import FixedPointMap, ForwardBackwardMap, GradientMap, ProximalMap
+from deqlab.recon.maps import FixedPointMap, GradientMap, PreconditionedMap, ProximalMap
+from deqlab.recon.step_size import squared_norm
 from deqlab.solvers import Anderson, Solution, solve
 
 # How an equilibrium is solved for unless somebody says otherwise.
@@ -93,9 +94,9 @@ class DEProx(EquilibriumReconstructor):
 
 
 class DEGrad(EquilibriumReconstructor):
-    """The equilibrium of `GradientMap`, reached by `ForwardBackwardMap`; the regulariser's weight is learned too, through its logarithm.
+    """The equilibrium of `GradientMap`, reached by `PreconditionedMap`; the regulariser's weight is learned too, through its logarithm.
 
-    Gradient descent and forward-backward splitting have the same fixed points, but in the null space of A the former is slower by the weight.
+    Both have the same fixed points, but in the null space of A plain gradient descent is slower by the weight.
     """
 
     def __init__(self, denoiser: nn.Module, weight: float = 1.0, **options):
@@ -106,6 +107,7 @@ class DEGrad(EquilibriumReconstructor):
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""
         return GradientMap(A.H(kspace), A, self.denoiser, self.step, self.log_weight.exp())
 
-    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> ForwardBackwardMap:
-        """f(x) = (I + eta / w A^H A)^-1 (x - eta (x - R(x)) + eta / w A^H y)."""
-        return ForwardBackwardMap(A.H(kspace), A, self.denoiser, self.step, self.log_weight.exp())
+    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> PreconditionedMap:
+        """f(x) = x - eta P (A^H (A x - y) + weight (x - R(x))), P near (A^H A + weight)^-1."""
+        projection = A.H(kspace)
+        return PreconditionedMap(projection, A, self.denoiser, self.step, self.log_weight.exp(), squared_norm(A, projection))

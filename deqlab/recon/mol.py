@@ -8,6 +8,8 @@ m-monotone F = I - H with Lip(F) <= 2 - m. Here Lip(H) <= q = 1 - m is enforced,
 the paper at its best step is 0.9986.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -15,14 +17,32 @@ from deqlab.errors import InputError
 from deqlab.operators import LinearOperator
 from deqlab.recon.contraction import DenoiserBound, Spectrum, mol_steps
 from deqlab.recon.equilibrium_models import EquilibriumReconstructor
-from deqlab.recon.maps import ForwardBackwardMap
+from deqlab.recon.maps import FixedPointMap
+from deqlab.recon.resolvent import resolvent
+
+
+@dataclass
+class MonotoneMap(FixedPointMap):
+    """MOL: f(x) = (I + alpha / w A^H A)^-1 (x - alpha (x - H(x)) + alpha / w A^H y).
+
+    H: the denoiser; alpha: the step; w: the weight. A gradient step on the prior, then a resolvent step on the data, which
+    expands nothing, whatever A is.
+    """
+
+    weight: Tensor | float = 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        data_step = self.step / self.weight
+        forward = x - self.step * (x - self.denoised(x))
+        return resolvent(self.A, forward + data_step * self.projection, data_step)
+
 
 # The outermost part of the interval of steps at either end, as a share of it: there the bound is all but 1.
 MARGIN = 1e-3
 
 
 class MOL(EquilibriumReconstructor):
-    """The equilibrium of `ForwardBackwardMap`: the only one, reached from anywhere, for every A and every weight.
+    """The equilibrium of `MonotoneMap`: the only one, reached from anywhere, for every A and every weight.
 
     denoiser: H with an attribute `lipschitz` q < 1 that bounds Lip(H), as DnCNN(lipschitz=q, residual=False); else an InputError.
     step: alpha to begin with, 0 < alpha < 2 / (1 + q). Its log odds within that interval are learned, so that no update can
@@ -61,6 +81,6 @@ class MOL(EquilibriumReconstructor):
         """The step size alpha, inside (0, step_limit) whatever was learned."""
         return self.step_limit * (MARGIN + (1 - 2 * MARGIN) * self.step_log_odds.sigmoid())
 
-    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ForwardBackwardMap:
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> MonotoneMap:
         """f for these measurements."""
-        return ForwardBackwardMap(A.H(kspace), A, self.denoiser, self.step, self.log_weight.exp())
+        return MonotoneMap(A.H(kspace), A, self.denoiser, self.step, self.log_weight.exp())

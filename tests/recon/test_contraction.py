@@ -15,7 +15,8 @@ from deqlab.operators import LinearOperator
 from deqlab.recon import contraction
 from deqlab.recon.contraction import DenoiserBound, Spectrum
 from deqlab.recon.de_admm import DouglasRachfordMap
-from deqlab.recon.maps import ForwardBackwardMap, GradientMap, ProximalMap
+from deqlab.recon.maps import GradientMap, ProximalMap
+from deqlab.recon.mol import MonotoneMap
 
 SIZE = (2, 3)
 WEIGHT = 0.7
@@ -77,7 +78,7 @@ def map_and_bound(name: str, R: nn.Module, known: DenoiserBound, spectrum: Spect
         return GradientMap(*arguments, WEIGHT), contraction.de_grad(known, spectrum, step, WEIGHT)
     if name == "de_admm":
         return DouglasRachfordMap(*arguments), contraction.de_admm(known, spectrum, step)
-    return ForwardBackwardMap(*arguments, WEIGHT), contraction.mol(known, spectrum, step, WEIGHT)
+    return MonotoneMap(*arguments, WEIGHT), contraction.mol(known, spectrum, step, WEIGHT)
 
 
 MAPS = pytest.mark.parametrize("name", ["de_prox", "de_grad", "de_admm", "mol"])
@@ -191,7 +192,7 @@ def test_the_bound_of_monotone_operator_learning(
     turn = 1j * math.sqrt(lipschitz**2 - modulus**2)
     A = Matrix(spectrum)
     projection = A.H(torch.randn(1, 1, 1, math.prod(SIZE), dtype=torch.complex128))
-    f = ForwardBackwardMap(projection, A, Gain(1 - modulus - turn), torch.tensor(step, dtype=torch.float64), WEIGHT)
+    f = MonotoneMap(projection, A, Gain(1 - modulus - turn), torch.tensor(step, dtype=torch.float64), WEIGHT)
     bound = contraction.mol_monotone(modulus, lipschitz, spectrum, step, WEIGHT)
     assert measured_norm(f) == pytest.approx(bound, rel=1e-7)
     low, high = contraction.mol_monotone_steps(modulus, lipschitz)

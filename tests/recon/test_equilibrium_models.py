@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from deqlab.networks import spectral_norm
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
 from deqlab.recon.equilibrium_models import DEGrad, DEProx
+from deqlab.recon.maps import ACCURACY
 from deqlab.solvers import Anderson, Picard
 
 STEP, WEIGHT = 0.45, 0.9
@@ -176,14 +179,25 @@ class Gain(nn.Module):
 
 
 def test_de_grad_iterates_a_map_that_is_faster_where_nothing_is_measured(measure) -> None:
-    """In the null space of A the rate is 1 - eta (1 - q) for R = q I, where that of gradient descent is 1 - eta w (1 - q)."""
+    """In the null space of A the rate is about q for R = q I and eta = 1, where that of gradient descent is 1 - eta w (1 - q)."""
     data, q, weight = measure(2, coils=1), 0.9, 0.25
     model = DEGrad(Gain(q), step=1.0, weight=weight).double()
     x = torch.randn(2, 6, 7, dtype=torch.complex128)
     null = x - data.A.normal(x)
     zero = torch.zeros_like(data.kspace)
-    for f, rate in ((model.iterated_map(zero, data.A), q), (model.fixed_point_map(zero, data.A), 1 - weight * (1 - q))):
-        assert_close(f(null), rate * null)
+    assert_close(model.fixed_point_map(zero, data.A)(null), (1 - weight * (1 - q)) * null)
+    moved = null - model.iterated_map(zero, data.A)(null)
+    assert_close(moved, (1 - q) * null, rtol=ACCURACY, atol=1e-12)
+
+
+@pytest.mark.parametrize("index", [[1], [2, 0]])
+def test_the_preconditioned_map_can_be_restricted_too(measure, denoiser, index: list[int]) -> None:
+    data, chosen = measure(), torch.tensor(index)
+    f = build(DEGrad, denoiser()).iterated_map(data.kspace, data.A)
+    f = replace(f, largest=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64).reshape(3, 1, 1))
+    x = torch.randn(3, 6, 7, dtype=torch.complex128)
+    assert torch.equal(f.select(chosen).largest, f.largest[chosen])
+    assert_close(f.select(torch.tensor([2]))(x[2:]), f(x)[2:])
 
 
 def test_de_prox_has_no_such_guarantee(measure) -> None:
