@@ -110,4 +110,5 @@ class DEGrad(EquilibriumReconstructor):
     def iterated_map(self, kspace: Tensor, A: LinearOperator) -> PreconditionedMap:
         """f(x) = x - eta P (A^H (A x - y) + weight (x - R(x))), P near (A^H A + weight)^-1."""
         projection = A.H(kspace)
-        return PreconditionedMap(projection, A, self.denoiser, self.step, self.log_weight.exp(), squared_norm(A, projection))
+        weight, largest = self.log_weight.exp(), squared_norm(A, projection)
+        return PreconditionedMap(projection, A, self.denoiser, self.step, weight, largest=largest)

@@ -4,7 +4,7 @@ D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse p
 A map is bound to one batch of measurements and can be restricted to some of its members, so that finished samples leave a solve.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -88,6 +88,8 @@ class GradientMap(FixedPointMap):
 
 # How far the preconditioner may be from an inverse, relatively: the rate hardly feels it, and the fixed points not at all.
 ACCURACY = 0.1
+# A weight below this share of ||A||^2 is preconditioned as if it were this share: the degree stays below 20, and the fixed points where they are.
+LEAST_WEIGHT = 0.01
 
 
 @dataclass
@@ -102,7 +104,7 @@ class PreconditionedMap(GradientMap):
     largest: a bound of ||A||^2 per sample, real (batch, 1, 1).
     """
 
-    largest: Tensor | None = None
+    largest: Tensor = field(kw_only=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         return x - self.step * self.inverse.apply(self._shifted, self.gradient(x))
@@ -114,7 +116,7 @@ class PreconditionedMap(GradientMap):
     @cached_property
     def inverse(self) -> ChebyshevInverse:
         """P; constant for gradients, for what it is applied to vanishes at the fixed point."""
-        lowest = torch.as_tensor(self.weight).detach().to(self.largest)
+        lowest = torch.maximum(torch.as_tensor(self.weight).detach().to(self.largest), LEAST_WEIGHT * self.largest)
         return ChebyshevInverse(lowest, lowest + self.largest, ACCURACY)
 
     def _shifted(self, x: Tensor) -> Tensor:

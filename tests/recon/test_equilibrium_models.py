@@ -190,6 +190,16 @@ def test_de_grad_iterates_a_map_that_is_faster_where_nothing_is_measured(measure
     assert_close(moved, (1 - q) * null, rtol=ACCURACY, atol=1e-12)
 
 
+@pytest.mark.parametrize("weight", [1e-30, 1e-6, 0.3, 1e6])
+def test_no_weight_makes_an_evaluation_expensive(measure, denoiser, weight: float) -> None:
+    """And none makes the map expand what is measured: every eigenvalue of P (A^H A + w) lies in (0, 1 + ACCURACY]."""
+    data = measure(2)
+    f = DEGrad(Gain(0.0), weight=weight).double().iterated_map(torch.zeros_like(data.kspace), data.A)
+    assert f.inverse.degree < 20
+    stretch = spectral_norm(lambda x: x - f(x), torch.randn(2, 6, 7, dtype=torch.complex128), iterations=50)
+    assert bool((stretch > 0).all() and (stretch <= 1 + ACCURACY + 1e-9).all())
+
+
 @pytest.mark.parametrize("index", [[1], [2, 0]])
 def test_the_preconditioned_map_can_be_restricted_too(measure, denoiser, index: list[int]) -> None:
     data, chosen = measure(), torch.tensor(index)
