@@ -105,10 +105,10 @@ def seeded(depth: int, width: int, pixels: int) -> Problem:
 
 
 def trained(name: str, pixels: int) -> Problem:
-    """The map of the shipped weights `name`."""
+    """The map that the shipped weights `name` are solved with."""
     model = load_pretrained(name)
     A, kspace = measurements(pixels)
-    f = model.fixed_point_map(kspace, A)
+    f = model.iterated_map(kspace, A)
     return of_map(f"{name} trained", replace(f, step=f.step.detach()))
 
 

@@ -30,15 +30,23 @@ class ChebyshevInverse:
             return 1
         return max(1, math.ceil(math.acosh(1 / self.accuracy) / math.acosh((condition + 1) / (condition - 1))))
 
+    @cached_property
+    def steps(self) -> list[tuple[Tensor, Tensor]]:
+        """After each product: how much of the last direction goes into the next one, and how much of what is left of the right side."""
+        middle, turn = (self.largest + self.lowest) / 2, (self.largest - self.lowest) / (self.largest + self.lowest)
+        share, found = turn, []
+        for _ in range(self.degree - 1):
+            damping = 1 / (2 - turn * share)
+            found.append((share * turn * damping, 2 / middle * damping))
+            share = turn * damping
+        return found
+
     def apply(self, product: Callable[[Tensor], Tensor], right: Tensor) -> Tensor:
         """P right for M = `product`, like `right`: nearly the x with M x = right."""
-        middle, half = (self.largest + self.lowest) / 2, (self.largest - self.lowest) / 2
-        turn = half / middle
-        share, direction = turn, right / middle
-        x, left = direction, right
-        for _ in range(self.degree - 1):
+        x = direction = right * (2 / (self.largest + self.lowest))
+        left = right
+        for kept, taken in self.steps:
             left = left - product(direction)
-            previous, share = share, turn / (2 - turn * share)
-            direction = share * previous * direction + (2 / middle) / (2 - turn * previous) * left
+            direction = kept * direction + taken * left
             x = x + direction
         return x

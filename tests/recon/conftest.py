@@ -60,3 +60,18 @@ def denoiser(_seed: None) -> Callable[..., nn.Module]:
         return model
 
     return make
+
+
+class _Gain(nn.Module):
+    def __init__(self, gain: float):
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.gain * image
+
+
+@pytest.fixture
+def gain() -> Callable[[float], nn.Module]:
+    """`gain(q)`: R = q I, with every Jacobian known."""
+    return _Gain

@@ -57,17 +57,6 @@ class Lipschitz(nn.Module):
         return self.identity * image + self.lipschitz * torch.view_as_complex(turned)
 
 
-class Gain(nn.Module):
-    """R = gain I."""
-
-    def __init__(self, gain: float):
-        super().__init__()
-        self.gain = gain
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.gain * image
-
-
 def map_and_bound(name: str, R: nn.Module, known: DenoiserBound, spectrum: Spectrum, step: float):
     """The map `name` with denoiser R, for random measurements, and its bound."""
     A = Matrix(spectrum)
@@ -109,7 +98,7 @@ def test_no_jacobian_exceeds_its_bound(name: str, spectrum: Spectrum, identity: 
 @SPECTRA
 @IDENTITIES
 @pytest.mark.parametrize("step", [0.2, 0.9, 1.7])
-def test_some_denoiser_reaches_the_bound(name: str, spectrum: Spectrum, identity: float, step: float) -> None:
+def test_some_denoiser_reaches_the_bound(gain, name: str, spectrum: Spectrum, identity: float, step: float) -> None:
     """N = q I or N = -q I, so nothing smaller than the bound is true of all denoisers."""
     if name == "de_admm":
         step = min(step, 0.8 / spectrum.largest)
@@ -117,19 +106,19 @@ def test_some_denoiser_reaches_the_bound(name: str, spectrum: Spectrum, identity
     known = DenoiserBound(identity, 0.3)
     reached = []
     for sign in (1, -1):
-        f, bound = map_and_bound(name, Gain(identity + sign * 0.3), known, spectrum, step)
+        f, bound = map_and_bound(name, gain(identity + sign * 0.3), known, spectrum, step)
         reached.append(measured_norm(f))
     assert max(reached) == pytest.approx(bound, rel=1e-9)
 
 
 @MAPS
-def test_no_step_makes_a_residual_denoiser_contract_where_nothing_is_measured(name: str) -> None:
+def test_no_step_makes_a_residual_denoiser_contract_where_nothing_is_measured(gain, name: str) -> None:
     """R = I + N, lambda = 0: the bound is above 1 for every step, and so is a Jacobian."""
     known = DenoiserBound(1.0, 0.05)
     for step in (1e-3, 0.1, 0.5, 1.0, 1.9, 50.0):
-        f, bound = map_and_bound(name, Gain(1.05), known, UNDERSAMPLED, step)
+        f, bound = map_and_bound(name, gain(1.05), known, UNDERSAMPLED, step)
         assert bound > 1 and measured_norm(f) > 1
-        _, without = map_and_bound(name, Gain(1.0), DenoiserBound(1.0, 0.0), UNDERSAMPLED, step)
+        _, without = map_and_bound(name, gain(1.0), DenoiserBound(1.0, 0.0), UNDERSAMPLED, step)
         assert without >= 1 - 1e-12
 
 
@@ -185,14 +174,12 @@ def test_the_formulas_of_the_papers_are_special_cases() -> None:
 @pytest.mark.parametrize("modulus, lipschitz", [(0.1, 1.9), (0.5, 0.6), (0.4, 0.4)])
 @SPECTRA
 @pytest.mark.parametrize("step", [0.05, 0.5])
-def test_the_bound_of_monotone_operator_learning(
-    modulus: float, lipschitz: float, spectrum: Spectrum, step: float
-) -> None:
+def test_the_bound_of_monotone_operator_learning(gain, modulus: float, lipschitz: float, spectrum: Spectrum, step: float) -> None:
     """F = m I + sqrt(l^2 - m^2) K with a skew isometry K is m-monotone and l-Lipschitz, and reaches the bound."""
     turn = 1j * math.sqrt(lipschitz**2 - modulus**2)
     A = Matrix(spectrum)
     projection = A.H(torch.randn(1, 1, 1, math.prod(SIZE), dtype=torch.complex128))
-    f = MonotoneMap(projection, A, Gain(1 - modulus - turn), torch.tensor(step, dtype=torch.float64), WEIGHT)
+    f = MonotoneMap(projection, A, gain(1 - modulus - turn), torch.tensor(step, dtype=torch.float64), WEIGHT)
     bound = contraction.mol_monotone(modulus, lipschitz, spectrum, step, WEIGHT)
     assert measured_norm(f) == pytest.approx(bound, rel=1e-7)
     low, high = contraction.mol_monotone_steps(modulus, lipschitz)

@@ -125,23 +125,12 @@ def test_a_small_step_contracts_wherever_the_denoiser_does(measure, denoiser, co
         assert bool((spectral_norm(T, w, iterations=30) <= bound * (1 + 1e-6)).all())
 
 
-class Gain(nn.Module):
-    """R = gain I."""
-
-    def __init__(self, gain: float):
-        super().__init__()
-        self.gain = gain
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.gain * image
-
-
-def test_a_large_step_does_not(measure) -> None:
+def test_a_large_step_does_not(gain, measure) -> None:
     """R = -0.8 I contracts, DE-Prox contracts with it, and DE-ADMM with a large step runs away: a named reason, not garbage."""
     data = measure(2, coils=1)
     known = DenoiserBound(0, 0.8)
     assert contraction.de_prox(known, Spectrum(), 1.0) < 1 < contraction.de_admm(known, Spectrum(), 10.0)
-    model = build(Gain(-0.8), step=10.0, solver=Picard(), tolerance=1e-6, max_evaluations=200)
+    model = build(gain(-0.8), step=10.0, solver=Picard(), tolerance=1e-6, max_evaluations=200)
     start = torch.randn(2, 6, 7, dtype=torch.complex128)
     solution = model.solve(data.kspace, data.A, x0=start)
     assert solution.reason == ["diverged"] * 2 and solution.value.shape == start.shape

@@ -15,6 +15,7 @@ from deqlab.operators import CartesianOperator
 from deqlab.recon import create
 from deqlab.recon.equilibrium_models import DEGrad, DEProx
 from deqlab.recon.maps import ACCURACY
+from deqlab.recon.mol import MonotoneMap
 from deqlab.solvers import Anderson, Picard
 
 STEP, WEIGHT = 0.45, 0.9
@@ -167,21 +168,10 @@ def test_de_grad_contracts_even_where_nothing_is_measured(
     assert residuals.converged.all()
 
 
-class Gain(nn.Module):
-    """R(x) = gain x; a gain of 1 + eps has Lip(R - I) = eps, however small."""
-
-    def __init__(self, gain: float = 1.05):
-        super().__init__()
-        self.gain = gain
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.gain * image
-
-
-def test_de_grad_iterates_a_map_that_is_faster_where_nothing_is_measured(measure) -> None:
+def test_de_grad_iterates_a_map_that_is_faster_where_nothing_is_measured(gain, measure) -> None:
     """In the null space of A the rate is about q for R = q I and eta = 1, where that of gradient descent is 1 - eta w (1 - q)."""
     data, q, weight = measure(2, coils=1), 0.9, 0.25
-    model = DEGrad(Gain(q), step=1.0, weight=weight).double()
+    model = DEGrad(gain(q), step=1.0, weight=weight).double()
     x = torch.randn(2, 6, 7, dtype=torch.complex128)
     null = x - data.A.normal(x)
     zero = torch.zeros_like(data.kspace)
@@ -190,11 +180,23 @@ def test_de_grad_iterates_a_map_that_is_faster_where_nothing_is_measured(measure
     assert_close(moved, (1 - q) * null, rtol=ACCURACY, atol=1e-12)
 
 
+@pytest.mark.parametrize("coils", [1, 3])
+def test_at_step_one_the_iterated_map_is_nearly_that_of_monotone_operator_learning(measure, denoiser, coils: int) -> None:
+    """f - f_MOL = (I - P M) M^-1 g with M = A^H A + w, and M^-1 g = x - f_MOL(x) at step 1: off by at most ACCURACY of the step."""
+    data = measure(3, coils)
+    f = DEGrad(denoiser(), step=1.0, weight=0.25).double().iterated_map(data.kspace, data.A)
+    exact = MonotoneMap(f.projection, f.A, f.denoiser, f.step, f.weight)
+    x = torch.randn(3, 6, 7, dtype=torch.complex128)
+    with torch.no_grad():
+        off, step = (a.flatten(1).norm(dim=1) for a in (f(x) - exact(x), x - exact(x)))
+    assert bool((off <= ACCURACY * step).all() and (off > 0).all())
+
+
 @pytest.mark.parametrize("weight", [1e-30, 1e-6, 0.3, 1e6])
-def test_no_weight_makes_an_evaluation_expensive(measure, denoiser, weight: float) -> None:
+def test_no_weight_makes_an_evaluation_expensive(gain, measure, weight: float) -> None:
     """And none makes the map expand what is measured: every eigenvalue of P (A^H A + w) lies in (0, 1 + ACCURACY]."""
     data = measure(2)
-    f = DEGrad(Gain(0.0), weight=weight).double().iterated_map(torch.zeros_like(data.kspace), data.A)
+    f = DEGrad(gain(0.0), weight=weight).double().iterated_map(torch.zeros_like(data.kspace), data.A)
     assert f.inverse.degree < 20
     stretch = spectral_norm(lambda x: x - f(x), torch.randn(2, 6, 7, dtype=torch.complex128), iterations=50)
     assert bool((stretch > 0).all() and (stretch <= 1 + ACCURACY + 1e-9).all())
@@ -210,11 +212,11 @@ def test_the_preconditioned_map_can_be_restricted_too(measure, denoiser, index: 
     assert_close(f.select(torch.tensor([2]))(x[2:]), f(x)[2:])
 
 
-def test_de_prox_has_no_such_guarantee(measure) -> None:
+def test_de_prox_has_no_such_guarantee(gain, measure) -> None:
     """With R = I + N and Lip(N) = 0.05 the null space of A expands, whatever the step."""
     data = measure(2, coils=1)
     for step in (0.1, 1.0, 1.9):
-        f = DEProx(Gain(), step=step).double().fixed_point_map(data.kspace, data.A)
+        f = DEProx(gain(1.05), step=step).double().fixed_point_map(data.kspace, data.A)
         x = torch.randn(2, 6, 7, dtype=torch.complex128)
         assert_close(
             spectral_norm(f, x, iterations=200),
@@ -223,7 +225,7 @@ def test_de_prox_has_no_such_guarantee(measure) -> None:
             atol=0,
         )
     # From a start with a share in the null space; the zero-filled image has none.
-    model = build(DEProx, Gain(), solver=Picard())
+    model = build(DEProx, gain(1.05), solver=Picard())
     assert not model.solve(data.kspace, data.A, x0=x, tolerance=1e-3, max_evaluations=200).converged.any()
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.testing import assert_close
+from torch import Tensor
 
 from deqlab.networks.measure import dense_jacobian
 from deqlab.operators import CartesianOperator
@@ -77,23 +76,12 @@ def test_every_block_is_that_of_the_dense_jacobian(operator, denoiser, coils: in
     assert norm(Q) == pytest.approx(1)  # there is a null space to speak of
 
 
-class Gain(nn.Module):
-    """R = gain I."""
-
-    def __init__(self, gain: float):
-        super().__init__()
-        self.gain = gain
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.gain * image
-
-
 @COILS
-def test_a_slightly_expanding_denoiser_is_harmless_in_the_range_only(operator, coils: int) -> None:
+def test_a_slightly_expanding_denoiser_is_harmless_in_the_range_only(gain, operator, coils: int) -> None:
     """R = 1.05 I: DE-Prox contracts what is measured and expands what is not, and nothing passes between the two."""
     A = operator(coils)
     kspace = A(torch.randn(1, *SIZE, dtype=torch.complex128))
-    f = DEProx(Gain(1.05), step=1.0).double().fixed_point_map(kspace, A)
+    f = DEProx(gain(1.05), step=1.0).double().fixed_point_map(kspace, A)
     split = split_jacobian(f, torch.randn(1, *SIZE, dtype=torch.complex128), A, iterations=100)
     for name in ("norm", "radius", "null_to_null", "radius_null"):
         assert float(getattr(split, name)) == pytest.approx(1.05, rel=1e-3), name
