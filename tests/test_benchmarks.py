@@ -92,6 +92,25 @@ def test_overhead_counts_what_is_spent(report: dict) -> None:
         assert row["solve / bare"] > 0.3
 
 
+@pytest.mark.parametrize("ratio", [0.4, 1.1])
+def test_a_solve_in_bfloat16_is_judged_in_float32_where_it_can_pay(monkeypatch: pytest.MonkeyPatch, repository: Path, ratio: float) -> None:
+    monkeypatch.syspath_prepend(repository / "benchmarks")
+    from questions import precision, problems
+
+    # Whether this processor gains is not what is asked here.
+    monkeypatch.setattr(precision, "ratios", lambda *_: {"ratio": ratio})
+    one, *ways = precision.measure(problems.QUICK)
+    assert one["x float32"] == ratio
+    if ratio > 1:
+        assert [set(row) for row in ways] == [{"problem", "way"}]
+        return
+    full, lowered, finished = ways
+    assert full["residual"] <= precision.TOLERANCE and finished["residual"] <= precision.TOLERANCE
+    # Stopped by the residual of the map in bfloat16, it misses in float32: the rounding of the denoiser is the larger.
+    assert lowered["residual"] > precision.TOLERANCE
+    assert 0 < finished["in float32"] < full["in float32"] and finished["in bfloat16"] > 0
+
+
 @pytest.mark.parametrize("peer", PEERS)
 def test_peers_are_measured_by_the_same_counter(report: dict, peer: str) -> None:
     if importlib.util.find_spec(peer) is None:

@@ -1,5 +1,6 @@
 """Does a denoiser in bfloat16, with the state in float32, halve the time of a solve?"""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 from timing import ratios
 from torch import Tensor, nn
 
-from deqlab.solvers import Anderson, solve
+from deqlab.solvers import Anderson, Solution, solve
 from questions import problems
 from questions.watch import relative_residual
 
@@ -15,12 +16,12 @@ TITLE = "a bfloat16 denoiser with a float32 state against float32 throughout"
 TOLERANCE, COARSE, BUDGET = 1e-3, 1e-2, 50
 NOTES = (
     f"Anderson(5) to {TOLERANCE:g}. bfloat16 throughout is judged by the float32 residual of its answer; 'finished' goes to {COARSE:g} in bfloat16 "
-    "and from there in float32. x float32: time over that of the solve in float32, or of one evaluation.",
+    "and from there in float32. x float32: time over that of the solve in float32, or of one evaluation. Where an evaluation gains nothing, no solve is.",
 )
 
 
 def measure(size: problems.Size) -> list[dict]:
-    """Rows for one evaluation and for two ways to solve, for each denoiser."""
+    """Rows for one evaluation and, where that is faster in bfloat16, for two ways to solve; for each denoiser."""
     cases = [problems.seeded(*depth, size.pixels) for depth in size.depths]
     if size.more:
         cases.append(problems.trained("de-prox", size.pixels))
@@ -44,7 +45,7 @@ def processor() -> str:
 
 @torch.no_grad()
 def _rows(problem: problems.Problem, size: problems.Size) -> list[dict]:
-    f, x0, solver = problem.f, problem.x0, Anderson()
+    f, x0, solver = problem.f, problem.x0, Anderson(memory=5)
     low = replace(f, denoiser=_Lowered(f.denoiser))
 
     def full():
@@ -53,25 +54,36 @@ def _rows(problem: problems.Problem, size: problems.Size) -> list[dict]:
     def lowered():
         return solve(low, x0, solver, TOLERANCE, BUDGET)
 
-    def finished():
-        return solve(f, solve(low, x0, solver, COARSE, BUDGET).value, solver, TOLERANCE, BUDGET)
+    def begun():
+        return solve(low, x0, solver, COARSE, BUDGET)
 
-    def timed(name, call, reference) -> dict:
-        row = {"way": name, "x float32": ratios(reference, call, size.repeats, 1)["ratio"]}
-        if call not in (full, lowered, finished):
-            return row
-        solution = call()
-        coarse = int(solve(low, x0, solver, COARSE, BUDGET).evaluations.max()) if call is finished else 0
-        residual = float(relative_residual(solution.value, f(solution.value)).max())
-        evaluations = int(solution.evaluations.max())
-        return row | {"in bfloat16": evaluations if call is lowered else coarse, "in float32": 0 if call is lowered else evaluations, "residual": residual}
+    def finished():
+        return solve(f, begun(), solver, TOLERANCE, BUDGET)
+
+    one = {"way": "one evaluation", "x float32": _ratio(lambda: f(x0), lambda: low(x0), size)}
+    if one["x float32"] >= 1:
+        return [one, {"way": "a solve: not timed, for each of its evaluations in bfloat16 is slower"}]
+
+    def row(way: str, call: Callable[[], Solution], lowered: Solution | None = None, fine: Solution | None = None) -> dict:
+        counts = {"in bfloat16": _evaluations(lowered), "in float32": _evaluations(fine)}
+        answer = (fine or lowered).value
+        residual = float(relative_residual(answer, f(answer)).max())
+        return {"way": way, "x float32": _ratio(full, call, size), **counts, "residual": residual}
 
     return [
-        timed("one evaluation", lambda: low(x0), lambda: f(x0)),
-        timed("float32", full, full),
-        timed("bfloat16", lowered, full),
-        timed("finished in float32", finished, full),
+        one,
+        row("float32", full, fine=full()),
+        row("bfloat16", lowered, lowered=lowered()),
+        row("finished in float32", finished, lowered=begun(), fine=finished()),
     ]
+
+
+def _ratio(reference: Callable, call: Callable, size: problems.Size) -> float:
+    return ratios(reference, call, size.repeats, 1)["ratio"]
+
+
+def _evaluations(solution: Solution | None) -> int:
+    return int(solution.evaluations.max()) if solution else 0
 
 
 class _Lowered(nn.Module):
