@@ -15,6 +15,9 @@ os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 import torch
 from questions import backward, convergence, coupling, libraries, memory, overhead, precision, problems, units
 from timing import keep_freed_memory
+from tqdm import tqdm
+
+from deqlab.atomic import atomic_path
 
 QUESTIONS = {
     "convergence": convergence,
@@ -41,15 +44,17 @@ def main() -> None:
     size = problems.QUICK if options.quick else problems.FULL
     report: dict = {"machine": machine(options.threads), "quick": options.quick, "questions": {}}
     print("  ".join(f"{key}: {value}" for key, value in report["machine"].items()))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     for name in options.only:
-        question, begin = QUESTIONS[name], time.perf_counter()
-        rows = question.measure(size)
-        show(question, rows)
+        question, begin, rows = QUESTIONS[name], time.perf_counter(), []
         report["questions"][name] = {"title": question.TITLE, "notes": question.NOTES, "rows": rows}
+        for row in tqdm(question.measure(size), desc=name, unit=" rows", leave=False):
+            rows.append(row)
+            # After every row, so that an interrupted run leaves what it has.
+            with atomic_path(options.json) as path:
+                path.write_text(json.dumps(report, indent=1) + "\n")
+        show(question, rows)
         print(f"({time.perf_counter() - begin:.0f} s)")
-        # Written after every question, so that an interrupted run leaves what it has.
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
     print(f"\n{options.json}")
 
 

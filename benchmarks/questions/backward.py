@@ -1,6 +1,7 @@
 """What does a gradient cost, and how far from the exact one is it, whatever the scale of the loss?"""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -25,12 +26,11 @@ NOTES = (
 )
 
 
-def measure(size: problems.Size) -> list[dict]:
+def measure(size: problems.Size) -> Iterator[dict]:
     """One row for a problem and a method."""
     cases = [problems.seeded(*depth, size.pixels) for depth in size.depths]
     if size.more:
         cases += [problems.trained("de-prox", size.pixels), problems.trained("de-grad", size.pixels)]
-    rows = []
     for problem in cases:
         methods, absent = libraries.backwards(TOLERANCE, BUDGET)
         target = torch.roll(problem.x0, 1, 0)
@@ -39,9 +39,8 @@ def measure(size: problems.Size) -> list[dict]:
         for method in methods:
             row = {"problem": problem.name, "library": method.library, "method": method.method}
             start = fixed_point if method.warm else problem.x0
-            rows.append(row | {"runs": [_run(problem, method, start, target, exact, scale, size) for scale in SCALES]})
-        rows += [{"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items()]
-    return rows
+            yield row | {"runs": [_run(problem, method, start, target, exact, scale, size) for scale in SCALES]}
+        yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
 
 
 def cells(row: dict) -> dict:

@@ -1,5 +1,7 @@
 """How many evaluations of f, and how long, until every sample of the batch is truly within a tolerance?"""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, gmres
@@ -21,25 +23,22 @@ NOTES = (
 )
 
 
-def measure(size: problems.Size) -> list[dict]:
+def measure(size: problems.Size) -> Iterator[dict]:
     """One row for a problem and a method."""
-    rows = []
     cases = [(problems.linear(0.97, size.unknowns), memory) for memory in (MEMORY, 10, 20)]
     cases += [(problems.seeded(*depth, size.pixels), MEMORY) for depth in size.depths]
     if size.more:
         cases.append((problems.trained("de-prox", size.pixels), MEMORY))
     reference = cases[0][0]
-    rows.append({"problem": reference.name, "library": "scipy", "method": "GMRES", "runs": _gmres(reference)})
+    yield {"problem": reference.name, "library": "scipy", "method": "GMRES", "runs": _gmres(reference)}
     for problem, memory in cases:
         methods, absent = libraries.forwards(memory)
         if memory != MEMORY:
             methods = [method for method in methods if method.remembers]
         for method in methods:
             if problem.symmetric or not method.symmetric:
-                runs = _runs(problem, method)
-                rows.append({"problem": problem.name, "library": method.library, "method": method.method, "runs": runs})
-        rows += [{"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items()]
-    return rows
+                yield {"problem": problem.name, "library": method.library, "method": method.method, "runs": _runs(problem, method)}
+        yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
 
 
 def cells(row: dict) -> dict:

@@ -1,5 +1,7 @@
 """Does the company of easy samples change a hard one, or a hard one the work on the easy ones?"""
 
+from collections.abc import Iterator
+
 import torch
 
 from questions import libraries, problems
@@ -14,13 +16,13 @@ NOTES = (
 )
 
 
-def measure(size: problems.Size) -> list[dict]:
+def measure(size: problems.Size) -> Iterator[dict]:
     """One row for a method."""
     methods, absent = libraries.forwards(5)
     rates = [EASY] * 7
     f = problems.symmetric_contraction([*rates[:3], HARD, *rates[3:]], size.unknowns)
-    rows = [{"library": method.library, "method": method.method, **_run(f, method)} for method in methods]
-    return rows + [{"library": peer, "method": why} for peer, why in absent.items()]
+    yield from ({"library": method.library, "method": method.method, **_run(f, method)} for method in methods)
+    yield from ({"library": peer, "method": why} for peer, why in absent.items())
 
 
 def cells(row: dict) -> dict:

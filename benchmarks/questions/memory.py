@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ NOTES = (
 )
 
 
-def measure(size: problems.Size) -> list[dict]:
+def measure(size: problems.Size) -> Iterator[dict]:
     """One row for a gradient, on the first seeded denoiser."""
     problem = problems.seeded(*size.depths[0], size.pixels)
     target = torch.roll(problem.x0, 1, 0)
@@ -32,7 +32,6 @@ def measure(size: problems.Size) -> list[dict]:
 
     saved, allocated = _saved(once, problem.parameters), _allocated(once)
     methods, absent = libraries.backwards(backward.TOLERANCE, backward.BUDGET)
-    rows = []
     for method in methods:
         def step(method=method) -> None:
             value = method.attach(problem.f, problem.x0, FORWARD, backward.Outer(target))
@@ -42,8 +41,8 @@ def measure(size: problems.Size) -> list[dict]:
         # Checkpoints and the invertible twin bring saved-tensor hooks of their own.
         if not method.recomputes:
             row["saved"] = _saved(step, problem.parameters) / saved
-        rows.append(row | {"allocated": _allocated(step) / allocated})
-    return rows + [{"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items()]
+        yield row | {"allocated": _allocated(step) / allocated}
+    yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
 
 
 def cells(row: dict) -> dict:

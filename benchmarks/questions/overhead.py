@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Iterator
 
 import torch
 from timing import ratios
@@ -18,17 +19,15 @@ NOTES = (
 )
 
 
-def measure(size: problems.Size) -> list[dict]:
+def measure(size: problems.Size) -> Iterator[dict]:
     """One row for a seeded denoiser and a method."""
-    rows = []
     for depth in size.depths:
         problem = problems.seeded(*depth, size.pixels)
         methods, absent = libraries.forwards(5)
         for method in methods:
             if not method.symmetric:
-                rows.append({"problem": problem.name, "library": method.library, "method": method.method, **_run(problem, method, size)})
-        rows += [{"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items()]
-    return rows
+                yield {"problem": problem.name, "library": method.library, "method": method.method, **_run(problem, method, size)}
+        yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
 
 
 def cells(row: dict) -> dict:

@@ -1,6 +1,6 @@
 """Does a denoiser in bfloat16, with the state in float32, halve the time of a solve?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +20,12 @@ NOTES = (
 )
 
 
-def measure(size: problems.Size) -> list[dict]:
+def measure(size: problems.Size) -> Iterator[dict]:
     """Rows for one evaluation and, where that is faster in bfloat16, for two ways to solve; for each denoiser."""
     cases = [problems.seeded(*depth, size.pixels) for depth in size.depths]
     if size.more:
         cases.append(problems.trained("de-prox", size.pixels))
-    return [{"problem": problem.name, **row} for problem in cases for row in _rows(problem, size)]
+    yield from ({"problem": problem.name, **row} for problem in cases for row in _rows(problem, size))
 
 
 def cells(row: dict) -> dict:

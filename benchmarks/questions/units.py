@@ -1,5 +1,6 @@
 """Does the unit in which an image is measured change the number of evaluations?"""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -17,16 +18,15 @@ NOTES = (
 )
 
 
-def measure(size: problems.Size) -> list[dict]:
+def measure(size: problems.Size) -> Iterator[dict]:
     """One row for a method."""
     problem = problems.seeded(*size.depths[0], size.pixels)
     methods, absent = libraries.forwards(5)
-    rows = []
     for method in methods:
         if not method.symmetric:
             runs = [_run(problem, method, scale) for scale in SCALES]
-            rows.append({"problem": problem.name, "library": method.library, "method": method.method, "runs": runs})
-    return rows + [{"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items()]
+            yield {"problem": problem.name, "library": method.library, "method": method.method, "runs": runs}
+    yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
 
 
 def cells(row: dict) -> dict:
