@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deqlab.equilibrium.graph import Transpose, attach
-from deqlab.errors import DeqlabWarning
+from deqlab.errors import DeqlabWarning, InputError
 from deqlab.solvers import Anderson, Solution, solve
 from deqlab.solvers.flat import State
 
@@ -50,6 +50,12 @@ class ImplicitGradient:
     tolerance: float | Tensor = 1e-3
     max_evaluations: int | Tensor = 30
     observe: Callable[[Solution], None] | None = None
+
+    def __post_init__(self) -> None:
+        # Here and not in the backward pass, which comes after the whole forward solve.
+        for name, value, least in (("tolerance", self.tolerance, 0), ("max_evaluations", self.max_evaluations, 1)):
+            if not bool((torch.as_tensor(value) >= least).all()):
+                raise InputError(f"{name}: {value} given, at least {least} needed")
 
     def attach(self, f: Callable[[State], State], solution: Solution) -> State:
         """f(x*), whose backward solves the adjoint fixed point before it reaches the parameters of f."""

@@ -84,8 +84,8 @@ class DEADMM(EquilibriumReconstructor):
         self,
         kspace: Tensor,
         A: LinearOperator,
-        tolerance: float | None = None,
-        max_evaluations: int | None = None,
+        tolerance: float | Tensor | None = None,
+        max_evaluations: int | Tensor | None = None,
         x0: Tensor | Pair | Solution | None = None,
         callback=None,
     ) -> Solution:
@@ -98,7 +98,7 @@ class DEADMM(EquilibriumReconstructor):
         return replace(solution, value=f.image(solution.value))
 
     def equilibrium(
-        self, kspace: Tensor, A: LinearOperator, tolerance: float | None = None, max_evaluations: int | None = None
+        self, kspace: Tensor, A: LinearOperator, tolerance: float | Tensor | None = None, max_evaluations: int | Tensor | None = None
     ) -> Solution:
         """The Solution with a differentiable image as its value, for training."""
         f = self.fixed_point_map(kspace, A)

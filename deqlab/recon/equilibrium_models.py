@@ -1,9 +1,12 @@
 """Reconstructors whose image is a fixed point: DE-Prox and DE-Grad."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from deqlab.equilibrium import ImplicitGradient, equilibrium
+from deqlab.errors import InputError
 from deqlab.operators import LinearOperator
 from deqlab.recon.maps import FixedPointMap, GradientMap, PreconditionedMap, ProximalMap
 from deqlab.recon.step_size import squared_norm
@@ -17,11 +20,19 @@ TOLERANCE, MAX_EVALUATIONS = 1e-3, 50
 SOLVER = Anderson(memory=5)
 
 
+def positive(name: str, value: float) -> nn.Parameter:
+    """The logarithm of `value` as a parameter, so that training keeps it positive. InputError where it has none."""
+    if not 0 < value < math.inf:
+        raise InputError(f"{name}: {value} given, a finite number > 0 needed")
+    return nn.Parameter(torch.tensor(float(value)).log())
+
+
 class EquilibriumReconstructor(nn.Module):
     """image = x* with x* = f(x*; y, A), reached from the zero-filled image.
 
     denoiser: R, complex (batch, y, x) to the same. solver, gradient, tolerance, max_evaluations: how the equilibrium is found and
-    differentiated; they may be changed at any time and at call time, for they are no part of what was learned.
+    differentiated; they may be changed at any time and at call time, for they are no part of what was learned. At call time tolerance and
+        max_evaluations may be tensors (batch,) too, one number for each sample.
     The step size eta is learned, through its logarithm so that it stays positive.
     """
 
@@ -36,7 +47,7 @@ class EquilibriumReconstructor(nn.Module):
     ):
         super().__init__()
         self.denoiser = denoiser
-        self.log_step = nn.Parameter(torch.tensor(float(step)).log())
+        self.log_step = positive("step", step)
         self.solver, self.gradient = solver, gradient
         self.tolerance, self.max_evaluations = tolerance, max_evaluations
 
@@ -58,8 +69,8 @@ class EquilibriumReconstructor(nn.Module):
         self,
         kspace: Tensor,
         A: LinearOperator,
-        tolerance: float | None = None,
-        max_evaluations: int | None = None,
+        tolerance: float | Tensor | None = None,
+        max_evaluations: int | Tensor | None = None,
         x0: Tensor | None = None,
         callback=None,
     ) -> Solution:
@@ -68,7 +79,7 @@ class EquilibriumReconstructor(nn.Module):
         return solve(f, f.projection if x0 is None else x0, self.solver, *self._budget(tolerance, max_evaluations), callback)
 
     def equilibrium(
-        self, kspace: Tensor, A: LinearOperator, tolerance: float | None = None, max_evaluations: int | None = None
+        self, kspace: Tensor, A: LinearOperator, tolerance: float | Tensor | None = None, max_evaluations: int | Tensor | None = None
     ) -> Solution:
         """The Solution with a differentiable value, for training."""
         f = self.iterated_map(kspace, A)
@@ -78,7 +89,7 @@ class EquilibriumReconstructor(nn.Module):
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
         return self.equilibrium(kspace, A).value if torch.is_grad_enabled() else self.solve(kspace, A).value
 
-    def _budget(self, tolerance: float | None, max_evaluations: int | None) -> tuple[float, int]:
+    def _budget(self, tolerance: float | Tensor | None, max_evaluations: int | Tensor | None) -> tuple[float | Tensor, int | Tensor]:
         return (
             self.tolerance if tolerance is None else tolerance,
             self.max_evaluations if max_evaluations is None else max_evaluations,
@@ -101,7 +112,7 @@ class DEGrad(EquilibriumReconstructor):
 
     def __init__(self, denoiser: nn.Module, weight: float = 1.0, **options):
         super().__init__(denoiser, **options)
-        self.log_weight = nn.Parameter(torch.tensor(float(weight)).log())
+        self.log_weight = positive("weight", weight)
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> GradientMap:
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from deqlab.errors import InputError
 from deqlab.operators import LinearOperator
 from deqlab.recon.contraction import DenoiserBound, Spectrum, mol_steps
-from deqlab.recon.equilibrium_models import EquilibriumReconstructor
+from deqlab.recon.equilibrium_models import EquilibriumReconstructor, positive
 from deqlab.recon.maps import FixedPointMap
 from deqlab.recon.resolvent import resolvent
 
@@ -44,7 +44,8 @@ MARGIN = 1e-3
 class MOL(EquilibriumReconstructor):
     """The equilibrium of `MonotoneMap`: the only one, reached from anywhere, for every A and every weight.
 
-    denoiser: H with an attribute `lipschitz` q < 1 that bounds Lip(H), as DnCNN(lipschitz=q, residual=False); else an InputError.
+    denoiser: H with an attribute `lipschitz` q < 1 that bounds Lip(H), as DnCNN(lipschitz=q, residual=False); else an InputError. DnCNN
+        keeps its bound where `project_()` is called after every update of the weights, as the trainer does.
     step: alpha to begin with, 0 < alpha < 2 / (1 + q). Its log odds within that interval are learned, so that no update can
         leave it. Where alpha is small the residual f(x) - x shrinks with it: a solve stops as much farther from the equilibrium.
     weight: w of the prior against the data, learned through its logarithm.
@@ -59,10 +60,8 @@ class MOL(EquilibriumReconstructor):
             raise InputError(
                 f"step: {step} given, more than 0 and less than {limit:.4g} needed where Lip(H) <= {denoiser.lipschitz}"
             )
-        if not weight > 0:
-            raise InputError(f"weight: {weight} given, a number > 0 needed")
         self.step_log_odds = nn.Parameter(torch.tensor(share, dtype=torch.float64).logit().float())
-        self.log_weight = nn.Parameter(torch.tensor(float(weight)).log())
+        self.log_weight = positive("weight", weight)
 
     @property
     def step_limit(self) -> float:

@@ -4,6 +4,7 @@ D. G. Anderson, Iterative procedures for nonlinear integral equations, J. ACM 12
 P. Ni, Anderson acceleration for fixed-point iterations, SIAM J. Numer. Anal. 49 (2011), eq. (2.2).
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -55,6 +56,10 @@ class Anderson:
     def __post_init__(self) -> None:
         if not self.memory >= 1:
             raise InputError(f"memory: {self.memory} given, at least 1 needed")
+        if not 0 <= self.regularization < math.inf:
+            raise InputError(f"regularization: {self.regularization} given, a finite number >= 0 needed")
+        if not 0 < self.damping < math.inf:
+            raise InputError(f"damping: {self.damping} given, a finite number > 0 needed")
 
     def init(self, x: Tensor) -> AndersonState | None:
         """Nothing is allocated before the first evaluation."""

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -81,6 +82,8 @@ def per_sample_budget(max_evaluations: int | Tensor, batch: int) -> list[int]:
 
 
 def _per_sample(name: str, value: float | Tensor, batch: int) -> list[float]:
+    if not isinstance(value, (Real, Tensor)):
+        raise InputError(f"{name}: {type(value).__name__} given, a number or a tensor of shape ({batch},) needed")
     if not isinstance(value, Tensor) or value.ndim == 0:
         return [value if not isinstance(value, Tensor) else value.item()] * batch
     if value.shape != (batch,):

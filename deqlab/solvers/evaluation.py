@@ -50,7 +50,7 @@ def evaluate(
 ) -> Evaluation:
     """f(x) of the running samples. record: keep the graph of this evaluation until the next, for products with J^T.
 
-    restricted: turns a function of the whole batch into that of the running samples. first: check what f returns.
+    restricted: turns a function of the whole batch into that of the running samples. first: check that f leaves its argument as it is and records a graph.
     """
     versions = [part._version for part in parts(x) if not part.is_inference()]
     if record:
@@ -59,8 +59,9 @@ def evaluate(
             fx = current(points if isinstance(x, tuple) else points[0])
     else:
         points, fx = (), current(x)
+    # Every time: a map that changes its shape later, as a wrong `select` does, would pass by broadcasting.
+    check_map(x, fx)
     if first:
-        check_map(x, fx)
         if versions != [part._version for part in parts(x) if not part.is_inference()]:
             raise InputError("f changes its argument in place; its image is compared with it, so f must return a new tensor")
         if record and not any(part.requires_grad for part in parts(fx)):

@@ -1,10 +1,12 @@
 """Picard iteration: apply f again and again."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
+from deqlab.errors import InputError
 from deqlab.solvers.evaluation import Evaluation
 
 
@@ -15,6 +17,10 @@ class Picard:
     damping: float = 1.0
     needs_products: ClassVar[bool] = False
     keeps_inverse: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.damping < math.inf:
+            raise InputError(f"damping: {self.damping} given, a finite number > 0 needed")
 
     def init(self, x: Tensor) -> None:
         """Picard remembers nothing."""

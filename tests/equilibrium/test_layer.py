@@ -154,3 +154,16 @@ def test_cuda_autocast(rule) -> None:
         x = EquilibriumLayer(f, gradient=rule, tolerance=1e-2)(torch.zeros_like(y), y)
     found = torch.autograd.grad(x.square().sum(), list(f.parameters()))
     assert apart(torch.cat([part.flatten() for part in found]), expected[1]) < 5e-2
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"tolerance": -1e-3}, "tolerance: -0.001 given"),
+        ({"tolerance": torch.tensor([1e-3, torch.nan])}, "tolerance"),
+        ({"max_evaluations": 0}, "max_evaluations: 0 given"),
+    ],
+)
+def test_an_impossible_backward_budget_is_refused_before_the_forward_solve(options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        ImplicitGradient(**options)

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from deqlab.equilibrium import ImplicitGradient, JacobianFree
+from deqlab.errors import InputError
 from deqlab.networks import spectral_norm
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
+from deqlab.recon.de_admm import DEADMM
 from deqlab.recon.equilibrium_models import DEGrad, DEProx
 from deqlab.recon.maps import ACCURACY
 from deqlab.recon.mol import MonotoneMap
@@ -280,3 +282,10 @@ def test_single_precision_stays_single(measure, denoiser, kind: type) -> None:
     image = model(data.kspace, data.A)
     assert image.dtype == torch.complex64 and image.requires_grad
     assert model.solve(data.kspace, data.A).converged.all()
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("kind, option", [(DEProx, "step"), (DEGrad, "step"), (DEGrad, "weight"), (DEADMM, "step")])
+def test_a_number_without_a_logarithm_is_refused(kind: type, option: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{option}: {value} given"):
+        kind(nn.Identity(), **{option: value})

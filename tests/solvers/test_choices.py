@@ -171,3 +171,19 @@ def test_a_map_that_writes_into_its_argument_is_refused() -> None:
     """Its residual would be zero everywhere."""
     with pytest.raises(InputError, match="in place"):
         solve(lambda x: x.mul_(0.5).add_(1), torch.ones(1, 2))
+
+
+@pytest.mark.parametrize(
+    "kind, option, value",
+    [
+        (Anderson, "regularization", -1e-6),
+        (Anderson, "regularization", math.nan),
+        (Anderson, "damping", 0.0),
+        (Anderson, "damping", math.nan),
+        (Picard, "damping", -0.5),
+        (Picard, "damping", math.inf),
+    ],
+)
+def test_an_option_without_a_meaning_is_refused(kind: type, option: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{option}: {value} given"):
+        kind(**{option: value})

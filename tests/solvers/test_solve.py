@@ -286,9 +286,25 @@ def test_a_map_that_changes_its_argument_is_refused(f, words: str) -> None:
         solve(f, torch.ones(2, 3, dtype=torch.complex64))
 
 
+@pytest.mark.parametrize("change", [lambda x: x[:, :1], lambda x: x.double()], ids=["shape", "dtype"])
+@pytest.mark.parametrize("solver", [Picard(), Anderson(), Broyden()], ids=repr)
+def test_a_map_that_changes_its_mind_is_refused_too(solver, change) -> None:
+    calls = []
+
+    def f(x: Tensor) -> Tensor:
+        calls.append(x)
+        return change(0.9 * x + 1) if len(calls) == 3 else 0.9 * x + 1
+
+    with pytest.raises(InputError, match="f changes the"):
+        solve(f, torch.arange(6.0).reshape(2, 3), solver, 1e-6)
+    assert len(calls) == 3
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
+        ({"tolerance": [1e-2, 1e-5]}, "tolerance: list given"),
+        ({"max_evaluations": "ten"}, "max_evaluations: str given"),
         ({"max_evaluations": 0}, "max_evaluations: 0"),
         ({"tolerance": -1e-3}, "tolerance"),
         ({"tolerance": math.nan}, "tolerance"),
