@@ -1,11 +1,19 @@
-"""The two ways in which deqlab speaks to its user about her input."""
+"""The two ways in which deqlab speaks to its user about her input, and the commonest question that it asks of a number."""
 
+import math
 import sys
 import warnings
 
 
 class InputError(ValueError):
     """An input cannot be used; the message is one line that names the culprit and what would be right."""
+
+
+def positive(name: str, value: float) -> float:
+    """`value` as a float; InputError unless it is a finite number above 0."""
+    if not 0 < value < math.inf:
+        raise InputError(f"{name}: {value} given, a finite number > 0 needed")
+    return float(value)
 
 
 class DeqlabWarning(UserWarning):

@@ -64,17 +64,17 @@ def _rows(problem: problems.Problem, size: problems.Size) -> list[dict]:
     if one["x float32"] >= 1:
         return [one, {"way": "a solve: not timed, for each of its evaluations in bfloat16 is slower"}]
 
-    def row(way: str, call: Callable[[], Solution], lowered: Solution | None = None, fine: Solution | None = None) -> dict:
-        counts = {"in bfloat16": _evaluations(lowered), "in float32": _evaluations(fine)}
-        answer = (fine or lowered).value
+    def row(way: str, call: Callable[[], Solution], coarse: Solution | None = None, fine: Solution | None = None) -> dict:
+        counts = {"in bfloat16": _evaluations(coarse), "in float32": _evaluations(fine)}
+        answer = (fine or coarse).value
         residual = float(relative_residual(answer, f(answer)).max())
         return {"way": way, "x float32": _ratio(full, call, size), **counts, "residual": residual}
 
     return [
         one,
         row("float32", full, fine=full()),
-        row("bfloat16", lowered, lowered=lowered()),
-        row("finished in float32", finished, lowered=begun(), fine=finished()),
+        row("bfloat16", lowered, coarse=lowered()),
+        row("finished in float32", finished, coarse=begun(), fine=finished()),
     ]
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from deqlab.equilibrium.graph import Transpose, attach
-from deqlab.errors import DeqlabWarning, InputError
-from deqlab.solvers import Anderson, Solution, solve
+from deqlab.errors import DeqlabWarning
+from deqlab.solvers import Anderson, RelativeResidual, Solution, solve
+from deqlab.solvers.criterion import per_sample_budget, per_sample_tolerance
 from deqlab.solvers.flat import State
 
 
@@ -53,9 +54,8 @@ class ImplicitGradient:
 
     def __post_init__(self) -> None:
         # Here and not in the backward pass, which comes after the whole forward solve.
-        for name, value, least in (("tolerance", self.tolerance, 0), ("max_evaluations", self.max_evaluations, 1)):
-            if not bool((torch.as_tensor(value) >= least).all()):
-                raise InputError(f"{name}: {value} given, at least {least} needed")
+        per_sample_tolerance(self.tolerance, _entries(self.tolerance), RelativeResidual(), torch.float64)
+        per_sample_budget(self.max_evaluations, _entries(self.max_evaluations))
 
     def attach(self, f: Callable[[State], State], solution: Solution) -> State:
         """f(x*), whose backward solves the adjoint fixed point before it reaches the parameters of f."""
@@ -67,6 +67,10 @@ class ImplicitGradient:
         if self.observe is not None:
             self.observe(backward)
         return backward.value
+
+
+def _entries(value: float | Tensor) -> int:
+    return len(value) if isinstance(value, Tensor) and value.ndim else 1
 
 
 # A warning in every step of a training run would bury all others.

@@ -67,8 +67,9 @@ class EquilibriumLayer(nn.Module):
     f: a module (x, *inputs) -> x. solver, gradient: objects, see `deqlab.solvers` and `deqlab.equilibrium`. tolerance,
     max_evaluations:
     numbers, or tensors (batch,) with one for each sample. All of them may be changed between calls.
-    May be called any number of times before `backward`; each call keeps its own graph. How `inputs` divide among the samples is not known
-    here, so those that are done stay in the batch and are evaluated with the others; `equilibrium` with a map that offers `select` lets them leave.
+    May be called any number of times before `backward`; each call keeps its own graph. How `inputs` divide among the samples is
+    not known here, so those that are done stay in the batch and are evaluated with the others; `equilibrium` with a map that
+    offers `select` lets them leave.
     """
 
     def __init__(

@@ -25,8 +25,8 @@ def shared_inverse(inverse: Callable[[Tensor], Tensor], cotangent: Tensor, fallb
     (batch,).
     A forward solve that hardly moved knows little of J, and what it knows can blow g up; the ratio of norms betrays that (the
     fallback strategy of Ramzi et al., whose ratio is 1.3). For an exact inverse the ratio is at most 1 / (1 - ||J||), so
-    where J is close to an isometry a larger `fallback`, math.inf included, is right; so it is with OPA, which makes H^T g as
-    long as the exact u.
+    where J is close to an isometry a larger `fallback`, math.inf included, is right; so it is with OPA, which makes H^T g nearly
+    as long as the exact u.
     """
     u = inverse(cotangent)
     length = torch.linalg.vector_norm(u, dim=1, dtype=torch.float64)

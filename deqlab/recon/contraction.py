@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from deqlab.errors import InputError
+from deqlab.errors import InputError, positive
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def de_prox(denoiser: DenoiserBound, spectrum: Spectrum, step: float) -> float:
     That is (1 + eps) max |1 - eta lambda| for R = I + N. Reached by N = q I. Source: D. Gilton, G. Ongie and R. Willett, Deep
     equilibrium architectures for inverse problems in imaging, IEEE TCI 7 (2021), theorem on DE-Prox, which asks for mu > 0.
     """
-    step = _positive("step", step)
+    step = positive("step", step)
     return denoiser.total * max(abs(1 - step * eigenvalue) for eigenvalue in spectrum.ends)
 
 
@@ -78,7 +78,7 @@ def de_grad(denoiser: DenoiserBound, spectrum: Spectrum, step: float, weight: fl
     f = (I - eta A^H A - eta w (1 - a) I) + eta w N. For a = 0, w = 1 and eta <= 1 / (1 + L) it is 1 - eta (1 + mu) + eta q, the
     bound of Gilton, Ongie and Willett (theorem on DE-Grad; their R is x - R(x) here). Reached by N = q I for small eta.
     """
-    step, weight = _positive("step", step), _positive("weight", weight)
+    step, weight = positive("step", step), positive("weight", weight)
     shrink = weight * (1 - denoiser.identity)
     return max(abs(1 - step * (eigenvalue + shrink)) for eigenvalue in spectrum.ends) + step * weight * denoiser.lipschitz
 
@@ -95,7 +95,7 @@ def de_admm(denoiser: DenoiserBound, spectrum: Spectrum, step: float) -> float:
     a = 0 and mu = 0: s L / (1 + s L) + q, below 1 for s < (1 - q) / (q L): a small step, a large rho.
     a = 1/2 and mu = 0, R = (I + Q) / 2 with Lip(Q) <= 2 q < 1: 1/2 + q, below 1 for every step.
     """
-    step = _positive("step", step)
+    step = positive("step", step)
     kept = [1 / (1 + step * eigenvalue) for eigenvalue in spectrum.ends]
     linear = max(abs(1 - p + denoiser.identity * (2 * p - 1)) for p in kept)
     return linear + denoiser.lipschitz * max(abs(2 * p - 1) for p in kept)
@@ -108,7 +108,7 @@ def mol(denoiser: DenoiserBound, spectrum: Spectrum, step: float, weight: float 
     m = 1 - q, mu = 0 and alpha <= 1 it is 1 - alpha m: less than what `mol_monotone` says, because a bound on Lip(H) says more
     than monotonicity.
     """
-    step, weight = _positive("step", step), _positive("weight", weight)
+    step, weight = positive("step", step), positive("weight", weight)
     inside = abs(1 - step * (1 - denoiser.identity)) + step * denoiser.lipschitz
     return inside / (1 + step * spectrum.lowest / weight)
 
@@ -122,7 +122,7 @@ def mol_monotone(modulus: float, lipschitz: float, spectrum: Spectrum, step: flo
     Source: A. Pramanik, M. B. Zimmerman and M. Jacob, Memory-efficient model-based deep learning with convergence and robustness
     guarantees, IEEE TCI 9 (2023), with l = 2 - m and the weight lambda = 1 / w on the data.
     """
-    step, weight = _positive("step", step), _positive("weight", weight)
+    step, weight = positive("step", step), positive("weight", weight)
     _check_monotone(modulus, lipschitz)
     return math.sqrt(1 - 2 * step * modulus + (step * lipschitz) ** 2) / (1 + step * spectrum.lowest / weight)
 
@@ -147,7 +147,7 @@ def de_grad_steps(denoiser: DenoiserBound, spectrum: Spectrum, weight: float = 1
 
     None where mu + w (1 - a) <= w q: no step contracts.
     """
-    weight = _positive("weight", weight)
+    weight = positive("weight", weight)
     shrink, noise = weight * (1 - denoiser.identity), weight * denoiser.lipschitz
     return (0.0, 2 / (spectrum.largest + shrink + noise)) if spectrum.lowest + shrink > noise else None
 
@@ -157,7 +157,7 @@ def mol_steps(denoiser: DenoiserBound, spectrum: Spectrum, weight: float = 1.0) 
 
     For a = 0 and mu = 0: (0, 2 / (1 + q)) for q < 1.
     """
-    weight = _positive("weight", weight)
+    weight = positive("weight", weight)
     shrink, data = 1 - denoiser.identity, spectrum.lowest / weight
     if not shrink + data > denoiser.lipschitz:
         return None
@@ -168,13 +168,6 @@ def mol_monotone_steps(modulus: float, lipschitz: float) -> tuple[float, float]:
     """The open interval (0, 2 m / l^2) of steps with `mol_monotone` below 1 whatever A; l = 2 - m gives 2 m / (2 - m)^2."""
     _check_monotone(modulus, lipschitz)
     return 0.0, 2 * modulus / lipschitz**2
-
-
-def _positive(name: str, value: float) -> float:
-    value = float(value)
-    if not 0 < value < math.inf:
-        raise InputError(f"{name}: {value} given, a finite number > 0 needed")
-    return value
 
 
 def _check_monotone(modulus: float, lipschitz: float) -> None:

@@ -1,12 +1,10 @@
 """Reconstructors whose image is a fixed point: DE-Prox and DE-Grad."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from deqlab.equilibrium import ImplicitGradient, equilibrium
-from deqlab.errors import InputError
+from deqlab.errors import positive
 from deqlab.operators import LinearOperator
 from deqlab.recon.maps import FixedPointMap, GradientMap, PreconditionedMap, ProximalMap
 from deqlab.recon.step_size import squared_norm
@@ -20,11 +18,9 @@ TOLERANCE, MAX_EVALUATIONS = 1e-3, 50
 SOLVER = Anderson(memory=5)
 
 
-def positive(name: str, value: float) -> nn.Parameter:
-    """The logarithm of `value` as a parameter, so that training keeps it positive. InputError where it has none."""
-    if not 0 < value < math.inf:
-        raise InputError(f"{name}: {value} given, a finite number > 0 needed")
-    return nn.Parameter(torch.tensor(float(value)).log())
+def log_parameter(name: str, value: float) -> nn.Parameter:
+    """The logarithm of `value`, to be learned, so that `value` stays positive. InputError where it has none."""
+    return nn.Parameter(torch.tensor(positive(name, value)).log())
 
 
 class EquilibriumReconstructor(nn.Module):
@@ -47,7 +43,7 @@ class EquilibriumReconstructor(nn.Module):
     ):
         super().__init__()
         self.denoiser = denoiser
-        self.log_step = positive("step", step)
+        self.log_step = log_parameter("step", step)
         self.solver, self.gradient = solver, gradient
         self.tolerance, self.max_evaluations = tolerance, max_evaluations
 
@@ -112,7 +108,7 @@ class DEGrad(EquilibriumReconstructor):
 
     def __init__(self, denoiser: nn.Module, weight: float = 1.0, **options):
         super().__init__(denoiser, **options)
-        self.log_weight = positive("weight", weight)
+        self.log_weight = log_parameter("weight", weight)
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> GradientMap:
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""

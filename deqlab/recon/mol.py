@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from deqlab.errors import InputError
 from deqlab.operators import LinearOperator
 from deqlab.recon.contraction import DenoiserBound, Spectrum, mol_steps
-from deqlab.recon.equilibrium_models import EquilibriumReconstructor, positive
+from deqlab.recon.equilibrium_models import EquilibriumReconstructor, log_parameter
 from deqlab.recon.maps import FixedPointMap
 from deqlab.recon.resolvent import resolvent
 
@@ -61,7 +61,7 @@ class MOL(EquilibriumReconstructor):
                 f"step: {step} given, more than 0 and less than {limit:.4g} needed where Lip(H) <= {denoiser.lipschitz}"
             )
         self.step_log_odds = nn.Parameter(torch.tensor(share, dtype=torch.float64).logit().float())
-        self.log_weight = positive("weight", weight)
+        self.log_weight = log_parameter("weight", weight)
 
     @property
     def step_limit(self) -> float:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from deqlab.errors import InputError
+from deqlab.errors import InputError, positive
 from deqlab.operators import LinearOperator
 from deqlab.recon.de_admm import ADMMMap
 from deqlab.recon.maps import FixedPointMap, ProximalMap
@@ -88,9 +88,7 @@ class PlugAndPlay(nn.Module):
             close = difflib.get_close_matches(str(algorithm), ALGORITHMS, 1)
             hint = f", did you mean {close[0]!r}?" if close else ""
             raise InputError(f"algorithm: {algorithm!r} given{hint}; one of {', '.join(ALGORITHMS)} needed")
-        for name, value in (("step", step), ("strength", strength)):
-            if not 0 < value < float("inf"):
-                raise InputError(f"{name}: {value} given, a finite number > 0 needed")
+        positive("step", step), positive("strength", strength)
         self.denoiser, self.algorithm, self.step, self.strength = denoiser, algorithm, step, strength
         self.tolerance, self.max_iterations = tolerance, max_iterations
 

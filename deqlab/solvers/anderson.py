@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.errors import InputError, positive
 from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.products import dot, dots, length
@@ -58,8 +58,7 @@ class Anderson:
             raise InputError(f"memory: {self.memory} given, at least 1 needed")
         if not 0 <= self.regularization < math.inf:
             raise InputError(f"regularization: {self.regularization} given, a finite number >= 0 needed")
-        if not 0 < self.damping < math.inf:
-            raise InputError(f"damping: {self.damping} given, a finite number > 0 needed")
+        positive("damping", self.damping)
 
     def init(self, x: Tensor) -> AndersonState | None:
         """Nothing is allocated before the first evaluation."""

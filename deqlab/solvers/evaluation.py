@@ -50,7 +50,8 @@ def evaluate(
 ) -> Evaluation:
     """f(x) of the running samples. record: keep the graph of this evaluation until the next, for products with J^T.
 
-    restricted: turns a function of the whole batch into that of the running samples. first: check that f leaves its argument as it is and records a graph.
+    restricted: turns a function of the whole batch into that of the running samples. first: check that f leaves its argument as
+    it is and, where one is needed, records a graph.
     """
     versions = [part._version for part in parts(x) if not part.is_inference()]
     if record:

@@ -1,12 +1,11 @@
 """Picard iteration: apply f again and again."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.errors import positive
 from deqlab.solvers.evaluation import Evaluation
 
 
@@ -19,8 +18,7 @@ class Picard:
     keeps_inverse: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.damping < math.inf:
-            raise InputError(f"damping: {self.damping} given, a finite number > 0 needed")
+        positive("damping", self.damping)
 
     def init(self, x: Tensor) -> None:
         """Picard remembers nothing."""

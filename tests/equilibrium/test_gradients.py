@@ -44,25 +44,25 @@ def layer(problem, gradient=PRECISE, **options) -> EquilibriumLayer:
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("kind", ["affine", "tanh", "convolutional", "pair"])
 def test_implicit_gradient_is_the_dense_one(
-    make_problem, assert_same_direction, as_rows, kind: str, batch: int
+    make_problem, assert_same_vector, as_rows, kind: str, batch: int
 ) -> None:
     problem = make_problem(kind, batch)
     x = layer(problem)(problem.start(), problem.y)
     assert_close(as_rows(x), as_rows(problem.fixed_point()), rtol=1e-10, atol=1e-10)
-    assert_same_direction(problem.gradients(problem.loss(x)), problem.exact())
+    assert_same_vector(problem.gradients(problem.loss(x)), problem.exact())
 
 
 @pytest.mark.parametrize("rule", EXACT, ids=name)
-def test_rules_that_are_exact_in_the_limit(problem, assert_same_direction, rule) -> None:
+def test_rules_that_are_exact_in_the_limit(problem, assert_same_vector, rule) -> None:
     x = layer(problem, rule)(problem.start(), problem.y)
-    assert_same_direction(problem.gradients(problem.loss(x)), problem.exact())
+    assert_same_vector(problem.gradients(problem.loss(x)), problem.exact())
 
 
 @pytest.mark.parametrize("solver", [Picard(), Anderson(memory=3)], ids=repr)
-def test_any_solver_serves_both_ways(problem, assert_same_direction, solver) -> None:
+def test_any_solver_serves_both_ways(problem, assert_same_vector, solver) -> None:
     gradient = ImplicitGradient(solver, tolerance=1e-12, max_evaluations=500)
     x = layer(problem, gradient, solver=solver, max_evaluations=500)(problem.start(), problem.y)
-    assert_same_direction(problem.gradients(problem.loss(x)), problem.exact())
+    assert_same_vector(problem.gradients(problem.loss(x)), problem.exact())
 
 
 def test_the_dense_reference_agrees_with_differences(problem) -> None:
@@ -124,12 +124,12 @@ def test_a_second_backward_through_a_kept_graph(problem, rule) -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e6])
-def test_the_scale_of_the_loss_does_not_matter(problem, assert_same_direction, scale: float) -> None:
+def test_the_scale_of_the_loss_does_not_matter(problem, assert_same_vector, scale: float) -> None:
     """With a loose backward tolerance too: what is left undone is the same share of every gradient."""
     for gradient in (PRECISE, ImplicitGradient(tolerance=1e-2)):
         x = layer(problem, gradient)(problem.start(), problem.y)
         scaled = problem.gradients(scale * problem.loss(x)) / scale
-        assert_same_direction(scaled, problem.gradients(problem.loss(x)))
+        assert_same_vector(scaled, problem.gradients(problem.loss(x)))
 
 
 @pytest.mark.parametrize("rule", [ImplicitGradient(tolerance=1e-6), *RULES[1:]], ids=name)
@@ -184,13 +184,13 @@ def test_jacobian_free_is_its_formula(problem, as_rows) -> None:
 
 
 @pytest.mark.parametrize("rule", UNDAMPED, ids=name)
-def test_undamped_rules_are_exact_where_the_jacobian_is_zero(make_problem, assert_same_direction, rule) -> None:
+def test_undamped_rules_are_exact_where_the_jacobian_is_zero(make_problem, assert_same_vector, rule) -> None:
     problem = make_problem("tanh")
     with torch.no_grad():
         problem.f.W.zero_()
     x = layer(problem, rule)(problem.start(), problem.y)
     # The gradient in W itself is not zero: it multiplies x*.
-    assert_same_direction(problem.gradients(problem.loss(x)), problem.exact())
+    assert_same_vector(problem.gradients(problem.loss(x)), problem.exact())
 
 
 @pytest.mark.parametrize("rule", UNDAMPED, ids=name)
@@ -243,11 +243,11 @@ def test_the_layer_reports_its_solution(problem, as_rows) -> None:
     assert solution.evaluations.tolist() == direct.evaluations.tolist()
 
 
-def test_the_next_solve_may_begin_at_an_earlier_solution(problem, assert_same_direction) -> None:
+def test_the_next_solve_may_begin_at_an_earlier_solution(problem, assert_same_vector) -> None:
     first = solve(problem.map, problem.start(), tolerance=1e-13, max_evaluations=300)
     second = equilibrium(problem.map, first, gradient=PRECISE, tolerance=1e-12)
     assert int(second.evaluations.max()) <= 2
-    assert_same_direction(problem.gradients(problem.loss(second.value)), problem.exact())
+    assert_same_vector(problem.gradients(problem.loss(second.value)), problem.exact())
 
 
 def test_each_sample_has_its_own_budget(make_problem) -> None:

@@ -36,9 +36,9 @@ def gradient(problem, rule, H: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("kind", ["affine", "tanh", "convolutional", "pair"])
-def test_exact_where_the_inverse_is(make_problem, assert_same_direction, kind: str, batch: int) -> None:
+def test_exact_where_the_inverse_is(make_problem, assert_same_vector, kind: str, batch: int) -> None:
     problem = make_problem(kind, batch)
-    assert_same_direction(gradient(problem, SHINE(fallback=math.inf), inverses(problem)), problem.exact())
+    assert_same_vector(gradient(problem, SHINE(fallback=math.inf), inverses(problem)), problem.exact())
 
 
 def test_any_inverse_enters_transposed(problem, as_rows) -> None:
@@ -68,7 +68,7 @@ def test_a_solver_and_its_inverse(problem, as_rows, solver) -> None:
     assert float((seen - identity).abs().amax((1, 2)).min()) > 0.05
 
 
-def test_exact_where_broyden_ends_with_the_exact_inverse(assert_same_direction) -> None:
+def test_exact_where_broyden_ends_with_the_exact_inverse(assert_same_vector) -> None:
     """J = r q q^T and a start from which all steps go along q: one correction says all; other r for each sample."""
     q = torch.randn(6, dtype=torch.float64)
     q /= q.norm()
@@ -82,16 +82,16 @@ def test_exact_where_broyden_ends_with_the_exact_inverse(assert_same_direction) 
     J = r.detach()[:, :, None] * torch.outer(q, q)
     u = torch.linalg.solve((torch.eye(6, dtype=torch.float64) - J).mT, g)
     slope = (u @ q)[:, None] * (solution.value.detach() @ q)[:, None]
-    assert_same_direction(torch.cat((found[0].flatten(), found[1].flatten())), torch.cat((u.flatten(), slope.flatten())))
+    assert_same_vector(torch.cat((found[0].flatten(), found[1].flatten())), torch.cat((u.flatten(), slope.flatten())))
 
 
 @pytest.mark.parametrize("batch", [1, 3, 5])
-def test_exact_on_affine_maps_with_adjoint_broyden(make_problem, assert_same_direction, batch: int) -> None:
+def test_exact_on_affine_maps_with_adjoint_broyden(make_problem, assert_same_vector, batch: int) -> None:
     """It has learned every direction when it stops, and J is the same everywhere: no inverse is handed in here."""
     problem = make_problem("affine", batch)
     layer = EquilibriumLayer(problem.f, AdjointBroyden(), SHINE(fallback=math.inf), 1e-13)
     x = layer(problem.start(), problem.y)
-    assert_same_direction(problem.gradients(problem.loss(x)), problem.exact())
+    assert_same_vector(problem.gradients(problem.loss(x)), problem.exact())
 
 
 def test_near_on_symmetric_maps_with_lbfgs() -> None:
@@ -177,13 +177,13 @@ def test_refinement_is_the_best_of_its_span(problem, as_rows, quality: float) ->
             assert_close(u[i], best[:, 0], rtol=1e-8, atol=1e-10)
 
 
-def test_refinement_ends_in_the_exact_gradient(problem, assert_same_direction, as_rows) -> None:
+def test_refinement_ends_in_the_exact_gradient(problem, assert_same_vector, as_rows) -> None:
     """As many products as unknowns solve the system, whatever H, from a fallback too; further ones do no harm."""
     J = problem.jacobians()
     H = torch.eye(J.shape[-1], dtype=J.dtype) + 0.05 * torch.randn_like(J)
     H[0] *= 10
     for k in (J.shape[-1], J.shape[-1] + 3):
-        assert_same_direction(gradient(problem, SHINE(refine=k), H), problem.exact())
+        assert_same_vector(gradient(problem, SHINE(refine=k), H), problem.exact())
 
 
 def test_each_product_brings_it_nearer(make_problem) -> None:
