@@ -7,12 +7,13 @@ The rules see flat real tensors (batch, n), in which complex numbers are pairs a
 matrix there.
 """
 
+import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.errors import DeqlabWarning, InputError
 from deqlab.solvers.flat import State, flatten, parts, unflatten
 
 Transpose = Callable[[Tensor], Tensor]
@@ -33,8 +34,9 @@ def attach(f: Callable[[State], State], value: State, adjoint: Callable[[Transpo
 
     adjoint: called with u -> J^T u and with g, real (batch, n). Each product costs one backward pass through the saved graph
     of f.
-    Without grad it is f(value) and no more. Raises InputError where the output of f carries no graph, and in the backward
-    pass where a graph of the gradient is asked for (create_graph=True).
+    Without grad it is f(value) and no more. Raises InputError where the output of f carries no graph, and in the backward pass
+    where a graph of the gradient is asked for (create_graph=True). A graph that does not lead back to `value` is a
+    DeqlabWarning: right for a map that ignores its argument, and too small a gradient for one that detaches it.
     """
     if not torch.is_grad_enabled():
         return f(value)
@@ -42,6 +44,13 @@ def attach(f: Callable[[State], State], value: State, adjoint: Callable[[Transpo
     output = f(formed_like(points, value))
     if not any(part.requires_grad for part in parts(output)):
         raise InputError("f: its output carries no graph although its argument does; take detach, no_grad and numpy out of f")
+    if not _reaches(output, points):
+        warnings.warn(
+            "f: its output carries a graph, but none of its argument, so its Jacobian counts as zero; unless f ignores its "
+            "argument, take detach, no_grad and numpy out of f",
+            DeqlabWarning,
+            stacklevel=2,
+        )
     return formed_like(_Adjoint.apply(adjoint, points, *parts(output)), output)
 
 
@@ -50,6 +59,21 @@ def first_order(output: State) -> State:
     if not (torch.is_grad_enabled() and any(part.requires_grad for part in parts(output))):
         return output
     return formed_like(_Adjoint.apply(lambda transpose, g: g, (), *parts(output)), output)
+
+
+def _reaches(output: State, points: tuple[Tensor, ...]) -> bool:
+    """Whether the graph of `output` leads to one of `points`. Parameters alone make a graph, too, but not this one."""
+    sought = {point.grad_fn for point in points}
+    waiting = [part.grad_fn for part in parts(output) if part.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if node in sought:
+            return True
+        fresh = {following for following, _ in node.next_functions if following is not None} - seen
+        seen |= fresh
+        waiting.extend(fresh)
+    return False
 
 
 class _Boundary(torch.autograd.Function):

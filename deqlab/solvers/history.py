@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
-# Rows allocated at first, enough for most solves; doubled when they are full.
-FIRST_ROWS = 16
+# Rows allocated at first, doubled when they are full. A backward solve to 1e-3 takes some six products, so five rows; it stands
+# beside the graph of f, and rows that it never fills would be the largest part of what it adds.
+FIRST_ROWS = 5
 
 
 def capacity(rows: int, memory: int) -> int:

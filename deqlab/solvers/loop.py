@@ -62,6 +62,8 @@ def solve(
     record = _Record(tolerances, budgets)
     best, running, members = x, torch.arange(batch, device=device), list(range(batch))
     state, current = solver.init(flat), f
+    # One vector less beside everything that a solver remembers.
+    del flat
     products = torch.zeros(batch, dtype=torch.long, device=device)
     pieces: list[tuple[Tensor, LowRankInverse]] = []
 

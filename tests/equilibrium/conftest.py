@@ -254,3 +254,17 @@ def live_bytes() -> Callable[[Callable], int]:
         return count.peak
 
     return measure
+
+
+@pytest.fixture
+def bytes_left() -> Callable[[Callable], int]:
+    """`bytes_left(f)`: what is alive of all that f() made, as long as its result is: for an image with a graph, the graph."""
+
+    def measure(f: Callable) -> int:
+        with LiveBytes() as count:
+            result = f()
+            now = count.now
+        del result
+        return now
+
+    return measure

@@ -193,12 +193,25 @@ def test_undamped_rules_are_exact_where_the_jacobian_is_zero(make_problem, asser
     assert_same_vector(problem.gradients(problem.loss(x)), problem.exact())
 
 
+@pytest.mark.filterwarnings("ignore:f. its output carries a graph, but none of its argument")
 @pytest.mark.parametrize("rule", UNDAMPED, ids=name)
 def test_a_map_that_ignores_its_argument_has_a_gradient(rule) -> None:
     w, ones = nn.Parameter(torch.tensor(2.0)), torch.ones(2, 3, dtype=torch.float64)
     solution = equilibrium(lambda x: w * ones, 0 * ones, gradient=rule)
     solution.value.sum().backward()
     assert float(w.grad) == pytest.approx(6.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", [PRECISE, NeumannSeries(2), Phantom(2, 0.5)], ids=name)
+def test_a_graph_that_does_not_lead_to_the_argument_is_told(rule) -> None:
+    """With detach inside f the Jacobian would silently count as zero; one part of a tuple that is ignored is no reason to worry."""
+    w, start = nn.Parameter(torch.tensor(0.5)), torch.ones(2, 3, dtype=torch.float64)
+    with pytest.warns(DeqlabWarning, match="none of its argument"):
+        equilibrium(lambda x: w * x.detach() + 1, start, gradient=rule)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        equilibrium(lambda x: w * x + 1, start, gradient=rule)
+        equilibrium(lambda x: (w * x[0] + 1, w * torch.ones_like(x[1])), (start, start), gradient=rule)
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if not isinstance(rule, (Unrolled, Invertible))], ids=name)

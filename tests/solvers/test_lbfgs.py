@@ -96,7 +96,7 @@ def test_a_pair_without_curvature_is_left_out() -> None:
 def test_memory_is_allocated_as_it_is_used(make_gradient_step) -> None:
     f = make_gradient_step(2, n=30, least=0.01)
     short, long = (solve(f, torch.zeros_like(f.b), LBFGS(memory=1000), 0.0, count) for count in (5, 20))
-    assert short.state.memory.rows.shape[1] == 32 and long.state.memory.rows.shape[1] == 64
+    assert short.state.memory.rows.shape[1] == 10 and long.state.memory.rows.shape[1] == 40
     assert long.inverse.left.data_ptr() == long.inverse.right.data_ptr()
 
 
