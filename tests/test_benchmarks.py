@@ -115,6 +115,9 @@ def test_a_solve_in_bfloat16_is_judged_in_float32_where_it_can_pay(monkeypatch: 
 def test_peers_are_measured_by_the_same_counter(report: dict, peer: str) -> None:
     if importlib.util.find_spec(peer) is None:
         pytest.skip(f"{peer} is not installed (pip install -e '.[bench]')")
+    said = {row["method"] for row in rows(report, "memory", peer)}
+    if any(method.startswith("cannot be imported") for method in said):
+        pytest.skip(f"{peer}: {', '.join(said)}")
     for question in ("convergence", "units", "backward"):
         assert all(row["runs"] for row in rows(report, question, peer))
     # Every implicit gradient of a peer costs products; they are seen only where the wrapper around f sees them.

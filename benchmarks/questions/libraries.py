@@ -50,8 +50,8 @@ def load(name: str) -> ModuleType | str:
     """The library, or why it cannot be had."""
     try:
         return importlib.import_module(name)
-    except ImportError:
-        return "not installed"
+    except ImportError as error:
+        return "not installed" if error.name == name else f"cannot be imported: {error}"
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise

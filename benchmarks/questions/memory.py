@@ -23,15 +23,21 @@ NOTES = (
 
 
 def measure(size: problems.Size) -> Iterator[dict]:
-    """One row for a gradient, on the first seeded denoiser."""
-    problem = problems.seeded(*size.depths[0], size.pixels)
+    """One row for a gradient, on each seeded denoiser; then one for each peer that is not installed."""
+    for depth in size.depths:
+        yield from _on(problems.seeded(*depth, size.pixels))
+    _, absent = libraries.backwards(backward.TOLERANCE, backward.BUDGET)
+    yield from ({"library": peer, "method": why} for peer, why in absent.items())
+
+
+def _on(problem: problems.Problem) -> Iterator[dict]:
     target = torch.roll(problem.x0, 1, 0)
 
     def once() -> None:
         backward.loss_of(problem.f(problem.x0.clone().requires_grad_()), target).backward()
 
     saved, allocated = _saved(once, problem.parameters), _allocated(once)
-    methods, absent = libraries.backwards(backward.TOLERANCE, backward.BUDGET)
+    methods, _ = libraries.backwards(backward.TOLERANCE, backward.BUDGET)
     for method in methods:
         def step(method=method) -> None:
             value = method.attach(problem.f, problem.x0, FORWARD, backward.Outer(target))
@@ -42,7 +48,6 @@ def measure(size: problems.Size) -> Iterator[dict]:
         if not method.recomputes:
             row["saved"] = _saved(step, problem.parameters) / saved
         yield row | {"allocated": _allocated(step) / allocated}
-    yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
 
 
 def cells(row: dict) -> dict:
