@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from deqlab.equilibrium.graph import detached, formed_like
 from deqlab.equilibrium.implicit import ImplicitGradient
-from deqlab.solvers import Anderson, Solution, solve
+from deqlab.solvers import Anderson, RelativeResidual, Solution, solve
 from deqlab.solvers.flat import State, parts
 
 HALF = {torch.float16, torch.bfloat16, torch.complex32}
@@ -21,12 +21,14 @@ def equilibrium(
     gradient=ImplicitGradient(),
     tolerance: float | Tensor = 1e-3,
     max_evaluations: int | Tensor = 50,
+    callback: Callable[[int, State, Tensor], None] | None = None,
+    criterion=RelativeResidual(),
 ) -> Solution:
     """The solution of x = f(x) with a differentiable `value`, in memory that does not grow with the evaluations.
 
     The solve records no graph; f is then evaluated once more, with grad, and `gradient` attaches its rule there. So `value` is
     f at the solved iterate, one evaluation past the one whose residual the Solution reports; its `state` is None.
-    f, x0, solver, tolerance, max_evaluations: as in `deqlab.solvers.solve`; the state may be a tuple.
+    f, x0, solver, tolerance, max_evaluations, callback, criterion: as in `deqlab.solvers.solve`; the state may be a tuple.
     gradient: an object with `attach(f, solution) -> value`: ImplicitGradient, JacobianFree, NeumannSeries, Phantom, SHINE,
         Unrolled, Invertible. All but Unrolled and Invertible refuse to be differentiated twice (create_graph=True is an
         InputError).
@@ -36,7 +38,7 @@ def equilibrium(
     started = parts(x0.value if isinstance(x0, Solution) else x0)
     if torch.is_autocast_enabled(started[0].device.type):
         f = _StatePrecision(f)
-    solution = solve(f, x0, solver, tolerance, max_evaluations)
+    solution = solve(f, x0, solver, tolerance, max_evaluations, callback, criterion)
     value = gradient.attach(f, solution)
     # The solver's history, ten images and more, would live until the backward pass for nothing.
     return replace(solution, value=value, state=None)
@@ -64,9 +66,9 @@ class _StatePrecision:
 class EquilibriumLayer(nn.Module):
     """x* = f(x*, inputs), as a layer: `layer(x0, *inputs)` returns x* and leaves the Solution in `layer.solution`.
 
-    f: a module (x, *inputs) -> x. solver, gradient: objects, see `deqlab.solvers` and `deqlab.equilibrium`. tolerance,
-    max_evaluations:
-    numbers, or tensors (batch,) with one for each sample. All of them may be changed between calls.
+    f: a module (x, *inputs) -> x. solver, gradient, criterion: objects, see `deqlab.solvers` and `deqlab.equilibrium`.
+    tolerance, max_evaluations: numbers, or tensors (batch,) with one for each sample. All of them may be changed between calls,
+    and these two also for one call alone: `layer(x0, *inputs, max_evaluations=5)`.
     May be called any number of times before `backward`; each call keeps its own graph. How `inputs` divide among the samples is
     not known here, so those that are done stay in the batch and are evaluated with the others; `equilibrium` with a map that
     offers `select` lets them leave.
@@ -79,16 +81,29 @@ class EquilibriumLayer(nn.Module):
         gradient=ImplicitGradient(),
         tolerance: float | Tensor = 1e-3,
         max_evaluations: int | Tensor = 50,
+        criterion=RelativeResidual(),
     ):
         super().__init__()
-        self.f, self.solver, self.gradient = f, solver, gradient
+        self.f, self.solver, self.gradient, self.criterion = f, solver, gradient, criterion
         self.tolerance, self.max_evaluations = tolerance, max_evaluations
         self.solution: Solution | None = None
 
-    def forward(self, x0: State | Solution, *inputs) -> State:
-        """The equilibrium reached from `x0`, (batch, ...) or a tuple of such."""
+    def forward(
+        self,
+        x0: State | Solution,
+        *inputs,
+        tolerance: float | Tensor | None = None,
+        max_evaluations: int | Tensor | None = None,
+    ) -> State:
+        """The equilibrium reached from `x0`, (batch, ...) or a tuple of such; the layer's own tolerance and budget where None."""
         solution = equilibrium(
-            lambda x: self.f(x, *inputs), x0, self.solver, self.gradient, self.tolerance, self.max_evaluations
+            lambda x: self.f(x, *inputs),
+            x0,
+            self.solver,
+            self.gradient,
+            self.tolerance if tolerance is None else tolerance,
+            self.max_evaluations if max_evaluations is None else max_evaluations,
+            criterion=self.criterion,
         )
         self.solution = replace(solution, value=detached(solution.value))
         return solution.value

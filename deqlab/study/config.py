@@ -39,6 +39,8 @@ class TrainingConfig:
     solver, tolerance, max_evaluations, gradient, backward_evaluations: of the equilibrium in training.
     hinge: weight of the penalty on max(0, ||f(x + d) - f(x)|| / ||d|| - hinge_bound)^2 along a direction d found by `hinge_iterations`
         power iterations that start at the residual which the solve left, with ||d|| = hinge_radius ||x||: what keeps the trained map contracting about its fixed point.
+    jacobian: weight of `deqlab.equilibrium.jacobian_penalty`, the mean squared singular value of the map's Jacobian there: it speaks of
+        all directions at once, where the hinge looks for the worst.
     clip: largest gradient norm. seed: of weights and draws. device: auto, cpu or cuda. precision: of the network's convolutions.
     """
 
@@ -64,6 +66,7 @@ class TrainingConfig:
     hinge_bound: float = 0.9
     hinge_iterations: int = 4
     hinge_radius: float = 0.05
+    jacobian: float = 0.0
     clip: float = 1.0
     seed: int = 0
     device: str = "auto"
@@ -80,7 +83,7 @@ class TrainingConfig:
         for name in ("epochs", "steps_per_epoch", "batch_size", "max_evaluations", "backward_evaluations", "max_pixels"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} given, at least 1 needed")
-        for name in ("pretrain_epochs", "noise", "hinge", "hinge_iterations", "tolerance"):
+        for name in ("pretrain_epochs", "noise", "hinge", "hinge_iterations", "jacobian", "tolerance"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: {getattr(self, name)} given, a number >= 0 needed")
         for name in ("learning_rate", "clip", "hinge_bound", "hinge_radius"):

@@ -22,7 +22,7 @@ from deqlab.equilibrium import (
     equilibrium,
 )
 from deqlab.errors import DeqlabWarning, InputError
-from deqlab.solvers import Anderson, Picard, solve
+from deqlab.solvers import AbsoluteResidual, Anderson, Picard, solve
 
 PRECISE = ImplicitGradient(tolerance=1e-12, max_evaluations=300)
 # Exact in the limit: the Jacobians of these maps have spectral radii of 0.64 and less, and 0.64^80 is below rounding.
@@ -265,10 +265,29 @@ def test_the_next_solve_may_begin_at_an_earlier_solution(problem, assert_same_ve
 
 def test_each_sample_has_its_own_budget(make_problem) -> None:
     problem = make_problem("tanh", 3)
-    solved = layer(problem, tolerance=torch.tensor([1e-2, 1e-12, 0.0]), max_evaluations=torch.tensor([50, 50, 4]))
+    budget = {"tolerance": torch.tensor([1e-2, 1e-12, 0.0]), "max_evaluations": torch.tensor([50, 50, 4])}
+    solved = layer(problem, **budget)
     solved(problem.start(), problem.y)
     evaluations = solved.solution.evaluations.tolist()
     assert evaluations[0] < evaluations[1] and evaluations[2] == 4
+    hurried = layer(problem)
+    hurried(problem.start(), problem.y, **budget)
+    assert hurried.solution.evaluations.tolist() == evaluations
+    # For that call alone.
+    hurried(problem.start(), problem.y)
+    assert hurried.solution.converged.all() and int(hurried.solution.evaluations.min()) > 4
+
+
+def test_what_stops_a_solve_and_who_watches_it_are_those_of_solve(make_problem) -> None:
+    problem, seen = make_problem("tanh"), []
+    options = {"tolerance": 1e-3, "criterion": AbsoluteResidual()}
+    direct = solve(problem.map, problem.start(), **options)
+    watched = equilibrium(problem.map, problem.start(), callback=lambda count, x, running: seen.append(count), **options)
+    through = layer(problem, **options)
+    through(problem.start(), problem.y)
+    assert seen == list(range(1, len(direct.trace[0]) + 1))
+    assert direct.trace == watched.trace == through.solution.trace
+    assert direct.trace != solve(problem.map, problem.start(), tolerance=1e-3).trace
 
 
 def test_without_grad_nothing_is_recorded(problem, as_rows) -> None:

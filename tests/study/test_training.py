@@ -138,7 +138,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     [
         {"options": TINY.options | {"lipschitz": 0.9}},
         {"gradient": "implicit", "solver": "picard"},
-        {"model": "de-prox", "hinge": 0.0},
+        {"model": "de-prox", "hinge": 0.0, "jacobian": 0.1},
         {"model": "de-admm"},
         {"model": "mol", "gradient": "implicit"},
     ],
@@ -266,6 +266,30 @@ def test_the_hinge_counts_expansion_beyond_its_bound(tiny_data) -> None:
     assert logged == {plain} and losses[100.0, 1.0] == plain
     assert losses[0.1, 1.0] > plain
     assert losses[0.1, 3.0] - plain == pytest.approx(3 * (losses[0.1, 1.0] - plain), rel=1e-5)
+
+
+@pytest.mark.parametrize("model", ["de-grad", "de-prox", "de-admm", "mol"])
+def test_the_jacobian_is_penalised_by_its_weight(tiny_data, model: str) -> None:
+    """What is added is the weight times what is logged; its gradient reaches the denoiser, and a step along it makes the Jacobian smaller."""
+    config = replace(TINY, model=model, hinge=0.0)
+    batch = TrainingSlices(tiny_data["train"], config).batch("train", 0)
+    torch.manual_seed(0)
+    network = config.build()
+    for parameter in network.denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+
+    def both(weight: float) -> tuple[Tensor, dict]:
+        return training.OBJECTIVES["train"](network, batch, replace(config, jacobian=weight), 0)
+
+    (plain, without), (loss, logs) = both(0.0), both(3.0)
+    assert "jacobian" not in without and logs["jacobian"] > 0
+    assert (loss - plain).item() == pytest.approx(3 * logs["jacobian"], rel=1e-4)
+    weights = list(network.denoiser.parameters())
+    slopes = torch.autograd.grad(loss - plain, weights)
+    with torch.no_grad():
+        for weight, slope in zip(weights, slopes):
+            weight -= 1e-3 * slope
+    assert both(3.0)[1]["jacobian"] < logs["jacobian"]
 
 
 def test_batches_depend_on_seed_phase_and_step_alone(tiny_data) -> None:
