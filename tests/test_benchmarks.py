@@ -51,7 +51,8 @@ def test_units_change_no_count(report: dict) -> None:
         counts = [run["evaluations"] for run in row["runs"]]
         assert None not in counts
         # A quasi-Newton method feels how 1e-6 x is rounded; a unit in the method itself costs several times the evaluations.
-        assert max(counts) <= 1.15 * min(counts)
+        slack = 1.0 if row["method"].startswith(("Picard", "Anderson")) else 1.15
+        assert max(counts) <= slack * min(counts)
 
 
 def test_scale_of_the_loss_changes_no_gradient(report: dict) -> None:
