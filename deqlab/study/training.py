@@ -133,6 +133,10 @@ def _claim(folder: Path, config: TrainingConfig) -> None:
         other = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path}: not a JSON file ({error}); remove the folder to start anew") from None
+    if not isinstance(other, dict):
+        raise InputError(f"{path}: not a JSON object with one entry a field; remove the folder to start anew")
+    # A field that is younger than the run had its default then.
+    other = TrainingConfig().card() | other
     different = sorted(key for key in card.keys() | other.keys() if card.get(key) != other.get(key))
     if different:
         key = different[0]

@@ -195,6 +195,19 @@ def test_a_finished_run_is_not_trained_again(tiny_data, whole: Tensor, tmp_path:
     assert second.history == first.history and second.seconds == first.seconds
 
 
+def test_a_run_that_is_older_than_a_field_goes_on(tiny_data, tmp_path: Path) -> None:
+    """It had what is now the default; another value is another run."""
+    train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "jacobian"}))
+    assert len(train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False).history) == 3
+    with pytest.raises(InputError, match="jacobian = 0.0, not 0.5"):
+        train(replace(TINY, epochs=1, jacobian=0.5), tiny_data["train"], tmp_path, progress=False)
+    path.write_text("[]")
+    with pytest.raises(InputError, match="config.json: not a JSON object"):
+        train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False)
+
+
 def test_a_folder_belongs_to_one_configuration(tiny_data, tmp_path: Path) -> None:
     config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1)
     train(config, tiny_data["train"], tmp_path, progress=False)
