@@ -63,6 +63,20 @@ def test_radius_is_the_largest_modulus_of_an_eigenvalue(skew: float) -> None:
         assert bool((torch.linalg.matrix_norm(M, ord=2) > 1.05 * measured).all())
 
 
+def test_what_a_solve_left_over_finds_the_slow_mode_at_once() -> None:
+    """One mode in two hundred fades slowly: few iterations from noise overlook it, the residual of a Picard iteration does not."""
+    eigenvalues = torch.linspace(-0.9, 0.9, 200, dtype=torch.float64)[None].clone()
+    eigenvalues[:, 0] = 0.99
+    M = with_spectrum(eigenvalues, 0.0)
+    x = points(1, 200, torch.float64)
+    left = torch.linalg.matrix_power(M, 40) @ x[..., None]
+    for measure in (spectral_radius, spectral_norm):
+        assert float(measure(linear(M), x, 8, start=left[..., 0])) == pytest.approx(0.99, abs=0.01)
+        assert float(measure(linear(M), x, 8)) < 0.95
+        # Nothing left over is no reason to find nothing.
+        assert_close(measure(linear(M), x, 8, start=torch.zeros_like(x)), measure(linear(M), x, 8))
+
+
 @pytest.mark.parametrize("angle", [0.3, 1.0, math.pi / 2])
 def test_radius_of_a_rotation(angle: float) -> None:
     """A pair of conjugate eigenvalues turns for ever: the mean growth is their modulus."""
