@@ -32,7 +32,7 @@ def _random_like(x: Tensor, seed: int) -> Tensor:
 
 def _beginning(x: Tensor, seed: int, start: Tensor | None) -> Tensor:
     noise = _random_like(x, seed)
-    return noise if start is None else _unit(noise) + _unit(start)
+    return noise if start is None else _unit(noise) + _unit(start.detach())
 
 
 def jacobian_products(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
