@@ -23,21 +23,20 @@ NOTES = (
 
 
 def measure(size: problems.Size) -> Iterator[dict]:
-    """One row for a gradient, on each seeded denoiser; then one for each peer that is not installed."""
+    """One row for a gradient, on each seeded denoiser; then one for each peer that cannot be had."""
+    methods, absent = libraries.backwards(backward.TOLERANCE, backward.BUDGET)
     for depth in size.depths:
-        yield from _on(problems.seeded(*depth, size.pixels))
-    _, absent = libraries.backwards(backward.TOLERANCE, backward.BUDGET)
+        yield from _on(problems.seeded(*depth, size.pixels), methods)
     yield from ({"library": peer, "method": why} for peer, why in absent.items())
 
 
-def _on(problem: problems.Problem) -> Iterator[dict]:
+def _on(problem: problems.Problem, methods: list[libraries.Backward]) -> Iterator[dict]:
     target = torch.roll(problem.x0, 1, 0)
 
     def once() -> None:
         backward.loss_of(problem.f(problem.x0.clone().requires_grad_()), target).backward()
 
     saved, allocated = _saved(once, problem.parameters), _allocated(once)
-    methods, _ = libraries.backwards(backward.TOLERANCE, backward.BUDGET)
     for method in methods:
         def step(method=method) -> None:
             value = method.attach(problem.f, problem.x0, FORWARD, backward.Outer(target))

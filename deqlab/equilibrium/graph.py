@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
 from deqlab.errors import DeqlabWarning, InputError
 from deqlab.solvers.flat import State, flatten, parts, unflatten
@@ -34,23 +35,14 @@ def attach(f: Callable[[State], State], value: State, adjoint: Callable[[Transpo
 
     adjoint: called with u -> J^T u and with g, real (batch, n). Each product costs one backward pass through the saved graph
     of f.
-    Without grad it is f(value) and no more. Raises InputError where the output of f carries no graph, and in the backward pass
-    where a graph of the gradient is asked for (create_graph=True). A graph that does not lead back to `value` is a
-    DeqlabWarning: right for a map that ignores its argument, and too small a gradient for one that detaches it.
+    Without grad it is f(value) and no more. The graph of f is checked (`check_graph`); in the backward pass create_graph=True is
+    an InputError.
     """
     if not torch.is_grad_enabled():
         return f(value)
     points = _Boundary.apply(*(part.detach().requires_grad_() for part in parts(value)))
     output = f(formed_like(points, value))
-    if not any(part.requires_grad for part in parts(output)):
-        raise InputError("f: its output carries no graph although its argument does; take detach, no_grad and numpy out of f")
-    if not _reaches(output, points):
-        warnings.warn(
-            "f: its output carries a graph, but none of its argument, so its Jacobian counts as zero; unless f ignores its "
-            "argument, take detach, no_grad and numpy out of f",
-            DeqlabWarning,
-            stacklevel=2,
-        )
+    check_graph(output, points)
     return formed_like(_Adjoint.apply(adjoint, points, *parts(output)), output)
 
 
@@ -61,10 +53,26 @@ def first_order(output: State) -> State:
     return formed_like(_Adjoint.apply(lambda transpose, g: g, (), *parts(output)), output)
 
 
+def check_graph(output: State, points: tuple[Tensor, ...]) -> None:
+    """InputError where the output of f carries no graph; a DeqlabWarning where it has one that does not lead to `points`, the argument.
+
+    Then every product with the Jacobian is zero: right for a map that ignores its argument, wrong for one that detaches it.
+    """
+    if not any(part.requires_grad for part in parts(output)):
+        raise InputError("f: its output carries no graph although its argument does; take detach, no_grad and numpy out of f")
+    if not _reaches(output, points):
+        warnings.warn(
+            "f: its output carries a graph, but none of its argument, so its Jacobian counts as zero; unless f ignores its "
+            "argument, take detach, no_grad and numpy out of f",
+            DeqlabWarning,
+            stacklevel=3,
+        )
+
+
 def _reaches(output: State, points: tuple[Tensor, ...]) -> bool:
     """Whether the graph of `output` leads to one of `points`. Parameters alone make a graph, too, but not this one."""
-    sought = {point.grad_fn for point in points}
-    waiting = [part.grad_fn for part in parts(output) if part.grad_fn is not None]
+    sought = {get_gradient_edge(point).node for point in points}
+    waiting = [get_gradient_edge(part).node for part in parts(output) if part.requires_grad]
     seen = set(waiting)
     while waiting:
         node = waiting.pop()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from deqlab.equilibrium.graph import detached
+from deqlab.equilibrium.graph import check_graph, detached
 from deqlab.errors import InputError
 from deqlab.solvers.flat import State, flatten, parts, unflatten
 
@@ -70,9 +70,8 @@ def _pullback(f: Callable[[State], State], x: State, record: bool) -> tuple[Call
     with torch.enable_grad():
         point = tuple(part.detach().requires_grad_() for part in parts(x))
         output = f(point if isinstance(x, tuple) else point[0])
+    check_graph(output, point)
     outputs = [part for part in parts(output) if part.requires_grad]
-    if not outputs:
-        raise InputError("f: its output carries no graph although its argument does; take detach, no_grad and numpy out of f")
 
     def transpose(v: Tensor) -> Tensor:
         pieces = [piece for piece, part in zip(parts(unflatten(v, output)), parts(output)) if part.requires_grad]

@@ -30,11 +30,6 @@ def _random_like(x: Tensor, seed: int) -> Tensor:
     return torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
 
 
-def _beginning(x: Tensor, seed: int, start: Tensor | None) -> Tensor:
-    noise = _random_like(x, seed)
-    return noise if start is None else _unit(noise) + _unit(start.detach())
-
-
 def jacobian_products(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Two functions v -> J v and u -> J^T u for the Jacobian J of f at x, from one graph of f."""
     with torch.enable_grad():
@@ -81,10 +76,11 @@ def spectral_norm(
     """||Q J P||_2 per sample, real (batch,), by power iteration (from below): for P = Q = I the local Lipschitz constant of f at x.
 
     domain, target: the orthogonal projections P and Q, functions of a tensor: how strongly f carries one subspace into another.
-    A subspace that is {0} in a sample gives 0. start: as in `spectral_radius`.
+    A subspace that is {0} in a sample gives 0. start: a direction to begin with besides noise.
     """
     forward, transpose = jacobian_products(f, x)
-    v = _unit(domain(_beginning(x, seed, start)))
+    noise = _random_like(x, seed)
+    v = _unit(domain(noise if start is None else _unit(noise) + _unit(start)))
     for _ in range(iterations):
         v = _unit(domain(transpose(target(forward(v)))))
     # Projected once more: where P = 0, v is made of rounding errors.
@@ -97,18 +93,18 @@ def spectral_radius(
     iterations: int = 100,
     seed: int = 0,
     within: Projection = _whole,
-    start: Tensor | None = None,
 ) -> Tensor:
     """The asymptotic growth rate of (P J P)^k at x per sample, real (batch,).
 
     Below 1 for P = I, Picard iteration converges near x. within: the orthogonal projection P, a function of a tensor.
-    The geometric mean of the growth over the second half of the iterations, which a rotating pair of eigenvalues does not disturb. From a random
-    start a growing direction is found soon, one that shrinks by 1 % an iteration late: close below 1 the estimate reads low.
-    start: a direction to begin with besides noise. What a solver left of the residual, f(x) - x, is a good one: the modes that
-    contract fast are gone from it.
+    The geometric mean of the growth over the second half of the iterations, which a rotating pair of eigenvalues does not disturb. From noise
+    alone a growing direction is found soon, one that shrinks by 1 % an iteration late. So it begins with the residual f(x) - x as well: where a
+    solver left it, the modes that contract fast are gone from it. Close below 1 the estimate still reads a little low.
     """
     forward, _ = jacobian_products(f, x)
-    v = _unit(within(_beginning(x, seed, start)))
+    with torch.no_grad():
+        left = f(x) - x
+    v = _unit(within(_unit(_random_like(x, seed)) + _unit(left)))
     logarithms = []
     for _ in range(iterations):
         v = within(forward(v))

@@ -40,26 +40,25 @@ def split_jacobian(
 
     f: a map of images (batch, y, x), as `model.fixed_point_map(kspace, A).as_one_image()`. x: where, such as its fixed point.
     iterations: of each power iteration (the radii take twice as many). threshold: of what counts as the null space, see
-    `range_projection`. seed: of the noise that the power iterations begin with, beside the residual f(x) - x: where a solve has left
-    it, it lies along the slowest modes, which noise finds late.
+    `range_projection`. seed: of the noise that the power iterations begin with, besides the residual f(x) - x (see `spectral_radius`).
     """
     inside = range_projection(A, x, threshold)
     with torch.no_grad():
-        begin = {"seed": seed, "start": f(x) - x}
+        left = f(x) - x
 
     def outside(image: Tensor) -> Tensor:
         return image - inside(image)
 
     def norm(**subspaces) -> Tensor:
-        return spectral_norm(f, x, iterations, **begin, **subspaces)
+        return spectral_norm(f, x, iterations, seed, start=left, **subspaces)
 
     return JacobianSplit(
         norm=norm(),
-        radius=spectral_radius(f, x, 2 * iterations, **begin),
+        radius=spectral_radius(f, x, 2 * iterations, seed),
         range_to_range=norm(domain=inside, target=inside),
         null_to_range=norm(domain=outside, target=inside),
         range_to_null=norm(domain=inside, target=outside),
         null_to_null=norm(domain=outside, target=outside),
-        radius_range=spectral_radius(f, x, 2 * iterations, within=inside, **begin),
-        radius_null=spectral_radius(f, x, 2 * iterations, within=outside, **begin),
+        radius_range=spectral_radius(f, x, 2 * iterations, seed, inside),
+        radius_null=spectral_radius(f, x, 2 * iterations, seed, outside),
     )

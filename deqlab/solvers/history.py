@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-# Rows allocated at first, doubled when they are full. A backward solve to 1e-3 takes some six products, so five rows; it stands
-# beside the graph of f, and rows that it never fills would be the largest part of what it adds.
+# Rows allocated at first, doubled when they are full. A backward solve to 1e-3 takes some six products, so five rows; rows
+# that it never fills would stand beside the graph of f for nothing.
 FIRST_ROWS = 5
 
 

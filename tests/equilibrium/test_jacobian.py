@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from deqlab.equilibrium import jacobian_penalty, power_iteration
-from deqlab.errors import InputError
+from deqlab.errors import DeqlabWarning, InputError
 
 
 def test_the_penalty_is_the_mean_square_singular_value(problem) -> None:
@@ -96,3 +98,15 @@ def test_estimates_without_grad_and_bad_choices(make_problem) -> None:
     ):
         with pytest.raises(InputError, match=message):
             call()
+
+
+@pytest.mark.parametrize("estimate", [jacobian_penalty, power_iteration])
+def test_a_jacobian_of_which_nothing_is_seen_is_told(estimate) -> None:
+    """A penalty of zero would look like a map that needs none."""
+    w, x = torch.ones(3, requires_grad=True), torch.ones(2, 3)
+    with pytest.warns(DeqlabWarning, match="none of its argument"):
+        estimate(lambda x: w * x.detach(), x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimate(lambda x: w * x, x)
+        estimate(lambda x: x, x)
