@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import torch
-from deqlab.study import bilevel
 from timing import keep_freed_memory
+
+from deqlab.theory import bilevel
 
 PROBLEMS = {
     "breast-cancer": bilevel.breast_cancer,

@@ -6,7 +6,7 @@ import torch
 from timing import keep_freed_memory, ratios
 
 from deqlab.operators import CartesianOperator
-from deqlab.signal.fourier import IMAGE_AXES
+from deqlab.signal.transforms.fourier import IMAGE_AXES
 
 
 @torch.no_grad()

@@ -13,12 +13,12 @@ from timing import keep_freed_memory, ratios
 from torch import Tensor
 
 from deqlab.operators import CartesianOperator
-from deqlab.recon.classical import CGSense
-from deqlab.recon.grappa import GRAPPA
-from deqlab.signal.coil_maps import estimate_coil_maps, rss, simulate_coil_maps
-from deqlab.signal.espirit import ESPIRiT
-from deqlab.signal.fourier import IMAGE_AXES, fft2c, ifft2c
-from deqlab.signal.masks import calibration_lines
+from deqlab.recon.classical.cg_sense import CGSense
+from deqlab.recon.classical.grappa import GRAPPA
+from deqlab.signal.coils.coil_maps import estimate_coil_maps, rss, simulate_coil_maps
+from deqlab.signal.coils.espirit import ESPIRiT
+from deqlab.signal.sampling.masks import calibration_lines
+from deqlab.signal.transforms.fourier import IMAGE_AXES, fft2c, ifft2c
 
 ITERATIONS = 30
 CALIBRATION = 26

@@ -13,11 +13,21 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 import torch
-from questions import backward, convergence, coupling, libraries, memory, overhead, precision, problems, units
+from questions import (
+    backward,
+    convergence,
+    coupling,
+    libraries,
+    memory,
+    overhead,
+    precision,
+    problems,
+    units,
+)
 from timing import keep_freed_memory
 from tqdm import tqdm
 
-from deqlab.atomic import atomic_path
+from deqlab.core.atomic import atomic_path
 
 QUESTIONS = {
     "convergence": convergence,

@@ -14,7 +14,7 @@ from timing import keep_freed_memory, ratios
 from torch import Tensor
 
 from deqlab.operators import NUFFTOperator
-from deqlab.signal.trajectories import Radial, Spiral
+from deqlab.signal.sampling.trajectories import Radial, Spiral
 
 
 @dataclass(frozen=True)

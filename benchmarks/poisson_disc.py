@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 from timing import ratios
 
-from deqlab.signal.poisson_disc import PoissonDisc
+from deqlab.signal.sampling.poisson_disc import PoissonDisc
 
 
 def main() -> None:

@@ -22,19 +22,19 @@ import torch
 from timing import keep_freed_memory
 from torch import Tensor
 
-from deqlab.data.fastmri import open_volume
+from deqlab.data.dataset import open_volume
 from deqlab.data.simulated import builtin
+from deqlab.metrics.image_metrics import ssim
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
-from deqlab.recon.cycle_spinning import CycleSpinning, RandomShifts
-from deqlab.recon.wavelet import WaveletFISTA
-from deqlab.signal.coil_maps import estimate_coil_maps, rss
-from deqlab.signal.crop import center_crop
-from deqlab.signal.espirit import ESPIRiT
-from deqlab.signal.fourier import fft2c, ifft2c
-from deqlab.signal.masks import RandomMask, calibration_lines
-from deqlab.signal.wavelets import Wavelet
-from deqlab.study.metrics import ssim
+from deqlab.recon.sparse.cycle_spinning import CycleSpinning, RandomShifts
+from deqlab.recon.sparse.wavelet import WaveletFISTA
+from deqlab.signal.coils.coil_maps import estimate_coil_maps, rss
+from deqlab.signal.coils.espirit import ESPIRiT
+from deqlab.signal.sampling.masks import RandomMask, calibration_lines
+from deqlab.signal.transforms.crop import center_crop
+from deqlab.signal.transforms.fourier import fft2c, ifft2c
+from deqlab.signal.transforms.wavelets import Wavelet
 
 WEIGHTS = (1e-4, 3e-4, 1e-3, 2e-3, 4e-3, 1e-2, 3e-2)
 CALIBRATION = 16

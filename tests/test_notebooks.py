@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deqlab.errors import InputError
-from deqlab.study.parameters import read_parameters
+from deqlab.app.parameters import read_parameters
+from deqlab.core.errors import InputError
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 LARGEST = 1_500_000

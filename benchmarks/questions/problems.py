@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from deqlab.equilibrium.measure import spectral_norm
 from deqlab.networks import DnCNN
-from deqlab.networks.measure import spectral_norm
 from deqlab.operators import CartesianOperator
 from deqlab.recon import load_pretrained
-from deqlab.recon.maps import FixedPointMap, ProximalMap
-from deqlab.signal.masks import EquispacedMask, default_center_fraction
+from deqlab.recon.deq.de_prox import ProximalMap
+from deqlab.recon.deq.fixed_point_map import FixedPointMap
+from deqlab.signal.sampling.masks import EquispacedMask, default_center_fraction
 
 ACCELERATION = 4
 # Of a seeded denoiser: the Lipschitz constant of N, and how much its middle layers add to the variance of the features.

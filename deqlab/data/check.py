@@ -13,14 +13,25 @@ import h5py
 import numpy as np
 import torch
 
-from deqlab.data.fields import kspace_shape, read_header, read_mask, target_facts
-from deqlab.data.hdf5 import dataset, number_attribute, opened, read, text_attribute
-from deqlab.data.header import Header
-from deqlab.data.noncartesian import open_noncartesian
-from deqlab.data.prepare import calibration
-from deqlab.data.volume import in_unit_range, peak
-from deqlab.data.write import root_sum_of_squares
-from deqlab.errors import DeqlabWarning, InputError
+from deqlab.core.errors import DeqlabWarning, InputError
+from deqlab.data.formats.fastmri import in_unit_range, peak
+from deqlab.data.formats.fastmri_fields import (
+    kspace_shape,
+    read_header,
+    read_mask,
+    target_facts,
+)
+from deqlab.data.formats.hdf5 import (
+    dataset,
+    number_attribute,
+    opened,
+    read,
+    text_attribute,
+)
+from deqlab.data.formats.ismrmrd_header import Header
+from deqlab.data.formats.trajectory_layout import open_noncartesian
+from deqlab.data.formats.write_fastmri import root_sum_of_squares
+from deqlab.data.prepare.on_grid import calibration
 
 # Relative to the target's peak. fastMRI's own targets agree with their k-space to float32, 1e-6.
 TARGET_TOLERANCE = 1e-3

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators.cartesian import CartesianOperator
 
 

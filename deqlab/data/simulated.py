@@ -1,7 +1,7 @@
 """The built-in data set: simulated heads in four contrasts, made once into a cache as fastMRI-schema files.
 
-Nothing is downloaded. Each volume is one head (`deqlab.signal.phantoms`) in one contrast
-(`deqlab.signal.bloch`) seen by a ring of coils, with bias field, smooth phase, complex noise and readout
+Nothing is downloaded. Each volume is one head (`deqlab.signal.scan.phantoms`) in one contrast
+(`deqlab.signal.scan.bloch`) seen by a ring of coils, with bias field, smooth phase, complex noise and readout
 oversampling, so that a reader has to treat these files exactly like measured ones.
 """
 
@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from deqlab.atomic import atomic_path
-from deqlab.data.write import write_volume
-from deqlab.errors import InputError
-from deqlab.signal import phantoms
-from deqlab.signal.bloch import (
+from deqlab.core.atomic import atomic_path
+from deqlab.core.errors import InputError
+from deqlab.data.formats.write_fastmri import write_volume
+from deqlab.signal.coils.coil_maps import simulate_coil_maps
+from deqlab.signal.scan import phantoms
+from deqlab.signal.scan.bloch import (
     InversionRecovery,
     Sequence,
     SpinEcho,
@@ -27,9 +28,8 @@ from deqlab.signal.bloch import (
     Tissue,
     inversion_null,
 )
-from deqlab.signal.coil_maps import simulate_coil_maps
-from deqlab.signal.crop import center_pad
-from deqlab.signal.fourier import fft2c
+from deqlab.signal.transforms.crop import center_pad
+from deqlab.signal.transforms.fourier import fft2c
 
 SPLITS = ("train", "val", "test")
 CONTRASTS = ("AXT1", "AXT2", "AXFLAIR", "AXPD")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from deqlab.errors import DeqlabWarning, InputError
+from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.solvers.flat import State, flatten, parts, unflatten
 
 Transpose = Callable[[Tensor], Tensor]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqlab.core.errors import DeqlabWarning
 from deqlab.equilibrium.graph import Transpose, attach
-from deqlab.errors import DeqlabWarning
 from deqlab.solvers import Anderson, RelativeResidual, Solution, solve
 from deqlab.solvers.criterion import per_sample_budget, per_sample_tolerance
 from deqlab.solvers.flat import State

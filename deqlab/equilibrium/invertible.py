@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.equilibrium.graph import detached
-from deqlab.errors import DeqlabWarning, InputError
 from deqlab.solvers import Solution
 from deqlab.solvers.flat import State, flatten, parts, unflatten
 

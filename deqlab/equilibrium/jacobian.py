@@ -1,6 +1,6 @@
 """How large is J = df/dx? Its Frobenius norm to penalise and its spectral radius to watch, cheaply enough for every step.
 
-Both need vector-Jacobian products only. `deqlab.networks.measure` has the slower, more precise ones for a model under study.
+Both need vector-Jacobian products only. `deqlab.equilibrium.measure` has the slower, more precise ones for a model under study.
 """
 
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from deqlab.core.errors import InputError
 from deqlab.equilibrium.graph import check_graph, detached
-from deqlab.errors import InputError
 from deqlab.solvers.flat import State, flatten, parts, unflatten
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deqlab.core.errors import InputError
 from deqlab.equilibrium.graph import Transpose, attach
-from deqlab.errors import InputError
 from deqlab.solvers import Solution
 from deqlab.solvers.flat import State
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch.utils.checkpoint import checkpoint as recomputed
 
+from deqlab.core.errors import InputError
 from deqlab.equilibrium.graph import detached, formed_like
-from deqlab.errors import InputError
 from deqlab.solvers import Solution
 from deqlab.solvers.flat import State, parts
 

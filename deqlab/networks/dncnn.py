@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.convolution_norm import convolution_norm
 

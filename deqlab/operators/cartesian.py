@@ -9,10 +9,15 @@ import math
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators.linear import LinearOperator
-from deqlab.operators.sampling import LineSampling, PointSampling, normal, sampling
-from deqlab.signal.fourier import centring_phases
+from deqlab.operators.sampled_transforms import (
+    LineSampling,
+    PointSampling,
+    normal,
+    sampling,
+)
+from deqlab.signal.transforms.fourier import centring_phases
 
 
 class CartesianOperator(LinearOperator):

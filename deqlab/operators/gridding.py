@@ -10,14 +10,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.nufft import NUFFTOperator
 from deqlab.operators.off_resonance import OffResonance
-from deqlab.signal.coil_maps import rss
-from deqlab.signal.crop import center_window
-from deqlab.signal.density import pipe_menon
-from deqlab.signal.fourier import fft2c
+from deqlab.signal.coils.coil_maps import rss
+from deqlab.signal.sampling.density import pipe_menon
+from deqlab.signal.transforms.crop import center_window
+from deqlab.signal.transforms.fourier import fft2c
 
 Operator = TypeVar("Operator", NonCartesianOperator, OffResonance)
 
@@ -30,7 +30,7 @@ MARGIN = 1.03
 def density_weights(trajectory: Tensor, shape: tuple[int, ...], iterations: int = 10, start: Tensor | None = None) -> Tensor:
     """Pipe and Menon's weights for `trajectory`, float64 (samples,): 1 for a sample that stands for one of the Cartesian grid of `shape`.
 
-    trajectory: real (samples, axes) in cycles per pixel. iterations, start: as in `deqlab.signal.density.pipe_menon`.
+    trajectory: real (samples, axes) in cycles per pixel. iterations, start: as in `deqlab.signal.sampling.density.pipe_menon`.
     """
     F = NUFFTOperator(trajectory, tuple(2 * side for side in shape), tolerance=TOLERANCE)
     like = torch.zeros(1, 1, len(trajectory), dtype=torch.complex64, device=trajectory.device)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators.linear import LinearOperator
 
 AXES = ("z", "y", "x")

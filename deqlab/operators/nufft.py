@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators.noncartesian import NonCartesianOperator, add_products, of_member
 from deqlab.operators.plans import Plans
 from deqlab.operators.toeplitz import convolve, toeplitz_spectrum

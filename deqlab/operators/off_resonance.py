@@ -7,10 +7,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators.linear import LinearOperator
 from deqlab.operators.ndft import BLOCK_BYTES, NDFTOperator
-from deqlab.operators.noncartesian import AXES, NonCartesianOperator, apply_but_keep, of_member
+from deqlab.operators.noncartesian import (
+    AXES,
+    NonCartesianOperator,
+    apply_but_keep,
+    of_member,
+)
 from deqlab.operators.segments import Segments, time_segments
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 
 # Directions of the least-squares problem below this, relative to the largest, are rounding noise.
 NOISE = 1e-13

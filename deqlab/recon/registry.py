@@ -6,19 +6,21 @@ from collections.abc import Callable
 
 from torch import nn
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.networks import DnCNN
-from deqlab.recon.classical import CGSense, ZeroFilled
-from deqlab.recon.cycle_spinning import CycleSpinning
-from deqlab.recon.de_admm import DEADMM
-from deqlab.recon.equilibrium_models import DEGrad, DEProx
-from deqlab.recon.grappa import GRAPPA
-from deqlab.recon.mol import MOL
-from deqlab.recon.plug_and_play import PlugAndPlay
-from deqlab.recon.sense import SENSE
-from deqlab.recon.total_variation import TotalVariation
-from deqlab.recon.wavelet import WaveletFISTA
-from deqlab.signal.wavelets import Wavelet
+from deqlab.recon.classical.cg_sense import CGSense
+from deqlab.recon.classical.grappa import GRAPPA
+from deqlab.recon.classical.sense import SENSE
+from deqlab.recon.classical.zero_filled import ZeroFilled
+from deqlab.recon.deq.de_admm import DEADMM
+from deqlab.recon.deq.de_grad import DEGrad
+from deqlab.recon.deq.de_prox import DEProx
+from deqlab.recon.deq.mol import MOL
+from deqlab.recon.deq.plug_and_play import PlugAndPlay
+from deqlab.recon.sparse.cycle_spinning import CycleSpinning
+from deqlab.recon.sparse.total_variation import TotalVariation
+from deqlab.recon.sparse.wavelet import WaveletFISTA
+from deqlab.signal.transforms.wavelets import Wavelet
 
 
 def _de_prox(
@@ -62,7 +64,7 @@ def _pnp(
     denoiser: str = "de-prox", algorithm: str = "anderson", step: float = 1.0, strength: float = 1.0, tolerance: float = 1e-3,
     max_iterations: int = 100,
 ) -> PlugAndPlay:
-    from deqlab.recon.pretrained import load_pretrained  # it needs this file
+    from deqlab.recon.weights import load_pretrained  # it needs this file
 
     model = load_pretrained(denoiser)
     if not hasattr(model, "denoiser"):

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import traitlets
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 
 from .style import to_picture
 

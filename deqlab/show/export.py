@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 
 from .style import SAVED_DPI
 

@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 
 from .style import DPI, to_picture
 

@@ -8,7 +8,7 @@ import ipywidgets
 import numpy as np
 from IPython.display import display
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 
 from .canvas import ImageCanvas
 from .images import image_grid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 
 from .style import to_array, to_picture
 

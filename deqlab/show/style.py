@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from deqlab.errors import InputError, one_line_warnings
+from deqlab.core.errors import InputError, one_line_warnings
 
 DPI = 100  # of figures inside a notebook; exported files have twice as many
 SAVED_DPI = 200

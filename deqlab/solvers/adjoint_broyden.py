@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from deqlab.solvers.evaluation import Evaluation
+from deqlab.solvers.evaluate import Evaluation
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.product_form import ProductForm
 from deqlab.solvers.quasi_newton import Pair, QuasiNewton, QuasiNewtonState

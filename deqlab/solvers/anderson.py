@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError, positive
-from deqlab.solvers.evaluation import Evaluation
+from deqlab.core.errors import InputError, positive
+from deqlab.solvers.evaluate import Evaluation
 from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.products import dot, dots, length
 

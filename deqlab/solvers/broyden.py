@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from deqlab.solvers.evaluation import Evaluation
+from deqlab.solvers.evaluate import Evaluation
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.product_form import ProductForm, corrected
 from deqlab.solvers.quasi_newton import Pair, QuasiNewton

@@ -7,7 +7,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.solvers.products import exact_norm, norm
 
 # Lengths whose squares single precision holds with room to spare.

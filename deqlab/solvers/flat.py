@@ -7,7 +7,7 @@ vector.
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 
 State = Tensor | tuple[Tensor, ...]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deqlab.solvers.evaluation import Evaluation
+from deqlab.solvers.evaluate import Evaluation
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.products import dots
 from deqlab.solvers.quasi_newton import Pair, QuasiNewton

@@ -8,9 +8,21 @@ import torch
 from torch import Tensor
 
 from deqlab.solvers.anderson import Anderson
-from deqlab.solvers.criterion import RelativeResidual, lengths, per_sample_budget, per_sample_tolerance
-from deqlab.solvers.evaluation import Evaluation, evaluate, restrict
-from deqlab.solvers.flat import State, batch_size, check_state, flatten, parts, select, unflatten
+from deqlab.solvers.criterion import (
+    RelativeResidual,
+    lengths,
+    per_sample_budget,
+    per_sample_tolerance,
+)
+from deqlab.solvers.evaluate import Evaluation, evaluate, restrict
+from deqlab.solvers.flat import (
+    State,
+    batch_size,
+    check_state,
+    flatten,
+    parts,
+    unflatten,
+)
 from deqlab.solvers.low_rank import LowRankInverse, gather
 from deqlab.solvers.solution import Solution
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.solvers.flat import State
 from deqlab.solvers.products import length
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from deqlab.errors import positive
-from deqlab.solvers.evaluation import Evaluation
+from deqlab.core.errors import positive
+from deqlab.solvers.evaluate import Evaluation
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
-from deqlab.solvers.evaluation import Evaluation
+from deqlab.core.errors import InputError
+from deqlab.solvers.evaluate import Evaluation
 from deqlab.solvers.loop import solve
 from deqlab.solvers.products import dot
 from deqlab.solvers.solution import Solution

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deqlab.errors import InputError
-from deqlab.solvers.evaluation import Evaluation
+from deqlab.core.errors import InputError
+from deqlab.solvers.evaluate import Evaluation
 from deqlab.solvers.line_search import Backtracking
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.opa import OPA, probe

@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
+from deqlab.core.errors import InputError
 from deqlab.data import FastMRIDataset, open_volume
 from deqlab.data.check import check
-from deqlab.errors import InputError
-from deqlab.signal.masks import EquispacedMask, RandomMask
+from deqlab.signal.sampling.masks import EquispacedMask, RandomMask
 
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">&b;</ismrmrdHeader>"""

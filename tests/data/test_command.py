@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
+from deqlab.app.cli import main
 from deqlab.data.simulated import SimulationConfig
-from deqlab.study.cli import main
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from deqlab.core.errors import InputError
 from deqlab.data import FastMRIDataset, collate
-from deqlab.errors import InputError
-from deqlab.signal.masks import RandomMask
+from deqlab.signal.sampling.masks import RandomMask
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

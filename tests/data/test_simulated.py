@@ -12,12 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from deqlab.core.errors import InputError
 from deqlab.data import simulated
-from deqlab.data.simulated import CONTRASTS, SPLITS, SimulationConfig, builtin, make, simulate_volume
-from deqlab.errors import InputError
-from deqlab.signal.coil_maps import rss
-from deqlab.signal.crop import center_crop, crop_readout
-from deqlab.signal.fourier import ifft2c
+from deqlab.data.simulated import (
+    CONTRASTS,
+    SPLITS,
+    SimulationConfig,
+    builtin,
+    make,
+    simulate_volume,
+)
+from deqlab.signal.coils.coil_maps import rss
+from deqlab.signal.transforms.crop import center_crop, crop_readout
+from deqlab.signal.transforms.fourier import ifft2c
 
 TINY = SimulationConfig(matrix=32, coils=3, slices=2, volumes=(4, 4, 4))
 
@@ -54,7 +61,7 @@ def test_files_follow_the_schema(tiny_set):
 
 
 def test_package_reader_reads_them(tiny_set):
-    from deqlab.data.fastmri import open_volume
+    from deqlab.data.dataset import open_volume
 
     volume = open_volume(tiny_set[1])
     assert volume.shape == (2, 3, 64, 32) and volume.recon_shape == (32, 32)
@@ -174,7 +181,7 @@ def test_an_interrupted_volume_leaves_no_file(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("deqlab.data.write.h5py.File", interrupted)
+        patch.setattr("deqlab.data.formats.write_fastmri.h5py.File", interrupted)
         with pytest.raises(KeyboardInterrupt):
             make(tmp_path, config, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["simulation.json"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.equilibrium import (
     EquilibriumLayer,
     ImplicitGradient,
@@ -21,7 +22,6 @@ from deqlab.equilibrium import (
     adjoint_fixed_point,
     equilibrium,
 )
-from deqlab.errors import DeqlabWarning, InputError
 from deqlab.solvers import AbsoluteResidual, Anderson, Picard, solve
 
 PRECISE = ImplicitGradient(tolerance=1e-12, max_evaluations=300)

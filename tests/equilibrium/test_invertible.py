@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.equilibrium import EquilibriumLayer, Invertible, momentum_unrolled
-from deqlab.errors import DeqlabWarning, InputError
 
 
 def plain(problem, as_rows, as_state, start, k: int, momentum: float):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.equilibrium import jacobian_penalty, power_iteration
-from deqlab.errors import DeqlabWarning, InputError
 
 
 def test_the_penalty_is_the_mean_square_singular_value(problem) -> None:

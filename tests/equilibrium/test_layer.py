@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deqlab.core.errors import InputError
 from deqlab.equilibrium import (
     EquilibriumLayer,
     ImplicitGradient,
@@ -19,7 +20,6 @@ from deqlab.equilibrium import (
     Unrolled,
     equilibrium,
 )
-from deqlab.errors import InputError
 from deqlab.solvers import Picard
 
 RULES = [

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from deqlab.core.errors import InputError
 from deqlab.equilibrium import (
     EquilibriumLayer,
     JacobianFree,
@@ -16,7 +17,6 @@ from deqlab.equilibrium import (
     neumann_series,
     phantom_series,
 )
-from deqlab.errors import InputError
 
 
 @pytest.fixture

@@ -10,10 +10,24 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from deqlab.equilibrium import SHINE, EquilibriumLayer, JacobianFree, equilibrium, shared_inverse
+from deqlab.core.errors import InputError
+from deqlab.equilibrium import (
+    SHINE,
+    EquilibriumLayer,
+    JacobianFree,
+    equilibrium,
+    shared_inverse,
+)
 from deqlab.equilibrium.shine import refined
-from deqlab.errors import InputError
-from deqlab.solvers import LBFGS, AdjointBroyden, Anderson, Broyden, LowRankInverse, Picard, solve
+from deqlab.solvers import (
+    LBFGS,
+    AdjointBroyden,
+    Anderson,
+    Broyden,
+    LowRankInverse,
+    Picard,
+    solve,
+)
 
 
 def low_rank(H: Tensor) -> LowRankInverse:

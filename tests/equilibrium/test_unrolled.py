@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from deqlab.core.errors import InputError
 from deqlab.equilibrium import EquilibriumLayer, Unrolled, unrolled
-from deqlab.errors import InputError
 
 
 def by_hand(problem, x, k: int):

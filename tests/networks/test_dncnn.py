@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
-from deqlab.networks import DnCNN, spectral_norm
+from deqlab.core.errors import InputError
+from deqlab.equilibrium.measure import spectral_norm
+from deqlab.networks import DnCNN
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.convolution_norm import convolution_norm
 

@@ -13,7 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from deqlab.operators import CartesianOperator, ExactOffResonance, LinearOperator, NDFTOperator, NUFFTOperator, OffResonance
+from deqlab.operators import (
+    CartesianOperator,
+    ExactOffResonance,
+    LinearOperator,
+    NDFTOperator,
+    NUFFTOperator,
+    OffResonance,
+)
 
 
 class Multiply(LinearOperator):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators import CartesianOperator
-from deqlab.signal.coil_maps import simulate_coil_maps
-from deqlab.signal.fourier import fft2c, fftc
+from deqlab.signal.coils.coil_maps import simulate_coil_maps
+from deqlab.signal.transforms.fourier import fft2c, fftc
 
 
 def complex_noise(*shape: int) -> torch.Tensor:
@@ -177,7 +177,7 @@ def test_an_image_of_another_size_is_named(method: str, size: tuple[int, int]) -
 @pytest.mark.parametrize("cache", [1, 2**20])
 def test_lines_and_points_are_the_same_map(monkeypatch: pytest.MonkeyPatch, density: float, cache: int) -> None:
     """However few lines, and whether the coils go one by one or together."""
-    monkeypatch.setattr("deqlab.operators.sampling.CACHE_BYTES", cache)
+    monkeypatch.setattr("deqlab.operators.sampled_transforms.CACHE_BYTES", cache)
     mask, maps = torch.arange(10) < 10 * density, complex_noise(3, 6, 10)
     by_lines, by_points = CartesianOperator(mask, maps), CartesianOperator(mask.expand(6, 10), maps)
     image, kspace = complex_noise(2, 6, 10), complex_noise(2, 3, 6, 10)

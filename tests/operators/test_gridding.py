@@ -6,15 +6,27 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators import CartesianOperator, NDFTOperator, NUFFTOperator
-from deqlab.operators.gridding import at_most_one, coil_maps_from_center, density_weights, gridded_center, weigh
+from deqlab.operators.gridding import (
+    at_most_one,
+    coil_maps_from_center,
+    density_weights,
+    gridded_center,
+    weigh,
+)
 from deqlab.operators.off_resonance import OffResonance
-from deqlab.signal.coil_maps import simulate_coil_maps
-from deqlab.signal.density import pipe_menon
-from deqlab.signal.fourier import fft2c
-from deqlab.signal.gradients import Gradients
-from deqlab.signal.trajectories import CartesianLines, Radial, RadialVolume, Spiral, nyquist_spokes
+from deqlab.signal.coils.coil_maps import simulate_coil_maps
+from deqlab.signal.sampling.density import pipe_menon
+from deqlab.signal.sampling.trajectories import (
+    CartesianLines,
+    Radial,
+    RadialVolume,
+    Spiral,
+    nyquist_spokes,
+)
+from deqlab.signal.scan.gradients import Gradients
+from deqlab.signal.transforms.fourier import fft2c
 
 SHAPE = (24, 20)
 CHOICES = {

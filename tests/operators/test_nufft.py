@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators import CartesianOperator, NDFTOperator, NUFFTOperator
 from deqlab.operators.toeplitz import convolve, toeplitz_spectrum
-from deqlab.signal.fourier import fft2c
+from deqlab.signal.transforms.fourier import fft2c
 
 
 def complex_noise(*shape: int) -> torch.Tensor:

@@ -8,10 +8,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
-from deqlab.operators import CartesianOperator, ExactOffResonance, NDFTOperator, NUFFTOperator, OffResonance
+from deqlab.core.errors import InputError
+from deqlab.operators import (
+    CartesianOperator,
+    ExactOffResonance,
+    NDFTOperator,
+    NUFFTOperator,
+    OffResonance,
+)
 from deqlab.operators.segments import time_segments
-from deqlab.signal.fourier import fft2c
+from deqlab.signal.transforms.fourier import fft2c
 
 
 def complex_noise(*shape: int) -> torch.Tensor:

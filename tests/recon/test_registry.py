@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create, load_pretrained, names
-from deqlab.recon.pretrained import pretrained_names
 from deqlab.recon.registry import learned
+from deqlab.recon.weights import pretrained_names
 
 SMALL = {"depth": 2, "width": 2}
 

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from deqlab import recon, show
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.show.style import small_png
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deqlab import show
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.show import stroke
 
 

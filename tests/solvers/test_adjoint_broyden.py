@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.solvers import AdjointBroyden, Backtracking, Broyden, solve
 from deqlab.solvers.flat import flatten, unflatten
 

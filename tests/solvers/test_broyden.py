@@ -9,8 +9,17 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
-from deqlab.solvers import LBFGS, AbsoluteResidual, AdjointBroyden, Anderson, Backtracking, Broyden, Picard, solve
+from deqlab.core.errors import InputError
+from deqlab.solvers import (
+    LBFGS,
+    AbsoluteResidual,
+    AdjointBroyden,
+    Anderson,
+    Backtracking,
+    Broyden,
+    Picard,
+    solve,
+)
 from deqlab.solvers.flat import flatten, unflatten
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from deqlab.solvers import LBFGS, Anderson, Backtracking, Picard, solve
-from deqlab.solvers.flat import flatten, unflatten
+from deqlab.solvers.flat import flatten
 
 
 def two_loop(pairs: list[tuple[Tensor, Tensor]], v: Tensor) -> Tensor:

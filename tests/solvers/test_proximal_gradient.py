@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
+from deqlab.core.errors import InputError
 from deqlab.solvers import FISTA, Picard, lipschitz_estimate, proximal_gradient, solve
 
 

@@ -9,8 +9,17 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from deqlab.errors import InputError
-from deqlab.solvers import LBFGS, OPA, AdjointBroyden, Anderson, Backtracking, Broyden, Picard, solve
+from deqlab.core.errors import InputError
+from deqlab.solvers import (
+    LBFGS,
+    OPA,
+    AdjointBroyden,
+    Anderson,
+    Backtracking,
+    Broyden,
+    Picard,
+    solve,
+)
 
 FIXED = [Picard(), Picard(damping=0.7), Anderson(), Anderson(memory=2), Anderson(damping=0.8)]
 

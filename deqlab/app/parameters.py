@@ -1,0 +1,148 @@
+"""The parameters of a notebook: what may be set from outside, of which type, and to which values.
+
+A notebook declares them in its one cell tagged `parameters`, one annotated assignment a line:
+
+    seed: int = 0                # of every random draw
+    budget: str = "quick"        # quick | full
+    acceleration: int = 4        # 4 | 8: how many times fewer k-space lines
+
+A comment that begins with `a | b | c` lists the only values that are allowed.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import math
+import re
+import tokenize
+from dataclasses import dataclass
+from pathlib import Path
+
+from deqlab.core.errors import InputError
+from deqlab.core.spelling import nearest
+
+_WORDS = r"[\w.+\-\"']+"
+_CHOICES = re.compile(rf"^\s*({_WORDS}(?:\s+\|\s+{_WORDS})+)\s*(?:$|[:;,.(].*)")
+_TRUTH = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a parameters cell."""
+
+    name: str
+    type: str
+    default: object
+    choices: tuple = ()
+    help: str = ""
+
+    def parse(self, text: str) -> object:
+        """The value that `text` means for this parameter; ValueError, with the reason, when it means none."""
+        value = _parse(text, self.type)
+        if self.choices and value not in self.choices:
+            allowed = " | ".join(map(str, self.choices))
+            raise ValueError(f"it must be one of {allowed}{nearest(text, [str(c) for c in self.choices])}")
+        return value
+
+
+def read_parameters(notebook: Path) -> dict[str, Parameter]:
+    """The parameters that a notebook declares, by name; empty when it has no cell tagged `parameters`.
+
+    Raises InputError for a file that is no notebook and for a parameters cell that contradicts itself.
+    """
+    try:
+        cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+        tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", ())]
+        source = "".join(tagged[0]["source"]) if tagged else ""
+    except OSError as error:
+        raise InputError(f"{notebook}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{notebook}: not a Jupyter notebook (JSON with a list `cells`)") from error
+    try:
+        return _read_cell(source)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{notebook}: cell tagged `parameters`: {' '.join(str(error).split())}") from error
+
+
+def _read_cell(source: str) -> dict[str, Parameter]:
+    comments = {token.start[0]: token.string.lstrip("# ").strip()
+                for token in tokenize.generate_tokens(io.StringIO(source).readline)
+                if token.type == tokenize.COMMENT}
+    found = {}
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=value) if value is not None:
+                declared = kind.value if isinstance(kind, ast.Constant) else ast.unparse(kind)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                declared = ""
+            case _:
+                continue
+        default = ast.literal_eval(value)
+        declared = declared or type(default).__name__
+        comment = comments.get(statement.end_lineno, "")
+        choices = _choices(comment, declared)
+        if choices and default not in choices:
+            allowed = " | ".join(map(str, choices))
+            raise ValueError(f"{name} = {default!r} is not among its own choices {allowed}")
+        found[name] = Parameter(name, declared, default, choices, comment)
+    return found
+
+
+def _choices(comment: str, declared: str) -> tuple:
+    listed = _CHOICES.match(comment)
+    if not listed:
+        return ()
+    return tuple(_parse(word.strip("\"'"), declared) for word in re.split(r"\s+\|\s+", listed[1]))
+
+
+def _parse(text: str, declared: str) -> object:
+    """The value of `text` as the annotated type; ValueError says what would be right."""
+    kinds = [kind.strip() for kind in declared.removeprefix("Optional[").split("|")]
+    if declared.startswith("Optional["):
+        kinds = [declared[len("Optional["):-1].strip(), "None"]
+    if "None" in kinds and text.lower() in ("none", "null"):
+        return None
+    for kind in kinds:
+        if kind == "None":
+            continue
+        try:
+            return _parse_kind(text, kind)
+        except ValueError:
+            if kind == kinds[-1] or kinds[-1] == "None":
+                raise
+    raise ValueError(f"it must be {declared}")
+
+
+def _parse_kind(text: str, kind: str) -> object:
+    match kind:
+        case "str":
+            return text
+        case "bool":
+            if text.lower() not in _TRUTH:
+                raise ValueError("it must be true or false")
+            return _TRUTH[text.lower()]
+        case "int":
+            try:
+                return int(text)
+            except ValueError:
+                raise ValueError("it must be a whole number") from None
+        case "float":
+            try:
+                value = float(text)
+            except ValueError:
+                raise ValueError("it must be a number") from None
+            if not math.isfinite(value):
+                raise ValueError("it must be a finite number")
+            return value
+    container = {"list": list, "tuple": tuple, "dict": dict}.get(kind.split("[")[0].strip())
+    if container is None:
+        raise ValueError(f"a parameter of type {kind} cannot be set from the shell")
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        value = None
+    if not isinstance(value, container):
+        raise ValueError(f"it must be a {kind}, written as in Python")
+    return value

@@ -1,0 +1,141 @@
+"""The ISMRMRD header of a fastMRI file: matrix encoded, matrix shown, columns acquired.
+
+XML of a stranger is parsed with defusedxml: a header needs neither a document type nor entities, so both are
+    refused.
+Axes: `x` is the readout (rows of k-space), `y` the phase-encode direction (columns), as the scanner names
+    them.
+"""
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import defusedxml
+from defusedxml.ElementTree import fromstring
+
+from deqlab.core.errors import InputError
+
+NAMESPACE = "http://www.ismrm.org/ISMRMRD"
+LARGEST_HEADER = 4 * 1024 * 1024  # bytes; real ones have 10 to 60 thousand
+LARGEST_LINE = 65_536  # samples along one axis
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the reader needs of an ISMRMRD header.
+
+    encoded, recon: (rows, columns) of the encoded and of the shown matrix.
+    center, maximum: of `kspace_encoding_step_1`, in columns; None where the header gives no limits.
+    """
+
+    encoded: tuple[int, int]
+    recon: tuple[int, int]
+    center: int | None = None
+    maximum: int | None = None
+
+    def acquired(self, columns: int) -> tuple[int, int]:
+        """First and one past the last acquired column of a k-space with `columns` columns.
+
+        padding_left = encoded_columns // 2 - center and padding_right = padding_left + maximum + 1, fastMRI's
+        rule. Raises InputError where the limits leave no column inside the k-space.
+        """
+        if self.center is None or self.maximum is None or self.encoded[1] != columns:
+            return 0, columns
+        left = self.encoded[1] // 2 - self.center
+        right = left + self.maximum + 1
+        if right <= max(left, 0) or left >= columns:
+            raise InputError(
+                f"ismrmrd_header: encodingLimits center {self.center} and maximum {self.maximum} place the "
+                f"acquired columns at {left} to {right}, outside the {columns} columns of kspace"
+            )
+        return max(left, 0), min(right, columns)
+
+
+def parse_header(text: bytes | str) -> Header:
+    """The facts of an ISMRMRD header.
+
+    Raises InputError with what is wrong: not XML, an entity, a field missing or not a number.
+    """
+    if isinstance(text, str):
+        text = text.encode()
+    if len(text) > LARGEST_HEADER:
+        raise InputError(f"ismrmrd_header: {len(text)} bytes, at most {LARGEST_HEADER} are read")
+    try:
+        root = fromstring(text.rstrip(b"\0"), forbid_dtd=True, forbid_entities=True, forbid_external=True)
+    except defusedxml.DefusedXmlException:
+        raise InputError(
+            "ismrmrd_header: holds a document type or an entity, which a header never needs; refused"
+        ) from None
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an unknown encoding
+        raise InputError(f"ismrmrd_header: not well-formed XML ({_one_line(error)})") from None
+
+    encoded = _matrix(root, "encodedSpace")
+    recon = _matrix(root, "reconSpace")
+    limits = "encoding/encodingLimits/kspace_encoding_step_1"
+    if _find(root, limits) is None:
+        return Header(encoded, recon)
+    return Header(
+        encoded, recon, _integer(root, f"{limits}/center", 0), _integer(root, f"{limits}/maximum", 0)
+    )
+
+
+def build_header(
+    encoded: tuple[int, int], recon: tuple[int, int], acquired: tuple[int, int], coils: int
+) -> bytes:
+    """A minimal ISMRMRD header as UTF-8 bytes.
+
+    Sizes are (rows, columns); `acquired` is (first, one past the last) column.
+    Sizes in millimetres state 1 mm pixels: the file says so in `userParameters`, since nothing was measured.
+    """
+    root = ElementTree.Element("ismrmrdHeader", xmlns=NAMESPACE)
+    _leaf(root, "acquisitionSystemInformation/receiverChannels", coils)
+    _leaf(root, "experimentalConditions/H1resonanceFrequency_Hz", 0)
+    encoding = ElementTree.SubElement(root, "encoding")
+    for name, (rows, columns) in (("encodedSpace", encoded), ("reconSpace", recon)):
+        for part in ("matrixSize", "fieldOfView_mm"):
+            for axis, size in (("x", rows), ("y", columns), ("z", 1)):
+                _leaf(encoding, f"{name}/{part}/{axis}", size)
+    limits = {"minimum": 0, "maximum": acquired[1] - acquired[0] - 1, "center": encoded[1] // 2 - acquired[0]}
+    for name, value in limits.items():
+        _leaf(encoding, f"encodingLimits/kspace_encoding_step_1/{name}", value)
+    _leaf(encoding, "trajectory", "cartesian")
+    _leaf(root, "userParameters/userParameterString/name", "fieldOfView_note")
+    _leaf(root, "userParameters/userParameterString/value", "nominal 1 mm pixels")
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _find(root: ElementTree.Element, path: str) -> ElementTree.Element | None:
+    """The element at `path`, in ISMRMRD's namespace or in none."""
+    for prefix in (f"{{{NAMESPACE}}}", ""):
+        found = root.find("/".join(prefix + step for step in path.split("/")))
+        if found is not None:
+            return found
+    return None
+
+
+def _integer(root: ElementTree.Element, path: str, smallest: int) -> int:
+    element = _find(root, path)
+    if element is None:
+        raise InputError(f"ismrmrd_header: no {path}")
+    text = (element.text or "").strip()
+    # The length comes before int(), which refuses numbers of thousands of digits with an error of its own.
+    if not text.isdecimal() or len(text) > 9 or not smallest <= int(text) <= LARGEST_LINE:
+        wanted = f"a whole number from {smallest} to {LARGEST_LINE} needed"
+        raise InputError(f"ismrmrd_header: {path} is {text[:20]!r}, {wanted}")
+    return int(text)
+
+
+def _matrix(root: ElementTree.Element, space: str) -> tuple[int, int]:
+    return tuple(_integer(root, f"encoding/{space}/matrixSize/{axis}", 1) for axis in ("x", "y"))
+
+
+def _leaf(parent: ElementTree.Element, path: str, value: object) -> None:
+    *branches, name = path.split("/")
+    for branch in branches:
+        found = parent.find(branch)
+        parent = found if found is not None else ElementTree.SubElement(parent, branch)
+    ElementTree.SubElement(parent, name).text = str(value)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

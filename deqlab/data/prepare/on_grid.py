@@ -1,0 +1,205 @@
+"""From the samples of one slice to a `Sample`: readout cropped, undersampled, scaled, coil maps estimated.
+
+The readout is fully sampled, so an inverse FFT along the rows of k-space is exact, whatever the mask: a slice
+falls apart into independent rows of the image. Two things rest on it. Readout oversampling is removed
+exactly, and a strip of rows is a valid smaller problem with the same physics, which training uses to save
+memory (`rows`).
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deqlab.core.errors import InputError
+from deqlab.data.formats.fastmri import Volume, in_unit_range
+from deqlab.data.prepare.stored_maps import CoilMaps, StoredMaps
+from deqlab.data.sample import Sample
+from deqlab.operators.cartesian import CartesianOperator
+from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
+from deqlab.signal.sampling.masks import calibration_lines
+from deqlab.signal.transforms.crop import center_crop
+from deqlab.signal.transforms.fourier import IMAGE_AXES, fftc, ifftc
+
+
+def image_shape(volume: Volume) -> tuple[int, int]:
+    """(y, x) of the volume's images before the target's crop: recon rows and encoded columns.
+
+    With a mask in two directions the rows are not fully sampled, so readout oversampling cannot be removed:
+    all rows stay.
+    """
+    rows, columns = volume.shape[-2:]
+    two_dimensional = volume.mask is not None and volume.mask.ndim == 2
+    return (rows if two_dimensional else volume.recon_shape[0]), columns
+
+
+def prepare(
+    volume: Volume,
+    index: int,
+    mask: Tensor,
+    *,
+    noise: float = 0.0,
+    rows: slice = slice(None),
+    rng: np.random.Generator | None = None,
+    coil_maps: CoilMaps = LowResolution(),
+) -> Sample:
+    """Slice `index` of `volume`, undersampled by `mask`, as a Sample.
+
+    mask: bool (columns,), or (rows, columns) for a file with such a mask of its own; columns that were never
+        acquired are removed from it.
+    noise: standard deviation of complex Gaussian noise added to k-space, as a share of the maximum of the
+        fully sampled image, drawn from `rng`. Target and reference stay clean.
+    rows: part of the image's rows to keep; scale and coil maps are those of the whole slice.
+    coil_maps: how they are estimated from the mask's calibration lines, or the file that has them. The estimated map of a single
+        coil takes away its smooth phase, and is 1 where there are no such lines.
+    Raises InputError for bad samples, a multi-coil mask without calibration lines, and for noise or a part of
+    the rows where the file does not allow them.
+    """
+    height, _ = image_shape(volume)
+    mask = acquired_only(mask, volume)
+    lines, block = (None, None) if isinstance(coil_maps, StoredMaps) else _calibration(mask, volume)
+    samples, unit = in_unit_range(volume.kspace(index))
+    # `hybrid` is an image along y and k-space along x. Under a two-dimensional mask it has to stay k-space in
+    # both.
+    hybrid = torch.from_numpy(samples if mask.ndim == 2 else image_rows(samples, height))
+    axes = -1 if mask.ndim == 1 else IMAGE_AXES
+    full_images = None if volume.mask is not None else ifftc(hybrid, axes)
+    if noise:
+        if full_images is None or rng is None:
+            raise InputError(
+                f"{volume.path}: noise {noise} needs a fully sampled file and a random generator"
+            )
+        brightest = float((full_images.real.square() + full_images.imag.square()).sum(0).max().sqrt())
+        level = noise * brightest / math.sqrt(2)  # per real and imaginary part
+        parts = rng.standard_normal((*hybrid.shape, 2), np.float32) * np.float32(level)
+        hybrid = hybrid + torch.view_as_complex(torch.from_numpy(parts))
+
+    hybrid = hybrid * mask
+    kspace = fftc(hybrid, -2) if mask.ndim == 1 else hybrid
+    if isinstance(coil_maps, StoredMaps):
+        maps = coil_maps.read(index, volume.slices, tuple(kspace.shape))
+    else:
+        maps = _estimated(kspace, lines, block, coil_maps, volume) if lines else torch.ones_like(kspace)
+    zero_filled = combine(ifftc(hybrid, axes), maps)
+    scale = float(zero_filled.abs().max()) or 1.0
+
+    target = volume.target(index)
+    if rows != slice(None):
+        if mask.ndim == 2:
+            raise InputError(
+                f"{volume.path}: a part of the rows needs whole columns; its mask is two-dimensional"
+            )
+        kspace, maps = fftc(hybrid[:, rows], -2), maps[:, rows].contiguous()
+        full_images = full_images if full_images is None else full_images[:, rows]
+        # Without a two-dimensional mask the image has exactly the target's rows.
+        target = target if target is None else target[rows]
+    return Sample(
+        kspace=kspace / scale,
+        operator=CartesianOperator(mask, maps),
+        target=None if target is None else torch.from_numpy((target / (scale * unit)).astype(np.float32)),
+        reference=None if full_images is None else combine(full_images, maps) / scale,
+        scale=scale * unit,
+        maximum=volume.maximum,
+        file=volume.path.name,
+        slice=index,
+        contrast=volume.contrast,
+        crop=(kspace.shape[-2] if mask.ndim == 1 else volume.recon_shape[0], volume.recon_shape[1]),
+    )
+
+
+def image_rows(samples: np.ndarray, height: int) -> np.ndarray:
+    """The centre `height` rows of the centred inverse transform along axis -2, complex (..., height, x).
+
+    The same as a crop of `ifftc(samples, -2)` at a third of its time: numpy keeps rows contiguous, and the
+    shift back and the crop are one copy.
+    """
+    rows = np.fft.ifft(np.fft.ifftshift(samples, axes=-2), axis=-2, norm="ortho")
+    above = height // 2
+    return np.concatenate((rows[..., rows.shape[-2] - above :, :], rows[..., : height - above, :]), axis=-2)
+
+
+def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
+    """Sum over coils of conj(c) times coil image: complex (coil, y, x) to (y, x).
+
+    Optimal in noise for maps with sum |c|^2 = 1.
+    """
+    return (coil_images * maps.conj()).sum(-3)
+
+
+def crop_magnitude(image: Tensor, crop: tuple[int, int]) -> Tensor:
+    """|image| cut to the target's field of view: complex (..., y, x) to real (..., h, w)."""
+    return center_crop(image.abs(), crop)
+
+
+def acquired_only(mask: Tensor, volume: Volume) -> Tensor:
+    """`mask` without the columns that were never acquired.
+
+    Real files hold zeros there, which are no measurements.
+    """
+    if mask.shape[-1] != volume.shape[-1]:
+        raise InputError(f"{volume.path}: mask has {mask.shape[-1]} columns, kspace has {volume.shape[-1]}")
+    if mask.ndim == 2 and mask.shape[0] != volume.shape[-2]:
+        raise InputError(f"{volume.path}: mask has {mask.shape[0]} rows, kspace has {volume.shape[-2]}")
+    mask = mask.clone()
+    first, stop = volume.acquired
+    mask[..., :first] = False
+    mask[..., stop:] = False
+    if not mask.any():
+        raise InputError(f"{volume.path}: mask samples none of the acquired columns {first} to {stop - 1}")
+    return mask
+
+
+def _estimated(kspace: Tensor, lines: slice, block: slice | None, method: CoilMaps, volume: Volume) -> Tensor:
+    """Coil maps by `method`, its error with the file's name."""
+    try:
+        return estimate_coil_maps(kspace, lines, method, block)
+    except InputError as error:
+        raise InputError(f"{volume.path}: coil maps: {error}") from None
+
+
+def _calibration(mask: Tensor, volume: Volume) -> tuple[slice | None, slice | None]:
+    """`calibration(mask)`, its error with the file's name; one coil can do without."""
+    try:
+        return calibration(mask)
+    except InputError as error:
+        if volume.shape[1] == 1:
+            return None, None
+        raise InputError(f"{volume.path}: {error}") from None
+
+
+def calibration(mask: Tensor) -> tuple[slice, slice | None]:
+    """(columns, rows) of the k-space that coil maps may be estimated from.
+
+    mask: bool (columns,) or (rows, columns). The rows are those of a two-dimensional mask's fully sampled centre; None for a mask of
+    whole columns. Raises InputError for a mask without calibration lines.
+    """
+    if mask.ndim == 1:
+        return calibration_lines(mask), None
+    rows, columns = mask.shape
+    reach = _central_reach(mask)
+    block = torch.zeros(columns, dtype=torch.bool)
+    block[max(columns // 2 - reach, 0) : columns // 2 + reach + 1] = reach >= 0
+    lines, reach = calibration_lines(block), _rows_for(reach, mask.shape)
+    return lines, slice(max(rows // 2 - reach, 0), min(rows // 2 + reach + 1, rows))
+
+
+def _central_reach(mask: Tensor) -> int:
+    """How many columns the fully sampled block reaches from the centre; -1 where there is none.
+
+    The block has the proportions of k-space, so that coil maps are as sharp along y as along x.
+    """
+    middle_y, middle_x = mask.shape[0] // 2, mask.shape[1] // 2
+    for reach in range(middle_x + 1):
+        reach_y = _rows_for(reach, mask.shape)
+        block = mask[
+            max(middle_y - reach_y, 0) : middle_y + reach_y + 1,
+            max(middle_x - reach, 0) : middle_x + reach + 1,
+        ]
+        if not block.all():
+            return reach - 1
+    return middle_x
+
+
+def _rows_for(reach: int, shape: tuple[int, int]) -> int:
+    return round(reach * shape[0] / shape[1])

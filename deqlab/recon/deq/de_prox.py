@@ -1,0 +1,27 @@
+"""DE-Prox: proximal gradient descent with a denoiser in place of the proximal operator.
+
+D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging, IEEE TCI 7 (2021), eq. (11).
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from deqlab.operators import LinearOperator
+from deqlab.recon.deq.base import EquilibriumReconstructor
+from deqlab.recon.deq.fixed_point_map import FixedPointMap
+
+
+@dataclass
+class ProximalMap(FixedPointMap):
+    """DE-Prox: f(x) = R(x - eta A^H (A x - y)), proximal gradient descent with the denoiser in place of the proximal operator."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.denoised(x - self.step * self.data_gradient(x))
+
+class DEProx(EquilibriumReconstructor):
+    """The equilibrium of `ProximalMap`."""
+
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ProximalMap:
+        """f(x) = R(x - eta A^H (A x - y))."""
+        return ProximalMap(A.H(kspace), A, self.denoiser, self.step)

@@ -1,0 +1,60 @@
+"""The fixed-point maps whose equilibria are reconstructions.
+
+D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging, IEEE TCI 7 (2021), eqs. (9) and (11).
+A map is bound to one batch of measurements and can be restricted to some of its members, so that finished samples leave a solve.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from deqlab.operators import LinearOperator
+
+
+@dataclass
+class FixedPointMap:
+    """f for given measurements: `projection` = A^H y, operator A, denoiser R, step size eta (a scalar tensor)."""
+
+    projection: Tensor
+    A: LinearOperator
+    denoiser: nn.Module
+    step: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @cached_property
+    def phase(self) -> Tensor:
+        """The global phase of the zero-filled image, complex (batch, 1, 1) of modulus 1."""
+        total = self.projection.sum((-2, -1), keepdim=True)
+        return torch.where(total == 0, torch.ones_like(total), total.sgn())
+
+    def denoised(self, x: Tensor) -> Tensor:
+        """R(x), turned to the phase 0 before and back after: a global phase of k-space turns the equilibrium and changes nothing else.
+
+        A scanner's global phase is arbitrary, and a network that takes real and imaginary parts as two channels knows only the phases
+        of its training images.
+        """
+        return self.phase * self.denoiser(self.phase.conj() * x)
+
+    def data_gradient(self, x: Tensor) -> Tensor:
+        """A^H (A x - y), the gradient of 1/2 ||A x - y||^2."""
+        return self.A.normal(x) - self.projection
+
+    def select(self, index: Tensor) -> "FixedPointMap":
+        """The map of the batch members in `index`."""
+        return replace(self, projection=self.projection[index], A=self.A.select(index))
+
+    def as_one_image(self) -> "FixedPointMap":
+        """The same iteration on a state that is one image: the map of whose Lipschitz constant the bounds in `contraction` speak."""
+        return self
+
+    def state(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The state that belongs to an image (batch, y, x): a start for a solve, and a fixed point where the image is one."""
+        return image
+
+    def image(self, state: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """The image (batch, y, x) in a state; the inverse of `state` at fixed points."""
+        return state

@@ -1,0 +1,194 @@
+"""Evaluation: the same data for every method, numbers that can be recomputed, summaries by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deqlab.app.cli import main
+from deqlab.data.dataset import FastMRIDataset
+from deqlab.data.prepare.on_grid import crop_magnitude
+from deqlab.evaluation.judge import Row, evaluate, summarise, table_text, validator
+from deqlab.metrics.image_metrics import nmse, psnr, ssim
+from deqlab.recon import create
+from deqlab.signal.coils.coil_maps import LowResolution
+from deqlab.signal.coils.walsh import Walsh
+from deqlab.training.draw import mask_rules
+
+
+class Watching(nn.Module):
+    """Zero filling that remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, kspace, A):
+        self.seen.append(kspace.clone())
+        return A.H(kspace)
+
+
+@pytest.fixture(scope="module")
+def rows(tiny_data) -> list[Row]:
+    torch.manual_seed(0)
+    methods = {
+        "zero": create("zero-filled"),
+        "sense": create("cg-sense"),
+        "sense again": create("cg-sense"),
+        "equilibrium": create("de-grad", depth=2, width=2, step=0.5),
+    }
+    return evaluate(methods, tiny_data["test"], (1, 4))
+
+
+def test_one_row_for_every_method_volume_and_acceleration(rows, tiny_data) -> None:
+    found = [(row.acceleration, row.file, row.method) for row in rows]
+    names = [path.name for path in tiny_data["test"]]
+    assert found == [
+        (a, f, m) for a in (1.0, 4.0) for f in names for m in ("zero", "sense", "sense again", "equilibrium")
+    ]
+    assert {row.contrast for row in rows} == {"AXT1", "AXT2"}
+
+
+def test_rows_are_sane(rows) -> None:
+    for row in rows:
+        assert 5 < row.psnr < 80 and 0 < row.ssim <= 1 and 0 < row.nmse < 1 and row.seconds > 0
+        if row.method == "equilibrium":
+            assert len(row.evaluations) == len(row.converged) == 2 and row.residual >= 0
+            assert all(1 <= count <= 50 for count in row.evaluations)
+            assert all(row.converged) == (row.residual <= 1e-3)
+        else:
+            assert row.evaluations is row.converged is row.residual is None
+    score = {(row.method, row.acceleration): row.psnr for row in rows if row.contrast == "AXT2"}
+    assert score["zero", 1.0] > score["zero", 4.0] + 5
+
+
+def test_equal_methods_score_equally(rows) -> None:
+    scores = [
+        {(r.file, r.acceleration): (r.psnr, r.ssim, r.nmse) for r in rows if r.method == m}
+        for m in ("sense", "sense again")
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_scores_can_be_recomputed_in_the_files_own_units(rows, tiny_data) -> None:
+    path = tiny_data["test"][0]
+    dataset = FastMRIDataset([path], mask_rules(["random"], [4]), slices="all")
+    method = create("cg-sense")
+    target, image = [], []
+    for sample in dataset:
+        found = method(sample.kspace[None], sample.operator)[0]
+        image.append(crop_magnitude(found, sample.crop).numpy() * sample.scale)
+        target.append(sample.target.numpy() * sample.scale)
+    target, image = np.stack(target).astype(float), np.stack(image).astype(float)
+    row = next(r for r in rows if (r.method, r.acceleration, r.file) == ("sense", 4.0, path.name))
+    assert row.psnr == pytest.approx(psnr(target, image), abs=1e-2)
+    assert row.ssim == pytest.approx(ssim(target, image), abs=1e-4)
+    assert row.nmse == pytest.approx(nmse(target, image), rel=1e-3)
+
+
+def test_the_data_range_stays_the_volumes_when_slices_are_chosen(tiny_data) -> None:
+    """One slice of two: the peak in PSNR is still the maximum over both."""
+    path = tiny_data["test"][0]
+    targets = [s.target.numpy().astype(float) * s.scale for s in FastMRIDataset([path], slices="all")]
+    darker = int(np.argmin([t.max() for t in targets]))
+    row = evaluate({"zero": create("zero-filled")}, [path], (4,), slices=[darker])[0]
+    error = row.nmse * (targets[darker] ** 2).mean()
+    assert row.psnr == pytest.approx(10 * np.log10(max(t.max() for t in targets) ** 2 / error), abs=1e-2)
+
+
+def test_all_methods_see_the_same_kspace_and_the_seed_changes_it(tiny_data) -> None:
+    one, other, reseeded, calls = Watching(), Watching(), Watching(), []
+    evaluate({"one": one, "other": other}, tiny_data["test"], (4,), progress=calls.append)
+    evaluate({"reseeded": reseeded}, tiny_data["test"], (4,), seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(one.seen, other.seen, strict=True))
+    assert not torch.equal(one.seen[0], reseeded.seen[0])
+    assert calls == [f"{label} {path.name} 4x" for path in tiny_data["test"] for label in ("one", "other")]
+
+
+def row(method: str = "a", acceleration: float = 4.0, value: float = 1.0, **details) -> Row:
+    return Row(
+        method,
+        "f.h5",
+        "AXT2",
+        acceleration,
+        psnr=30 + value,
+        ssim=value / 10,
+        nmse=value / 100,
+        seconds=0.5,
+        **details,
+    )
+
+
+def test_the_shell_judges_with_the_coil_maps_that_were_asked_for(tiny_data, tmp_path) -> None:
+    path = tiny_data["test"][0]
+    words = ["--data", str(path), "--model", "cg-sense", "--acceleration", "4", "--json"]
+    found = {}
+    for name, maps in (("lowres", LowResolution()), ("walsh", Walsh())):
+        assert main(["evaluate", *words, str(tmp_path / name), "--coil-maps", name]) == 0
+        found[name] = [row["psnr"] for row in json.loads((tmp_path / name).read_text())["rows"]]
+        expected = evaluate({"cg-sense": create("cg-sense")}, [path], (4,), coil_maps=maps)
+        assert found[name] == pytest.approx([row.psnr for row in expected], abs=1e-6)
+    assert abs(found["walsh"][0] - found["lowres"][0]) > 1e-3
+
+
+def test_summary_by_hand() -> None:
+    rows = [
+        row(value=1, evaluations=[3, 5], converged=[True, True]),
+        row("b", value=2),
+        row(value=4, evaluations=[7, 50], converged=[True, False]),
+        row("b", acceleration=8.0, value=3),
+    ]
+    table = summarise(rows)
+    assert [(e["acceleration"], e["method"], e["volumes"]) for e in table] == [
+        (4.0, "a", 2),
+        (4.0, "b", 1),
+        (8.0, "b", 1),
+    ]
+    first = table[0]
+    assert first["psnr"] == pytest.approx(32.5) and first["psnr_std"] == pytest.approx(3 / 2**0.5)
+    assert first["ssim"] == pytest.approx(0.25) and first["nmse"] == pytest.approx(0.025)
+    assert (
+        first["converged"] == pytest.approx(3 / 4) and first["evaluations"] == 6 and first["seconds"] == 1.0
+    )
+    assert table[1]["psnr_std"] == 0 and "converged" not in table[1]
+
+
+def test_the_table_shows_the_summary(rows) -> None:
+    table = summarise(rows)
+    lines = table_text(table).splitlines()
+    assert len(lines) == 1 + len(table) and len({len(line) for line in lines[1:]}) == 1
+    for line, entry in zip(lines[1:], table, strict=True):
+        assert f"{entry['psnr']:.2f}" in line and f"{entry['ssim']:.4f}" in line and entry["method"] in line
+        assert ("converged" in entry) == ("%" in line)
+
+
+def test_the_validator_gives_one_pair_per_acceleration(tiny_data) -> None:
+    validate = validator(tiny_data["test"], iter((4, 8)), "random", slices=(1,))
+    model = create("de-grad", depth=2, width=2, step=0.5)
+    first = validate(model)
+    assert set(first) == {f"val_{key}_{a}x" for key in ("psnr", "converged") for a in (4, 8)}
+    # Called once an epoch: the accelerations must not be used up.
+    assert validate(model) == first
+
+
+def test_the_validator_judges_at_the_budget_of_use(tiny_data) -> None:
+    """A tighter tolerance and another cap in training change neither the verdict nor themselves."""
+    validate = validator(tiny_data["test"], (4,), "random", slices=(1,))
+    model = create("de-grad", depth=2, width=2, step=0.5)
+    first = validate(model)
+    model.tolerance, model.max_evaluations = 1e-9, 1
+    assert validate(model) == first
+    assert (model.tolerance, model.max_evaluations) == (1e-9, 1)
+
+
+def test_the_mean_over_volumes_is_not_weighted(tiny_data: dict[str, list[Path]], rows) -> None:
+    entry = next(e for e in summarise(rows) if (e["method"], e["acceleration"]) == ("zero", 4.0))
+    values = [r.psnr for r in rows if (r.method, r.acceleration) == ("zero", 4.0)]
+    assert entry["volumes"] == len(tiny_data["test"]) and entry["psnr"] == pytest.approx(
+        sum(values) / len(values)
+    )

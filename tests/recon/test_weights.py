@@ -1,0 +1,135 @@
+"""Weights as files: what was saved comes back, and what does not fit is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from deqlab.core.errors import InputError
+from deqlab.recon import create, load_pretrained
+from deqlab.recon.weights import save_weights
+
+CARD = {
+    "model": "de-grad",
+    "options": {"depth": 2, "width": 3, "step": 0.5},
+    "command": "deqlab train",
+    "seed": 3,
+}
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    model = create(CARD["model"], **CARD["options"])
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    return model
+
+
+@pytest.fixture
+def card(tmp_path: Path, model: nn.Module) -> Path:
+    """The path of a card with its weights beside it."""
+    save_weights(model, tmp_path / "small.safetensors", CARD)
+    return tmp_path / "small.json"
+
+
+def edit(card: Path, **fields) -> None:
+    card.write_text(json.dumps(json.loads(card.read_text()) | fields))
+
+
+def replace_weights(card: Path, content: bytes) -> None:
+    """Other content with a right hash."""
+    card.with_suffix(".safetensors").write_bytes(content)
+    edit(card, sha256=hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_what_was_saved_comes_back(card: Path, model: nn.Module, suffix: str) -> None:
+    loaded = load_pretrained(card.with_suffix(suffix))
+    assert type(loaded) is type(model) and not loaded.training
+    for (name, tensor), (other, saved) in zip(
+        loaded.state_dict().items(), model.state_dict().items(), strict=True
+    ):
+        assert name == other and torch.equal(tensor, saved)
+    assert not any(p.requires_grad for p in loaded.parameters())
+    assert json.loads(card.read_text()) == CARD | {
+        "sha256": hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()
+    }
+    assert sorted(path.name for path in card.parent.iterdir()) == ["small.json", "small.safetensors"]
+
+
+def damage(card: Path) -> None:
+    content = bytearray(card.with_suffix(".safetensors").read_bytes())
+    content[-1] ^= 1
+    card.with_suffix(".safetensors").write_bytes(content)
+
+
+def without(card: Path, field: str) -> None:
+    kept = json.loads(card.read_text())
+    del kept[field]
+    card.write_text(json.dumps(kept))
+
+
+def change_tensors(card: Path, change) -> None:
+    tensors = load_file(card.with_suffix(".safetensors"))
+    change(tensors)
+    replace_weights(card, save(tensors))
+
+
+# What may be wrong with a card or its weights, and the words that must name it.
+DEFECTS = {
+    "damaged": (damage, ["small.safetensors", "sha256", "small.json"]),
+    "no weights": (lambda card: card.with_suffix(".safetensors").unlink(), ["small.safetensors", "missing"]),
+    "no card": (lambda card: card.unlink(), ["small.json", "missing"]),
+    "text": (lambda card: card.write_text("not json"), ["small.json", "not a JSON"]),
+    "bytes": (lambda card: card.write_bytes(b"\xff\xfe\x00"), ["small.json", "not a JSON"]),
+    "list": (lambda card: card.write_text("[]"), ["small.json", "'model'"]),
+    "no options": (lambda card: without(card, "options"), ["small.json", "'options'"]),
+    "no hash": (lambda card: without(card, "sha256"), ["small.json", "'sha256'"]),
+    "not safetensors": (
+        lambda card: replace_weights(card, b"no tensors here"),
+        ["small.safetensors", "not a safetensors"],
+    ),
+    "other width": (
+        lambda card: edit(card, options={"depth": 2, "width": 4}),
+        ["small.safetensors", "denoiser.layers.0.weight", "(3, 2, 3, 3)", "(4, 2, 3, 3)"],
+    ),
+    "other model": (lambda card: edit(card, model="de-prox"), ["small.safetensors", "log_weight"]),
+    "unknown model": (lambda card: edit(card, model="de-gard"), ["'de-gard'", "'de-grad'"]),
+    "unknown option": (lambda card: edit(card, options={"dept": 2}), ["'dept'", "'depth'"]),
+    "tensor missing": (lambda card: change_tensors(card, lambda t: t.pop("log_step")), ["log_step", "None"]),
+    "tensor added": (
+        lambda card: change_tensors(card, lambda t: t.update(extra=torch.zeros(1))),
+        ["extra", "None"],
+    ),
+    "options no table": (lambda card: edit(card, options=["depth"]), ["small.json", "options"]),
+    "depth a word": (lambda card: edit(card, options={"depth": "two", "width": 3}), ["depth"]),
+}
+
+
+@pytest.mark.parametrize("defect", list(DEFECTS))
+def test_what_does_not_fit_is_named(card: Path, defect: str) -> None:
+    spoil, words = DEFECTS[defect]
+    spoil(card)
+    with pytest.raises(InputError) as error:
+        load_pretrained(card)
+    assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(InputError) as error:
+        load_pretrained("de-gard")
+    assert "'de-gard'" in str(error.value) and "cg-sense" in str(error.value)
+
+
+def test_saving_replaces_and_never_mixes(card: Path, model: nn.Module) -> None:
+    with torch.no_grad():
+        model.log_step.fill_(0.25)
+    save_weights(model, card, CARD)
+    assert float(load_pretrained(card).log_step) == 0.25

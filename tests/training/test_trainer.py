@@ -1,0 +1,360 @@
+"""Training learns, keeps its promises, and ends with the same weights however often it was interrupted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deqlab.core.errors import InputError
+from deqlab.networks.convolution_norm import convolution_norm
+from deqlab.recon import create
+from deqlab.training import training
+from deqlab.training.checkpoint import load_checkpoint
+from deqlab.training.config import TrainingConfig
+from deqlab.training.draw import TrainingSlices
+from deqlab.training.objectives import denoising
+from deqlab.training.trainer import CHECKPOINT, train
+
+TINY = TrainingConfig(
+    options={"depth": 3, "width": 4, "step": 0.5},
+    pretrain_epochs=2,
+    epochs=2,
+    steps_per_epoch=2,
+    max_pixels=512,
+    max_evaluations=6,
+    hinge_iterations=2,
+    learning_rate=2e-3,
+    device="cpu",
+)
+
+
+class Interrupted(Exception):
+    """Raised in place of a kill."""
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Let the training step number `call` (0, 1, ...) of the next run raise."""
+    step, calls = training._step, itertools.count()
+
+    def interrupted(*args):
+        if next(calls) == call:
+            raise Interrupted
+        return step(*args)
+
+    monkeypatch.setattr(training, "_step", interrupted)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_data) -> Tensor:
+    """The weights of an uninterrupted run."""
+    return weights(train(TINY, tiny_data["train"], progress=False).model)
+
+
+def test_two_phases_run_and_are_logged(tiny_data) -> None:
+    calls = []
+    result = train(
+        TINY,
+        tiny_data["train"],
+        validate=lambda model: calls.append(model.training) or {"val": 1.5},
+        progress=False,
+    )
+    assert [(entry["phase"], entry["epoch"]) for entry in result.history] == [
+        ("pretrain", 1),
+        ("pretrain", 2),
+        ("train", 1),
+        ("train", 2),
+    ]
+    assert calls == [False, False] and not result.model.training
+    for entry in result.history:
+        assert math.isfinite(entry["loss"]) and entry["gradient"] > 0 and entry["skipped"] == 0
+    for entry in result.history[2:]:
+        assert entry["val"] == 1.5 and 0 <= entry["converged"] <= 1 and 1 <= entry["evaluations"] <= 6
+        assert entry["residual"] > 0 and entry["expansion"] > 0 and entry["step"] > 0
+    assert "converged" not in result.history[0] and result.seconds > 0
+
+
+def test_pretraining_learns_to_denoise(tiny_data, tmp_path: Path, monkeypatch) -> None:
+    """Two epochs: the loss on batches of other volumes, before and after."""
+    config = replace(
+        TINY, options={"depth": 3, "width": 16}, steps_per_epoch=25, max_pixels=1024, learning_rate=5e-3
+    )
+    slices = TrainingSlices(tiny_data["test"], config)
+
+    def loss(model: nn.Module) -> float:
+        with torch.no_grad():
+            return float(
+                np.mean(
+                    [denoising(model, slices.batch("pretrain", k), config, k)[1]["loss"] for k in range(8)]
+                )
+            )
+
+    interrupt_at(monkeypatch, 50)
+    with pytest.raises(Interrupted):
+        train(config, tiny_data["train"], tmp_path, progress=False)
+    model = config.build()
+    before = loss(model)
+    load_checkpoint(tmp_path / CHECKPOINT, model, torch.optim.Adam(model.parameters()))
+    # Most of this loss is fine detail that nobody can tell from noise on so few pixels.
+    assert loss(model) < 0.97 * before
+
+
+def test_the_same_configuration_gives_the_same_weights(tiny_data, whole: Tensor) -> None:
+    assert torch.equal(weights(train(TINY, tiny_data["train"], progress=False).model), whole)
+    other = train(replace(TINY, seed=1), tiny_data["train"], progress=False)
+    assert not torch.equal(weights(other.model), whole)
+
+
+@pytest.mark.parametrize("call", [1, 3, 4, 6, 7])
+def test_an_interrupted_run_ends_with_the_same_weights(
+    tiny_data, whole: Tensor, tmp_path: Path, monkeypatch, call: int
+) -> None:
+    """In either phase, at its first step and within an epoch."""
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, call)
+        with pytest.raises(Interrupted):
+            train(TINY, tiny_data["train"], tmp_path, progress=False)
+    again = train(TINY, tiny_data["train"], tmp_path, progress=False)
+    assert torch.equal(weights(again.model), whole) and len(again.history) == 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"options": TINY.options | {"lipschitz": 0.9}},
+        {"gradient": "implicit", "solver": "picard"},
+        {"model": "de-prox", "hinge": 0.0, "jacobian": 0.1},
+        {"model": "de-admm"},
+        {"model": "mol", "gradient": "implicit"},
+    ],
+    ids=["lipschitz", "implicit", "de-prox", "de-admm", "mol"],
+)
+def test_an_interrupted_validation_too_in_every_kind_of_run(tiny_data, tmp_path: Path, changes: dict) -> None:
+    config = replace(TINY, **changes)
+
+    def stop(model: nn.Module) -> dict:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(config, tiny_data["train"], tmp_path, stop, progress=False)
+    resumed = train(config, tiny_data["train"], tmp_path, progress=False)
+    straight = train(config, tiny_data["train"], progress=False)
+    assert torch.equal(weights(resumed.model), weights(straight.model))
+    assert [e["loss"] for e in resumed.history] == [e["loss"] for e in straight.history]
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from deqlab.training import training
+from deqlab.training.config import TrainingConfig
+
+step, calls = training._step, iter(range(100))
+
+def kill(*args):
+    if next(calls) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*args)
+
+training._step = kill
+card, files, folder = json.loads(sys.argv[1])
+training.train(TrainingConfig.from_card(card), [Path(file) for file in files], Path(folder), progress=False)
+"""
+
+
+def test_a_killed_process_continues_to_the_same_weights(tiny_data, whole: Tensor, tmp_path: Path) -> None:
+    """kill -9 in the middle of the second phase, then the same call."""
+    arguments = json.dumps([TINY.card(), [str(file) for file in tiny_data["train"]], str(tmp_path)])
+    killed = subprocess.run([sys.executable, "-c", KILLED, arguments], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (tmp_path / CHECKPOINT).exists()
+    again = train(TINY, tiny_data["train"], tmp_path, progress=False)
+    assert torch.equal(weights(again.model), whole)
+
+
+def test_a_finished_run_is_not_trained_again(tiny_data, whole: Tensor, tmp_path: Path, monkeypatch) -> None:
+    first = train(TINY, tiny_data["train"], tmp_path, progress=False)
+    interrupt_at(monkeypatch, 0)
+    second = train(TINY, tiny_data["train"], tmp_path, progress=False)
+    assert torch.equal(weights(second.model), whole)
+    assert second.history == first.history and second.seconds == first.seconds
+
+
+def test_a_run_that_is_older_than_a_field_goes_on(tiny_data, tmp_path: Path) -> None:
+    """It had what is now the default; another value is another run."""
+    train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "jacobian"}))
+    assert len(train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False).history) == 3
+    with pytest.raises(InputError, match="jacobian = 0.0, not 0.5"):
+        train(replace(TINY, epochs=1, jacobian=0.5), tiny_data["train"], tmp_path, progress=False)
+    path.write_text("[]")
+    with pytest.raises(InputError, match="config.json: not a JSON object"):
+        train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False)
+
+
+def test_a_folder_belongs_to_one_configuration(tiny_data, tmp_path: Path) -> None:
+    config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1)
+    train(config, tiny_data["train"], tmp_path, progress=False)
+    with pytest.raises(InputError, match="seed = 0, not 7"):
+        train(replace(config, seed=7), tiny_data["train"], tmp_path, progress=False)
+    with pytest.raises(InputError, match="options"):
+        train(replace(config, options={"depth": 4, "width": 4}), tiny_data["train"], tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, "config.json"])
+def test_a_file_cut_short_is_named(tiny_data, tmp_path: Path, name: str) -> None:
+    config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1)
+    train(config, tiny_data["train"], tmp_path, progress=False)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=name):
+        train(config, tiny_data["train"], tmp_path, progress=False)
+
+
+def test_an_undersampled_file_is_refused_before_any_work(tiny_data, tmp_path: Path) -> None:
+    masked = tmp_path / "masked.h5"
+    masked.write_bytes(tiny_data["train"][0].read_bytes())
+    with h5py.File(masked, "r+") as file:
+        file["mask"] = np.arange(32) % 2 == 0
+        file["kspace"][...] *= np.arange(32) % 2 == 0
+        for name in [name for name in file if name.startswith("reconstruction")]:
+            del file[name]
+    with pytest.raises(InputError, match="masked.h5"):
+        train(TINY, [*tiny_data["train"], masked], tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_step_without_a_finite_gradient_changes_nothing(tiny_data, monkeypatch) -> None:
+    objective = training.OBJECTIVES["train"]
+
+    def broken(model, batch, config, step):
+        loss, logs = objective(model, batch, config, step)
+        return (loss * math.nan if step == 0 else loss), logs
+
+    monkeypatch.setitem(training.OBJECTIVES, "train", broken)
+    config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1)
+    result = train(config, tiny_data["train"], progress=False)
+    torch.manual_seed(config.seed)
+    assert torch.equal(weights(result.model), weights(config.build()))
+    assert result.history[0]["skipped"] == 1
+    result = train(replace(config, steps_per_epoch=2), tiny_data["train"], progress=False)
+    assert result.history[0]["skipped"] == 0.5 and bool(torch.isfinite(weights(result.model)).all())
+
+
+def test_the_bound_holds_after_training(tiny_data) -> None:
+    config = replace(TINY, options=TINY.options | {"lipschitz": 0.5}, learning_rate=0.1)
+    convolutions = train(config, tiny_data["train"], progress=False).model.denoiser.convolutions()
+    assert all(convolution_norm(c.weight) <= 0.5 ** (1 / 3) * (1 + 1e-5) for c in convolutions)
+
+
+def test_the_hinge_counts_expansion_beyond_its_bound(tiny_data) -> None:
+    """A tight bound is felt in the loss, a loose one is not, and neither changes what is logged as loss."""
+    slices = TrainingSlices(tiny_data["train"], TINY)
+    batch, losses, logged = slices.batch("train", 0), {}, set()
+    torch.manual_seed(0)
+    model = TINY.build()
+    for bound, weight in ((0.1, 1.0), (0.1, 3.0), (100.0, 1.0), (0.1, 0.0)):
+        loss, logs = training.OBJECTIVES["train"](
+            model, batch, replace(TINY, hinge=weight, hinge_bound=bound), 0
+        )
+        losses[bound, weight] = loss.item()
+        logged.add(logs["loss"])
+    plain = losses[0.1, 0.0]
+    assert logged == {plain} and losses[100.0, 1.0] == plain
+    assert losses[0.1, 1.0] > plain
+    assert losses[0.1, 3.0] - plain == pytest.approx(3 * (losses[0.1, 1.0] - plain), rel=1e-5)
+
+
+@pytest.mark.parametrize("model", ["de-grad", "de-prox", "de-admm", "mol"])
+def test_the_jacobian_is_penalised_by_its_weight(tiny_data, model: str) -> None:
+    """What is added is the weight times what is logged; its gradient reaches the denoiser, and a step along it makes the Jacobian smaller."""
+    config = replace(TINY, model=model, hinge=0.0)
+    batch = TrainingSlices(tiny_data["train"], config).batch("train", 0)
+    torch.manual_seed(0)
+    network = config.build()
+    for parameter in network.denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+
+    def both(weight: float) -> tuple[Tensor, dict]:
+        return training.OBJECTIVES["train"](network, batch, replace(config, jacobian=weight), 0)
+
+    (plain, without), (loss, logs) = both(0.0), both(3.0)
+    assert "jacobian" not in without and logs["jacobian"] > 0
+    assert (loss - plain).item() == pytest.approx(3 * logs["jacobian"], rel=1e-4)
+    weights = list(network.denoiser.parameters())
+    slopes = torch.autograd.grad(loss - plain, weights)
+    with torch.no_grad():
+        for weight, slope in zip(weights, slopes):
+            weight -= 1e-3 * slope
+    assert both(3.0)[1]["jacobian"] < logs["jacobian"]
+
+
+def test_batches_depend_on_seed_phase_and_step_alone(tiny_data) -> None:
+    slices = TrainingSlices(tiny_data["train"], TINY)
+    first = slices.batch("train", 3)
+    slices.batch("train", 4)
+    same = TrainingSlices(tiny_data["train"], TINY).batch("train", 3)
+    assert torch.equal(first.kspace, same.kspace) and torch.equal(first.operator.mask, same.operator.mask)
+    assert first.kspace.shape == (2, 2, 16, 32)
+    others = [
+        slices.batch("train", 2),
+        slices.batch("pretrain", 3),
+        TrainingSlices(tiny_data["train"], replace(TINY, seed=1)).batch("train", 3),
+    ]
+    assert not any(torch.equal(first.kspace, other.kspace) for other in others)
+
+
+def test_training_may_start_from_a_trained_denoiser(tiny_data) -> None:
+    start = create("de-prox", **TINY.options)
+    nn.init.normal_(start.denoiser.convolutions()[-1].weight, std=0.01)
+    config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1, learning_rate=1e-9)
+    result = train(config, tiny_data["train"], denoiser=start.denoiser, progress=False)
+    torch.testing.assert_close(weights(result.model.denoiser), weights(start.denoiser))
+    other = create("de-prox", depth=3, width=5)
+    with pytest.raises(InputError, match="width|shape|fit"):
+        train(config, tiny_data["train"], denoiser=other.denoiser, progress=False)
+
+
+def test_a_configuration_survives_its_card() -> None:
+    config = replace(TINY, acceleration=(3.0, 5.0), mask=("random", "equispaced"), center_fraction=0.1)
+    assert TrainingConfig.from_card(json.loads(json.dumps(config.card()))) == config
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"model": "cg-sense"}, "cg-sense"),
+        ({"loss": "l3"}, "loss: 'l3'"),
+        ({"solver": "newton"}, "solver: 'newton'"),
+        ({"gradient": "exact"}, "gradient: 'exact'"),
+        ({"precision": "8"}, "precision: '8'"),
+        ({"device": "tpu"}, "device: 'tpu'"),
+        ({"mask": ("radial",)}, "mask: 'radial'"),
+        ({"epochs": 0}, "epochs: 0"),
+        ({"batch_size": 0}, "batch_size: 0"),
+        ({"pretrain_epochs": -1}, "pretrain_epochs: -1"),
+        ({"noise": -0.1}, "noise: -0.1"),
+        ({"tolerance": -1.0}, "tolerance: -1.0"),
+        ({"learning_rate": 0.0}, "learning_rate: 0.0"),
+        ({"clip": math.nan}, "clip: nan"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_named(changes: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        replace(TINY, **changes)
