@@ -1,4 +1,6 @@
-"""A and A^H over their bare Fourier transforms: 8 coils, 320 x 320, complex64; a quarter of the lines, or of the points, sampled."""
+"""A and A^H over their bare Fourier transforms: 8 coils, 320 x 320, complex64; a quarter of the
+lines, or of the points, sampled.
+"""
 
 import argparse
 
@@ -21,19 +23,30 @@ def main() -> None:
     torch.manual_seed(0)
     maps = torch.randn(options.coils, options.size, options.size, dtype=torch.complex64)
     image = torch.randn(1, options.size, options.size, dtype=torch.complex64)
-    masks = {"lines": torch.rand(options.size) < 0.25, "points": torch.rand(options.size, options.size) < 0.25}
+    masks = {
+        "lines": torch.rand(options.size) < 0.25,
+        "points": torch.rand(options.size, options.size) < 0.25,
+    }
     for pattern, mask in masks.items():
         A = CartesianOperator(mask, maps)
         kspace = A(image)
         for name, call, bare in (
             ("A", lambda: A(image), lambda: torch.fft.fftn(kspace, dim=IMAGE_AXES, norm="ortho")),
-            ("A.H", lambda: A.H(kspace), lambda: torch.fft.ifftn(kspace, dim=IMAGE_AXES, norm="ortho")),
-            ("A.normal", lambda: A.normal(image), lambda: torch.fft.ifftn(torch.fft.fftn(kspace, dim=IMAGE_AXES), dim=IMAGE_AXES)),
+            (
+                "A.H",
+                lambda: A.H(kspace),
+                lambda: torch.fft.ifftn(kspace, dim=IMAGE_AXES, norm="ortho"),
+            ),
+            (
+                "A.normal",
+                lambda: A.normal(image),
+                lambda: torch.fft.ifftn(torch.fft.fftn(kspace, dim=IMAGE_AXES), dim=IMAGE_AXES),
+            ),
         ):
             result = ratios(bare, call)
             print(
-                f"{pattern:<6}  {name:<8}  bare {result['reference'] * 1e3:6.2f} ms  ours {result['candidate'] * 1e3:6.2f} ms"
-                f"  ratio {result['ratio']:.3f}"
+                f"{pattern:<6}  {name:<8}  bare {result['reference'] * 1e3:6.2f} ms  ours"
+                f" {result['candidate'] * 1e3:6.2f} ms  ratio {result['ratio']:.3f}"
             )
 
 

@@ -1,7 +1,9 @@
-"""Many coils beside their peers: ESPIRiT and CG-SENSE against sigpy, GRAPPA against pygrappa, on one simulated head of 8 coils, 320 x 320.
+"""Many coils beside their peers: ESPIRiT and CG-SENSE against sigpy, GRAPPA against pygrappa, on
+one simulated head of 8 coils, 320 x 320.
 
-Same k-space, mask and settings for both, in turns, one thread. Accuracy is printed beside time: agreement of the maps inside the head, PSNR of
-the root-sum-of-squares image against the fully sampled one (data range: its maximum).
+Same k-space, mask and settings for both, in turns, one thread. Accuracy is printed beside time:
+agreement of the maps inside the head, PSNR of the root-sum-of-squares image against the fully
+sampled one (data range: its maximum).
 """
 
 import argparse
@@ -25,11 +27,20 @@ CALIBRATION = 26
 
 
 def head(size: int, coils: int, noise: float) -> tuple[Tensor, Tensor]:
-    """(k-space (coil, y, x), where there is signal (y, x)): ellipses with edges and detail, smooth phase, white noise in k-space."""
+    """(k-space (coil, y, x), where there is signal (y, x)): ellipses with edges and detail, smooth
+    phase, white noise in k-space.
+    """
     y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
     inside = (y / 0.85) ** 2 + (x / 0.68) ** 2 < 1
-    image = inside * 0.6 + ((y / 0.78) ** 2 + (x / 0.6) ** 2 < 1) * 0.3 * (1 + 0.5 * torch.sin(19 * x) * torch.cos(23 * y))
-    for centre_y, centre_x, radius, value in ((-0.2, 0.2, 0.13, 0.4), (0.25, -0.25, 0.1, -0.5), (0.4, 0.2, 0.06, 0.5), (-0.1, -0.3, 0.03, 0.6)):
+    image = inside * 0.6 + ((y / 0.78) ** 2 + (x / 0.6) ** 2 < 1) * 0.3 * (
+        1 + 0.5 * torch.sin(19 * x) * torch.cos(23 * y)
+    )
+    for centre_y, centre_x, radius, value in (
+        (-0.2, 0.2, 0.13, 0.4),
+        (0.25, -0.25, 0.1, -0.5),
+        (0.4, 0.2, 0.06, 0.5),
+        (-0.1, -0.3, 0.03, 0.6),
+    ):
         image = image + value * ((y - centre_y) ** 2 + (x - centre_x) ** 2 < radius**2)
     maps = simulate_coil_maps(coils, (size, size), seed=0)
     torch.manual_seed(0)
@@ -44,7 +55,11 @@ def psnr(filled: Tensor, full: Tensor) -> float:
 
 def line(name: str, peer: str, result: dict[str, float], note: str) -> None:
     theirs, ours = result["reference"] * 1e3, result["candidate"] * 1e3
-    print(f"{name:<34} {peer} {theirs:8.1f} ms  ours {ours:7.1f} ms  ratio {result['ratio']:6.3f}  {note}", flush=True)
+    print(
+        f"{name:<34} {peer} {theirs:8.1f} ms  ours {ours:7.1f} ms  ratio {result['ratio']:6.3f} "
+        f" {note}",
+        flush=True,
+    )
 
 
 def espirit(kspace: Tensor, inside: Tensor, repeats: int) -> None:
@@ -57,9 +72,17 @@ def espirit(kspace: Tensor, inside: Tensor, repeats: int) -> None:
     ours = estimate_coil_maps(kspace, lines, ESPIRiT(crop=0))
     agreement = (ours.conj() * theirs).sum(0).abs()[inside]
     result = ratios(
-        lambda: EspiritCalib(samples, crop=0, show_pbar=False).run(), lambda: estimate_coil_maps(kspace, lines, ESPIRiT(crop=0)), repeats, 1
+        lambda: EspiritCalib(samples, crop=0, show_pbar=False).run(),
+        lambda: estimate_coil_maps(kspace, lines, ESPIRiT(crop=0)),
+        repeats,
+        1,
     )
-    line("ESPIRiT, 24 lines, kernel 6", "sigpy   ", result, f"|<a, b>| in the head: least {agreement.min():.4f}, mean {agreement.mean():.5f}")
+    line(
+        "ESPIRiT, 24 lines, kernel 6",
+        "sigpy   ",
+        result,
+        f"|<a, b>| in the head: least {agreement.min():.4f}, mean {agreement.mean():.5f}",
+    )
 
 
 def grappa(kspace: Tensor, repeats: int) -> None:
@@ -69,9 +92,16 @@ def grappa(kspace: Tensor, repeats: int) -> None:
 
     width = kspace.shape[-1]
     index = torch.arange(width)
-    centre = (index - width // 2 + CALIBRATION // 2 >= 0) & (index - width // 2 + CALIBRATION // 2 < CALIBRATION)
+    centre = (index - width // 2 + CALIBRATION // 2 >= 0) & (
+        index - width // 2 + CALIBRATION // 2 < CALIBRATION
+    )
     torch.manual_seed(1)
-    masks = {"every 2nd": index % 2 == 0, "every 3rd": index % 3 == 0, "every 4th": index % 4 == 0, "random, 1 in 4": torch.rand(width) < 0.18}
+    masks = {
+        "every 2nd": index % 2 == 0,
+        "every 3rd": index % 3 == 0,
+        "every 4th": index % 4 == 0,
+        "random, 1 in 4": torch.rand(width) < 0.18,
+    }
     for name, rule in masks.items():
         mask = rule | centre
         sampled = kspace * mask
@@ -87,7 +117,9 @@ def grappa(kspace: Tensor, repeats: int) -> None:
             ours = GRAPPA((5, lines), combine="rss")
             result = ratios(theirs, lambda: ours.fill(batch, mask), repeats, 1)
             found = psnr(theirs(), kspace), psnr(ours.fill(batch, mask)[0], kspace)
-            note = f"PSNR {found[0]:.2f} -> {found[1]:.2f} dB, zero-filled {psnr(sampled, kspace):.2f}"
+            note = (
+                f"PSNR {found[0]:.2f} -> {found[1]:.2f} dB, zero-filled {psnr(sampled, kspace):.2f}"
+            )
             line(f"GRAPPA (5, {lines}), {name}", "pygrappa", result, note)
 
 
@@ -106,20 +138,42 @@ def cg_sense(kspace: Tensor, repeats: int) -> None:
             torch.fft.ifftn(torch.fft.fftn(sampled, dim=IMAGE_AXES), dim=IMAGE_AXES)
 
     result = ratios(bare, lambda: ours(sampled, A), repeats)
-    line(f"CG-SENSE, {ITERATIONS} iterations", "FFTs    ", result, f"{ITERATIONS} bare pairs of 8 transforms")
+    line(
+        f"CG-SENSE, {ITERATIONS} iterations",
+        "FFTs    ",
+        result,
+        f"{ITERATIONS} bare pairs of 8 transforms",
+    )
     if not importlib.util.find_spec("sigpy"):
         return print("CG-SENSE: sigpy is not installed")
     from sigpy.mri.app import SenseRecon
 
-    samples, weights, coil_maps = sampled[0].numpy(), mask.float().expand(width, width).numpy(), maps.numpy()
+    samples, weights, coil_maps = (
+        sampled[0].numpy(),
+        mask.float().expand(width, width).numpy(),
+        maps.numpy(),
+    )
 
     def theirs() -> Tensor:
-        app = SenseRecon(samples, coil_maps, lamda=1e-2, weights=weights, max_iter=ITERATIONS, tol=0, show_pbar=False)
+        app = SenseRecon(
+            samples,
+            coil_maps,
+            lamda=1e-2,
+            weights=weights,
+            max_iter=ITERATIONS,
+            tol=0,
+            show_pbar=False,
+        )
         return torch.from_numpy(app.run())
 
     difference = (theirs() - ours(sampled, A)[0]).norm() / theirs().norm()
     result = ratios(theirs, lambda: ours(sampled, A), repeats, 1)
-    line(f"CG-SENSE, {ITERATIONS} iterations", "sigpy   ", result, f"relative difference {difference:.1e}")
+    line(
+        f"CG-SENSE, {ITERATIONS} iterations",
+        "sigpy   ",
+        result,
+        f"relative difference {difference:.1e}",
+    )
 
 
 @torch.no_grad()

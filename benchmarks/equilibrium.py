@@ -1,4 +1,6 @@
-"""Solvers and gradients of equilibria: deqlab beside torchdeq and deepinv, one table and one JSON file."""
+"""Solvers and gradients of equilibria: deqlab beside torchdeq and deepinv, one table and one JSON
+file.
+"""
 
 import argparse
 import json
@@ -43,13 +45,25 @@ QUESTIONS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="small sizes: seconds, not minutes; the figures mean little")
-    parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS), metavar="QUESTION", help=", ".join(QUESTIONS))
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small sizes: seconds, not minutes; the figures mean little",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=QUESTIONS,
+        default=list(QUESTIONS),
+        metavar="QUESTION",
+        help=", ".join(QUESTIONS),
+    )
     parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/equilibrium.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    # The peers' own remarks would stand in the middle of the table; what matters of them is in its notes.
+    # The peers' own remarks would stand in the middle of the table; what matters of them is in its
+    # notes.
     warnings.simplefilter("ignore")
     size = problems.QUICK if options.quick else problems.FULL
     report: dict = {"machine": machine(options.threads), "quick": options.quick, "questions": {}}
@@ -70,8 +84,15 @@ def main() -> None:
 
 def machine(threads: int) -> dict:
     """What the figures depend on besides the code."""
-    versions = {name: libraries.version(name) or "not installed" for name in ("torch", *libraries.PEERS)}
-    return {"processor": processor_name(), "threads": threads, "bfloat16": precision.processor(), **versions}
+    versions = {
+        name: libraries.version(name) or "not installed" for name in ("torch", *libraries.PEERS)
+    }
+    return {
+        "processor": processor_name(),
+        "threads": threads,
+        "bfloat16": precision.processor(),
+        **versions,
+    }
 
 
 def processor_name() -> str:
@@ -80,7 +101,10 @@ def processor_name() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def show(question, rows: list[dict]) -> None:

@@ -1,4 +1,6 @@
-"""Time of `solve` over the same number of bare evaluations of f, Anderson(5) on DE-Prox, 2 x 128 x 128."""
+"""Time of `solve` over the same number of bare evaluations of f, Anderson(5) on DE-Prox, 2 x 128 x
+128.
+"""
 
 import argparse
 
@@ -30,10 +32,16 @@ def main() -> None:
                 f(x)
 
         # Tolerance 0 spends the whole budget, so both sides evaluate f equally often.
-        result = ratios(bare, lambda: solve(f, x, Anderson(memory=5), 0.0, options.evaluations), options.repeats, 1)
+        result = ratios(
+            bare,
+            lambda: solve(f, x, Anderson(memory=5), 0.0, options.evaluations),
+            options.repeats,
+            1,
+        )
         print(
-            f"{depth:>2}x{width}  f alone {result['reference'] / options.evaluations * 1e3:7.2f} ms an evaluation  "
-            f"solve {result['candidate'] / options.evaluations * 1e3:7.2f} ms  ratio {result['ratio']:.4f}"
+            f"{depth:>2}x{width}  f alone {result['reference'] / options.evaluations * 1e3:7.2f} ms"
+            f" an evaluation  solve {result['candidate'] / options.evaluations * 1e3:7.2f} ms "
+            f" ratio {result['ratio']:.4f}"
         )
 
 

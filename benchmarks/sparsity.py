@@ -1,11 +1,14 @@
-"""Sparse reconstruction beside sigpy: the best image of each over one grid of weights, and the seconds until one objective. One thread.
+"""Sparse reconstruction beside sigpy: the best image of each over one grid of weights, and the
+seconds until one objective. One thread.
 
-Without FILE a simulated head; FILE is a fully sampled multi-coil file in fastMRI's schema. Both sides get the same k-space, mask, weights and
-ESPIRiT maps (deqlab's). A weight is a share of max |A^H y|. PSNR (data range: the target's maximum) and SSIM are those inside the head, where
-the target exceeds 5 % of its maximum, after the one factor that fits the image to the target best.
-Seconds: sigpy's own transform is the zero-padded db4, ours is periodised, and their objectives differ by 12 % in value. So the timing gives
-sigpy our objective: the same classes (Sense, L1Reg, UnitaryTransform, GradientMethod) with PyWavelets' periodised db4, as fast as its own.
-`as it comes` is L1WaveletRecon to its own least value, which is another problem of the same size.
+Without FILE a simulated head; FILE is a fully sampled multi-coil file in fastMRI's schema. Both
+sides get the same k-space, mask, weights and ESPIRiT maps (deqlab's). A weight is a share of max
+|A^H y|. PSNR (data range: the target's maximum) and SSIM are those inside the head, where the
+target exceeds 5 % of its maximum, after the one factor that fits the image to the target best.
+Seconds: sigpy's own transform is the zero-padded db4, ours is periodised, and their objectives
+differ by 12 % in value. So the timing gives sigpy our objective: the same classes (Sense, L1Reg,
+UnitaryTransform, GradientMethod) with PyWavelets' periodised db4, as fast as its own. `as it comes`
+is L1WaveletRecon to its own least value, which is another problem of the same size.
 """
 
 import argparse
@@ -44,7 +47,9 @@ GAPS = (1e-2, 3e-3, 1e-3)
 
 @dataclass
 class Problem:
-    """k-space (1, coil, y, x) with max |A^H y| = 1, its operator, the fully sampled magnitude (y, x)."""
+    """k-space (1, coil, y, x) with max |A^H y| = 1, its operator, the fully sampled magnitude (y,
+    x).
+    """
 
     kspace: Tensor
     A: CartesianOperator
@@ -52,7 +57,10 @@ class Problem:
 
     def score(self, image: np.ndarray | Tensor) -> tuple[float, float]:
         """PSNR in dB and SSIM inside the head."""
-        image, target = torch.as_tensor(np.abs(np.asarray(image))).double().reshape(self.target.shape), self.target
+        image, target = (
+            torch.as_tensor(np.abs(np.asarray(image))).double().reshape(self.target.shape),
+            self.target,
+        )
         inside = target > 0.05 * target.max()
         image = image * ((image * target)[inside].sum() / image[inside].square().sum())
         psnr = 10 * torch.log10(target.max().square() / (image - target)[inside].square().mean())
@@ -62,7 +70,9 @@ class Problem:
 def load(path: Path | None, slice_index: int | None) -> Tensor:
     """Fully sampled k-space of one slice, complex64 (coil, y, x), readout oversampling removed."""
     volume = open_volume(path or builtin("test", progress=False)[0])
-    samples = torch.from_numpy(volume.kspace(volume.shape[0] // 2 if slice_index is None else slice_index)).to(torch.complex128)
+    samples = torch.from_numpy(
+        volume.kspace(volume.shape[0] // 2 if slice_index is None else slice_index)
+    ).to(torch.complex128)
     images = center_crop(ifft2c(samples), (volume.recon_shape[0], samples.shape[-1]))
     return fft2c(images / images.abs().max()).to(torch.complex64)
 
@@ -70,7 +80,9 @@ def load(path: Path | None, slice_index: int | None) -> Tensor:
 def problem(kspace: Tensor, acceleration: float, seed: int) -> Problem:
     """Random columns with 16 calibration lines or more."""
     width = kspace.shape[-1]
-    mask = RandomMask(acceleration, max(0.32 / acceleration, CALIBRATION / width)).sample(width, seed)
+    mask = RandomMask(acceleration, max(0.32 / acceleration, CALIBRATION / width)).sample(
+        width, seed
+    )
     sampled = kspace * mask
     maps = estimate_coil_maps(sampled, calibration_lines(mask), ESPIRiT(outside="zero"))
     A = CartesianOperator(mask, maps)
@@ -81,14 +93,19 @@ def sigpy_recon(case: Problem, weight: float, **options):
     """sigpy's app of this problem, not yet run."""
     from sigpy.mri.app import L1WaveletRecon
 
-    return L1WaveletRecon(case.kspace[0].numpy(), case.A.coil_maps[0].numpy(), weight, show_pbar=False, **options)
+    return L1WaveletRecon(
+        case.kspace[0].numpy(), case.A.coil_maps[0].numpy(), weight, show_pbar=False, **options
+    )
 
 
 def quality(case: Problem, label: str, with_sigpy: bool) -> float:
     """Prints the best of every method; the best weight of the plain wavelet problem."""
     methods: dict[str, Callable[[float], tuple[Tensor | np.ndarray, str]]] = {}
     if with_sigpy:
-        methods["sigpy L1WaveletRecon"] = lambda w: (sigpy_recon(case, w, max_iter=ITERATIONS).run(), "")
+        methods["sigpy L1WaveletRecon"] = lambda w: (
+            sigpy_recon(case, w, max_iter=ITERATIONS).run(),
+            "",
+        )
 
     def ours(make: Callable[[float], torch.nn.Module]) -> Callable[[float], tuple[Tensor, str]]:
         def run(weight: float) -> tuple[Tensor, str]:
@@ -99,20 +116,34 @@ def quality(case: Problem, label: str, with_sigpy: bool) -> float:
 
     methods["ours, one origin"] = ours(lambda w: WaveletFISTA(w, spinning=CycleSpinning(1)))
     methods["ours, two origins"] = ours(lambda w: WaveletFISTA(w))
-    methods["ours, random origins"] = ours(lambda w: WaveletFISTA(w, spinning=RandomShifts(), max_iterations=ITERATIONS))
+    methods["ours, random origins"] = ours(
+        lambda w: WaveletFISTA(w, spinning=RandomShifts(), max_iterations=ITERATIONS)
+    )
     methods["ours, total variation"] = ours(lambda w: create("tv", weight=w))
     methods["ours, CG-SENSE"] = lambda w: (create("cg-sense", weight=w)(case.kspace, case.A), "")
     chosen = WEIGHTS[0]
     for name, run in methods.items():
-        found = [(*case.score(image), weight, note) for weight in WEIGHTS for image, note in [run(weight)]]
+        found = [
+            (*case.score(image), weight, note)
+            for weight in WEIGHTS
+            for image, note in [run(weight)]
+        ]
         psnr, similarity, weight, note = max(found)
         highest = max(entry[1] for entry in found)
-        print(f"{label}  {name:<22} PSNR {psnr:6.2f} dB at {weight:<7g} SSIM {similarity:.3f} there, {highest:.3f} at best  {note}", flush=True)
+        print(
+            f"{label}  {name:<22} PSNR {psnr:6.2f} dB at {weight:<7g} SSIM {similarity:.3f} there,"
+            f" {highest:.3f} at best  {note}",
+            flush=True,
+        )
         if name == "ours, one origin":
             chosen = weight
     image, note = ours(lambda _: create("pnp", algorithm="pgd"))(0.0)
     psnr, similarity = case.score(image)
-    print(f"{label}  {'ours, plug-and-play':<22} PSNR {psnr:6.2f} dB untuned   SSIM {similarity:.3f}  {note}", flush=True)
+    print(
+        f"{label}  {'ours, plug-and-play':<22} PSNR {psnr:6.2f} dB untuned   SSIM {similarity:.3f} "
+        f" {note}",
+        flush=True,
+    )
     return chosen
 
 
@@ -126,7 +157,9 @@ def timed_ours(case: Problem, weight: float, iterations: int) -> list[tuple[floa
         seen.append((now - begin - lost, x.clone()))
         lost += time.perf_counter() - now
 
-    WaveletFISTA(weight, spinning=CycleSpinning(1), tolerance=0, max_iterations=iterations).solve(case.kspace, case.A, callback=record)
+    WaveletFISTA(weight, spinning=CycleSpinning(1), tolerance=0, max_iterations=iterations).solve(
+        case.kspace, case.A, callback=record
+    )
     return seen
 
 
@@ -142,7 +175,9 @@ def timed_sigpy(app, begin: float, iterations: int) -> list[tuple[float, Tensor]
 
 
 def periodised(case: Problem, weight: float, **options):
-    """sigpy's app of our objective: its gradient method with the transform in PyWavelets' mode "periodization"."""
+    """sigpy's app of our objective: its gradient method with the transform in PyWavelets' mode
+    "periodization".
+    """
     import pywt
     import sigpy
     import sigpy.mri
@@ -155,7 +190,9 @@ def periodised(case: Problem, weight: float, **options):
             super().__init__(shape, shape)
 
         def _apply(self, image):
-            return pywt.coeffs_to_array(pywt.wavedecn(image, "db4", mode="periodization", level=levels))[0]
+            return pywt.coeffs_to_array(
+                pywt.wavedecn(image, "db4", mode="periodization", level=levels)
+            )[0]
 
         def _adjoint_linop(self):
             return Inverse()
@@ -163,7 +200,9 @@ def periodised(case: Problem, weight: float, **options):
     class Inverse(sigpy.linop.Linop):
         def __init__(self):
             super().__init__(shape, shape)
-            _, self.slices = pywt.coeffs_to_array(pywt.wavedecn(np.zeros(shape), "db4", mode="periodization", level=levels))
+            _, self.slices = pywt.coeffs_to_array(
+                pywt.wavedecn(np.zeros(shape), "db4", mode="periodization", level=levels)
+            )
 
         def _apply(self, coefficients):
             bands = pywt.array_to_coeffs(coefficients, self.slices, output_format="wavedecn")
@@ -174,22 +213,34 @@ def periodised(case: Problem, weight: float, **options):
 
     W = Periodised()
     proxg = sigpy.prox.UnitaryTransform(sigpy.prox.L1Reg(W.oshape, weight), W)
-    A = sigpy.mri.linop.Sense(case.A.coil_maps[0].numpy(), weights=case.A.mask[0].expand(1, *shape).numpy().astype(np.float32))
-    return sigpy.app.LinearLeastSquares(A, case.kspace[0].numpy(), proxg=proxg, show_pbar=False, **options)
+    A = sigpy.mri.linop.Sense(
+        case.A.coil_maps[0].numpy(),
+        weights=case.A.mask[0].expand(1, *shape).numpy().astype(np.float32),
+    )
+    return sigpy.app.LinearLeastSquares(
+        A, case.kspace[0].numpy(), proxg=proxg, show_pbar=False, **options
+    )
 
 
 def speed(case: Problem, weight: float, label: str, repeats: int, iterations: int) -> None:
-    """Prints seconds until the objective is within each gap of the smallest value reached by anyone in a long run."""
+    """Prints seconds until the objective is within each gap of the smallest value reached by anyone
+    in a long run.
+    """
     from sigpy.linop import Wavelet as Padded
 
-    padded, method = Padded(tuple(case.target.shape), wave_name="db4"), WaveletFISTA(weight, spinning=CycleSpinning(1))
+    padded, method = (
+        Padded(tuple(case.target.shape), wave_name="db4"),
+        WaveletFISTA(weight, spinning=CycleSpinning(1)),
+    )
     penalty = float(method.penalty(case.A.H(case.kspace)))
 
     def ours(x: Tensor) -> float:
         return float(method.objective(x, case.kspace, case.A))
 
     def theirs(x: Tensor) -> float:
-        return float((case.A(x) - case.kspace).abs().square().sum()) / 2 + penalty * float(np.abs(padded(x[0].numpy())).sum())
+        return float((case.A(x) - case.kspace).abs().square().sum()) / 2 + penalty * float(
+            np.abs(padded(x[0].numpy())).sum()
+        )
 
     def sigpy(make: Callable, **options) -> Callable[[int], list[tuple[float, Tensor]]]:
         def run(count: int) -> list[tuple[float, Tensor]]:
@@ -205,25 +256,41 @@ def speed(case: Problem, weight: float, label: str, repeats: int, iterations: in
         "sigpy as it comes": (sigpy(sigpy_recon), theirs),
     }
     ends = {name: run(2 * iterations)[-1][1] for name, (run, _) in runs.items()}
-    least = {value: min(value(ends[name]) for name, (_, other) in runs.items() if other is value) for value in (ours, theirs)}
-    print(f"{label}  gaps after {2 * iterations}: " + ", ".join(f"{n} {v(ends[n]) / least[v] - 1:.0e}" for n, (_, v) in runs.items()), flush=True)
+    least = {
+        value: min(value(ends[name]) for name, (_, other) in runs.items() if other is value)
+        for value in (ours, theirs)
+    }
+    print(
+        f"{label}  gaps after {2 * iterations}: "
+        + ", ".join(f"{n} {v(ends[n]) / least[v] - 1:.0e}" for n, (_, v) in runs.items()),
+        flush=True,
+    )
     reached: dict[tuple[str, float], list[tuple[float, int]]] = {}
     for _ in range(repeats):
         for name, (run, value) in runs.items():
             gaps = [(now, value(x) / least[value] - 1) for now, x in run(iterations)]
             for gap in GAPS:
-                first = next(((now, count) for count, (now, there) in enumerate(gaps, 1) if there <= gap), (float("nan"), 0))
+                first = next(
+                    ((now, count) for count, (now, there) in enumerate(gaps, 1) if there <= gap),
+                    (float("nan"), 0),
+                )
                 reached.setdefault((name, gap), []).append(first)
     for gap in GAPS:
         own = reached["ours", gap]
         if not own[0][1]:
             print(f"{label}  within {gap:<6g} not reached in {iterations} iterations", flush=True)
             continue
-        text = f"{label}  within {gap:<6g} ours {statistics.median(s for s, _ in own):5.2f} s ({own[0][1]})"
+        text = (
+            f"{label}  within {gap:<6g} ours {statistics.median(s for s, _ in own):5.2f} s"
+            f" ({own[0][1]})"
+        )
         for name in list(runs)[1:]:
             other = reached[name, gap]
             ratio = statistics.median(b / a for (a, _), (b, _) in zip(own, other))
-            text += f"  {name} {statistics.median(s for s, _ in other):5.2f} s ({other[0][1]}), {ratio:.1f} times ours"
+            text += (
+                f"  {name} {statistics.median(s for s, _ in other):5.2f} s ({other[0][1]}),"
+                f" {ratio:.1f} times ours"
+            )
         print(text, flush=True)
 
 
@@ -238,14 +305,22 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=200, help="of the timing")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=("quality", "speed"), help="default: both")
-    parser.add_argument("--weight", type=float, default=1e-3, help="of the timing where the quality was not asked for (default: %(default)s)")
+    parser.add_argument(
+        "--weight",
+        type=float,
+        default=1e-3,
+        help="of the timing where the quality was not asked for (default: %(default)s)",
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     with_sigpy = importlib.util.find_spec("sigpy") is not None
     kspace = load(options.file, options.slice)
-    print(f"{options.file.name if options.file else 'simulated head'}, {kspace.shape[0]} coils, {kspace.shape[1]}x{kspace.shape[2]}")
+    print(
+        f"{options.file.name if options.file else 'simulated head'}, {kspace.shape[0]} coils,"
+        f" {kspace.shape[1]}x{kspace.shape[2]}"
+    )
     for acceleration in options.acceleration:
         case = problem(kspace, acceleration, options.seed)
         label = f"{acceleration:g}x"

@@ -1,4 +1,6 @@
-"""Interleaved timing: the candidates take turns, so that a drift of the machine's speed meets all of them alike."""
+"""Interleaved timing: the candidates take turns, so that a drift of the machine's speed meets all
+of them alike.
+"""
 
 import ctypes
 import statistics
@@ -6,7 +8,12 @@ import time
 from collections.abc import Callable
 
 
-def ratios(reference: Callable[[], object], candidate: Callable[[], object], repeats: int = 31, warmup: int = 3) -> dict[str, float]:
+def ratios(
+    reference: Callable[[], object],
+    candidate: Callable[[], object],
+    repeats: int = 31,
+    warmup: int = 3,
+) -> dict[str, float]:
     """Median seconds of both and the median of the pairwise ratios candidate / reference."""
     for _ in range(warmup):
         reference(), candidate()
@@ -26,10 +33,12 @@ def ratios(reference: Callable[[], object], candidate: Callable[[], object], rep
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed, as a long-lived process comes to do by itself, so that both sides reuse warm pages.
+    """Let the C library keep what is freed, as a long-lived process comes to do by itself, so that
+    both sides reuse warm pages.
 
-    Without it a large result may be given back to the system and faulted in anew at every call, which costs as much as an FFT and
-    strikes whichever side the allocator happens to choose. Only on Linux's glibc; elsewhere nothing happens.
+    Without it a large result may be given back to the system and faulted in anew at every call,
+    which costs as much as an FFT and strikes whichever side the allocator happens to choose. Only
+    on Linux's glibc; elsewhere nothing happens.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -1,4 +1,6 @@
-"""What every test shares: one thread a process, a seed, nothing of the user's shell, small data, measurements and notebooks."""
+"""What every test shares: one thread a process, a seed, nothing of the user's shell, small data,
+measurements and notebooks.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,21 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def write_notebook() -> Callable[..., Path]:
-    """`write_notebook(path, *cells, parameters="seed: int = 0")`: a cell is its source, or (source, tags)."""
+    """`write_notebook(path, *cells, parameters="seed: int = 0")`: a cell is its source, or (source,
+    tags).
+    """
     import nbformat
     from nbformat import v4
 
-    def write(path: Path, *cells: str | tuple[str, list[str]], parameters: str | None = None) -> Path:
+    def write(
+        path: Path, *cells: str | tuple[str, list[str]], parameters: str | None = None
+    ) -> Path:
         notebook = v4.new_notebook()
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook.metadata.kernelspec = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
         tagged = [(parameters, ["parameters"])] if parameters is not None else []
         for cell in (*tagged, *cells):
             source, tags = (cell, []) if isinstance(cell, str) else cell
@@ -55,7 +65,9 @@ def write_notebook() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
-    """Files of 32x32 pixels, two coils and two slices: two volumes to train on and two to test on."""
+    """Files of 32x32 pixels, two coils and two slices: two volumes to train on and two to test
+    on.
+    """
     config = SimulationConfig(matrix=32, coils=2, slices=2, volumes=(2, 0, 2), oversampling=1)
     folder = tmp_path_factory.mktemp("tiny")
     return {split: make(folder, config, (split,), progress=False) for split in ("train", "test")}
@@ -80,10 +92,15 @@ def _seed() -> None:
 
 @pytest.fixture
 def measure(_seed: None) -> Callable[..., Measured]:
-    """`measure(batch, coils, size, dtype)`: noise images, about half of the lines, normalised random maps."""
+    """`measure(batch, coils, size, dtype)`: noise images, about half of the lines, normalised
+    random maps.
+    """
 
     def make(
-        batch: int = 3, coils: int = 2, size: tuple[int, int] = (6, 7), dtype: torch.dtype = torch.complex128
+        batch: int = 3,
+        coils: int = 2,
+        size: tuple[int, int] = (6, 7),
+        dtype: torch.dtype = torch.complex128,
     ) -> Measured:
         maps = torch.randn(batch, coils, *size, dtype=dtype)
         maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()

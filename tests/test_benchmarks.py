@@ -1,4 +1,6 @@
-"""The benchmark of equilibria at its smallest: it runs with and without its peers, and the laws that its figures obey at every size hold."""
+"""The benchmark of equilibria at its smallest: it runs with and without its peers, and the laws
+that its figures obey at every size hold.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,12 @@ def report(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What `equilibrium.py --quick` writes."""
     path = tmp_path_factory.mktemp("benchmarks") / "equilibrium.json"
     script = repository / "benchmarks" / "equilibrium.py"
-    done = subprocess.run([sys.executable, str(script), "--quick", "--json", str(path)], cwd=repository, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(script), "--quick", "--json", str(path)],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     questions = json.loads(path.read_text())["questions"]
     assert all(question["title"] in done.stdout for question in questions.values())
@@ -26,7 +33,11 @@ def report(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 def rows(report: dict, question: str, library: str = "deqlab", method: str = "") -> list[dict]:
-    found = [row for row in report[question]["rows"] if row.get("library") == library and row["method"].startswith(method)]
+    found = [
+        row
+        for row in report[question]["rows"]
+        if row.get("library") == library and row["method"].startswith(method)
+    ]
     assert found
     return found
 
@@ -35,12 +46,16 @@ def test_deqlab_stops_where_it_says(report: dict) -> None:
     for row in rows(report, "convergence"):
         for run in row["runs"]:
             assert run["residual"] <= run["tolerance"] or run["taken"] == 100
-            # What the counter saw around f, and what the solve took: a solve that converged stopped right there.
+            # What the counter saw around f, and what the solve took: a solve that converged stopped
+            # right there.
             assert run["evaluations"] is None or run["evaluations"] == run["taken"]
 
 
 def test_anderson_with_memory_is_near_the_best_krylov_method(report: dict) -> None:
-    (reference,), (ours,) = rows(report, "convergence", "scipy"), rows(report, "convergence", "deqlab", "Anderson(20)")
+    (reference,), (ours,) = (
+        rows(report, "convergence", "scipy"),
+        rows(report, "convergence", "deqlab", "Anderson(20)"),
+    )
     best, taken = ([run["evaluations"] for run in row["runs"]] for row in (reference, ours))
     assert best == sorted(best) and best[0] > 1
     assert taken[1] <= 1.15 * best[1]
@@ -50,7 +65,8 @@ def test_units_change_no_count(report: dict) -> None:
     for row in rows(report, "units"):
         counts = [run["evaluations"] for run in row["runs"]]
         assert None not in counts
-        # A quasi-Newton method feels how 1e-6 x is rounded; a unit in the method itself costs several times the evaluations.
+        # A quasi-Newton method feels how 1e-6 x is rounded; a unit in the method itself costs
+        # several times the evaluations.
         slack = 1.0 if row["method"].startswith(("Picard", "Anderson")) else 1.15
         assert max(counts) <= slack * min(counts)
 
@@ -96,7 +112,9 @@ def test_overhead_counts_what_is_spent(report: dict) -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.4, 1.1])
-def test_a_solve_in_bfloat16_is_judged_in_float32_where_it_can_pay(monkeypatch: pytest.MonkeyPatch, repository: Path, ratio: float) -> None:
+def test_a_solve_in_bfloat16_is_judged_in_float32_where_it_can_pay(
+    monkeypatch: pytest.MonkeyPatch, repository: Path, ratio: float
+) -> None:
     monkeypatch.syspath_prepend(repository / "benchmarks")
     from questions import precision, problems
 
@@ -109,7 +127,8 @@ def test_a_solve_in_bfloat16_is_judged_in_float32_where_it_can_pay(monkeypatch: 
         return
     full, lowered, finished = ways
     assert full["residual"] <= precision.TOLERANCE and finished["residual"] <= precision.TOLERANCE
-    # Stopped by the residual of the map in bfloat16, it misses in float32: the rounding of the denoiser is the larger.
+    # Stopped by the residual of the map in bfloat16, it misses in float32: the rounding of the
+    # denoiser is the larger.
     assert lowered["residual"] > precision.TOLERANCE
     assert 0 < finished["in float32"] < full["in float32"] and finished["in bfloat16"] > 0
 
@@ -123,7 +142,8 @@ def test_peers_are_measured_by_the_same_counter(report: dict, peer: str) -> None
         pytest.skip(f"{peer}: {', '.join(said)}")
     for question in ("convergence", "units", "backward"):
         assert all(row["runs"] for row in rows(report, question, peer))
-    # Every implicit gradient of a peer costs products; they are seen only where the wrapper around f sees them.
+    # Every implicit gradient of a peer costs products; they are seen only where the wrapper around
+    # f sees them.
     assert max(run["products"] for row in rows(report, "backward", peer) for run in row["runs"]) > 5
     assert max(row["saved"] for row in rows(report, "memory", peer)) > 1.5
 

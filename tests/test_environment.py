@@ -1,4 +1,6 @@
-"""pyproject.toml, constraints.txt, environment.yml and the Makefile describe one and the same environment."""
+"""pyproject.toml, constraints.txt, environment.yml and the Makefile describe one and the same
+environment.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def pins(lock_lines: list[str]) -> dict[str, Version]:
 
 
 def test_lock_is_portable(lock_lines: list[str]) -> None:
-    # a local version (+cpu), a path or an address would bind the lock to one machine, nvidia-* to one kind
+    # a local version (+cpu), a path or an address would bind the lock to one machine, nvidia-* to
+    # one kind
     foreign = ("nvidia", "triton", "deqlab=")
     odd = [line for line in lock_lines if not PIN.fullmatch(line) or line.startswith(foreign)]
     assert odd == []
@@ -48,12 +51,17 @@ def test_lock_fits_the_project(project: dict, pins: dict[str, Version]) -> None:
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     wanted = [Requirement(line) for group in groups for line in group]
     named = [(canonicalize_name(want.name), want) for want in wanted]
-    misfits = [str(want) for name, want in named
-               if name not in pins or not want.specifier.contains(pins[name])]
+    misfits = [
+        str(want)
+        for name, want in named
+        if name not in pins or not want.specifier.contains(pins[name])
+    ]
     assert misfits == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other platforms add packages, which are left unpinned")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="other platforms add packages, which are left unpinned"
+)
 def test_lock_is_complete(project: dict, pins: dict[str, Version]) -> None:
     extras = project["optional-dependencies"]
     groups = project["dependencies"], extras["lab"], extras["test"]
@@ -82,7 +90,9 @@ def test_lock_is_complete(project: dict, pins: dict[str, Version]) -> None:
 def test_conda_delegates_to_the_lock(repository: Path, project: dict) -> None:
     environment = yaml.safe_load((repository / "environment.yml").read_text())
     assert environment["name"] == project["name"]
-    (delegated,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    (delegated,) = [
+        entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)
+    ]
     assert delegated == ["--constraint constraints.txt", "--editable .[lab,test]"]
     plain = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
     (python,) = [entry for entry in plain if entry.startswith("python")]
@@ -93,7 +103,9 @@ def test_conda_delegates_to_the_lock(repository: Path, project: dict) -> None:
 def test_makefile_installs_the_same(repository: Path) -> None:
     for target, work in (("study", "-m deqlab run --budget quick"), ("test", "-m pytest")):
         words = ["make", "--dry-run", "--no-print-directory", "--always-make", target]
-        shown = subprocess.run(words, cwd=repository, capture_output=True, text=True, check=True).stdout
+        shown = subprocess.run(
+            words, cwd=repository, capture_output=True, text=True, check=True
+        ).stdout
         assert "pip install -c constraints.txt -e '.[lab,test]'" in shown
         assert shown.index("-m venv") < shown.index("pip install") < shown.index(work)
 
@@ -107,8 +119,12 @@ def test_makefile_refuses_an_old_python(repository: Path, project: dict, tmp_pat
 exit 3
 ''')
     old.chmod(0o755)
-    done = subprocess.run(["make", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}", "study"],
-                          cwd=repository, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}", "study"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode != 0
     lowest = project["requires-python"].removeprefix(">=")
     assert f"needs Python {lowest} or newer" in done.stderr and "is Python 3.9.2" in done.stderr

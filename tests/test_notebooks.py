@@ -1,7 +1,7 @@
 """The committed notebooks have the anatomy that makes their regression test compare something.
 
-nbval compares only cells that keep an execution count and outputs: a stripped notebook passes whatever it
-says. These tests read the files; `make test` lets nbval run them.
+nbval compares only cells that keep an execution count and outputs: a stripped notebook passes
+whatever it says. These tests read the files; `make test` lets nbval run them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from deqlab.core.errors import InputError
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 LARGEST = 1_500_000
 CHECK = "nbval-check-output"
-# two parts or more after a space, a quote or a line's beginning; not web addresses, not closing HTML tags
+# two parts or more after a space, a quote or a line's beginning; not web addresses, not closing
+# HTML tags
 ABSOLUTE = re.compile(r"(?:^|[\s\"'(=])(/(?:[\w.~-]+/)+[\w.~-]+|[A-Za-z]:\\\\?\w+)", re.MULTILINE)
 
 
@@ -31,7 +32,9 @@ def text_of(output: dict) -> str:
 
 
 def defects(path: Path) -> list[str]:
-    """Everything about a notebook that would make its test hollow or its file unfit to be committed."""
+    """Everything about a notebook that would make its test hollow or its file unfit to be
+    committed.
+    """
     notebook = json.loads(path.read_text(encoding="utf-8"))
     found = []
     if notebook["metadata"].get("kernelspec", {}).get("name") != "python3":
@@ -43,7 +46,12 @@ def defects(path: Path) -> list[str]:
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     code = [cell for cell in code if "".join(cell["source"]).strip()]
     tags = [set(cell["metadata"].get("tags", ())) for cell in code]
-    return found + _parameter_defects(path, tags) + _output_defects(code, tags) + _path_defects(notebook)
+    return (
+        found
+        + _parameter_defects(path, tags)
+        + _output_defects(code, tags)
+        + _path_defects(notebook)
+    )
 
 
 def _parameter_defects(path: Path, tags: list[set[str]]) -> list[str]:
@@ -75,7 +83,9 @@ def _output_defects(code: list[dict], tags: list[set[str]]) -> list[str]:
     if not checked:
         found.append("has no check cell")
     for cell in checked:
-        if not cell["execution_count"] or not re.search(r"\d", "".join(map(text_of, cell["outputs"]))):
+        if not cell["execution_count"] or not re.search(
+            r"\d", "".join(map(text_of, cell["outputs"]))
+        ):
             found.append("a check cell keeps no number to compare")
     return found
 
@@ -83,7 +93,10 @@ def _output_defects(code: list[dict], tags: list[set[str]]) -> list[str]:
 def _path_defects(notebook: dict) -> list[str]:
     texts = ["".join(cell["source"]) for cell in notebook["cells"]]
     texts += [text_of(output) for cell in notebook["cells"] for output in cell.get("outputs", ())]
-    texts += [json.dumps(notebook["metadata"]), *(json.dumps(cell["metadata"]) for cell in notebook["cells"])]
+    texts += [
+        json.dumps(notebook["metadata"]),
+        *(json.dumps(cell["metadata"]) for cell in notebook["cells"]),
+    ]
     return [f"absolute path {match}" for text in texts for match in ABSOLUTE.findall(text)]
 
 
@@ -94,11 +107,15 @@ def test_anatomy(path: Path) -> None:
 
 @pytest.fixture
 def healthy(tmp_path: Path, write_notebook) -> tuple[Path, dict]:
-    path = write_notebook(tmp_path / "n.ipynb", "x = 1", ("print(30.2)", [CHECK]), parameters="seed: int = 0")
+    path = write_notebook(
+        tmp_path / "n.ipynb", "x = 1", ("print(30.2)", [CHECK]), parameters="seed: int = 0"
+    )
     notebook = json.loads(path.read_text())
     for count, cell in enumerate(notebook["cells"], start=1):
         cell["execution_count"] = count
-    notebook["cells"][2]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["psnr 30.2\n"]}]
+    notebook["cells"][2]["outputs"] = [
+        {"output_type": "stream", "name": "stdout", "text": ["psnr 30.2\n"]}
+    ]
     return path, notebook
 
 
@@ -111,18 +128,29 @@ FAULTS = {
     "stores widget state": lambda n: n["metadata"].update(widgets={}),
     "file is too large": lambda n: n["cells"][1]["outputs"].append(stream("x" * LARGEST)),
     "not exactly one cell tagged parameters": lambda n: n["cells"][0]["metadata"].update(tags=[]),
-    "has injected parameters": lambda n: n["cells"][1]["metadata"].update(tags=["injected-parameters"]),
-    "parameters cell is unreadable": lambda n: n["cells"][0].update(source='loss: str = "l3"  # l1 | l2'),
-    "papermill reads other parameters": lambda n: n["cells"][0].update(source="size: int | None = 3"),
+    "has injected parameters": lambda n: n["cells"][1]["metadata"].update(
+        tags=["injected-parameters"]
+    ),
+    "parameters cell is unreadable": lambda n: n["cells"][0].update(
+        source='loss: str = "l3"  # l1 | l2'
+    ),
+    "papermill reads other parameters": lambda n: n["cells"][0].update(
+        source="size: int | None = 3"
+    ),
     "parameters cell declares nothing": lambda n: n["cells"][0].update(source="pass"),
     "stores an error": lambda n: n["cells"][1]["outputs"].append(
-        {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}),
+        {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
+    ),
     "is not executed from top to bottom": lambda n: n["cells"][1].update(execution_count=9),
     "has no check cell": lambda n: n["cells"][2]["metadata"].update(tags=[]),
     "a check cell keeps no number": lambda n: n["cells"][2].update(outputs=[stream("fine")]),
     "absolute path /there/a.h5": lambda n: n["cells"][1].update(source="open('/there/a.h5')"),
-    "absolute path /elsewhere/x": lambda n: n["cells"][1]["outputs"].append(stream("saved\n/elsewhere/x")),
-    "absolute path /there/in.ipynb": lambda n: n["metadata"].update(papermill={"input": "/there/in.ipynb"}),
+    "absolute path /elsewhere/x": lambda n: n["cells"][1]["outputs"].append(
+        stream("saved\n/elsewhere/x")
+    ),
+    "absolute path /there/in.ipynb": lambda n: n["metadata"].update(
+        papermill={"input": "/there/in.ipynb"}
+    ),
 }
 
 

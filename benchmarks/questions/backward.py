@@ -1,4 +1,6 @@
-"""What does a gradient cost, and how far from the exact one is it, whatever the scale of the loss?"""
+"""What does a gradient cost, and how far from the exact one is it, whatever the scale of the
+loss?
+"""
 
 import time
 from collections.abc import Iterator
@@ -16,13 +18,20 @@ TITLE = "backward: vector-Jacobian products, time, cosine and error to the exact
 SCALES = (1e-4, 1.0, 1e6)
 TOLERANCE, BUDGET, FORWARD, EXACT = 1e-3, 60, 1e-4, 1e-10
 NOTES = (
-    f"Backward to the relative tolerance {TOLERANCE:g}, at most {BUDGET} products; loss: scale * mean |x - target|^2. The exact gradient: double "
-    "precision, forward by deqlab and backward by scipy's GMRES, both to 1e-10. All start at the exact fixed point, rounded, so that what is seen is "
-    f"the backward's own error; only SHINE, which reads what a forward solve has learned, comes from the zero-filled image to {FORWARD:g}, and "
-    "'after forward to 1e-3' shows what a usual forward tolerance costs.",
-    "products: backward passes through graphs of f, less the one that reaches the parameters. s: of loss.backward() at scale 1, best of the "
-    "repeats; with torchdeq's ift a second evaluation of f is part of it. cosine: the worst over the scales. deepinv has one threshold for both "
-    "directions.",
+    (
+        f"Backward to the relative tolerance {TOLERANCE:g}, at most {BUDGET} products; loss: scale"
+        " * mean |x - target|^2. The exact gradient: double precision, forward by deqlab and"
+        " backward by scipy's GMRES, both to 1e-10. All start at the exact fixed point, rounded,"
+        " so that what is seen is the backward's own error; only SHINE, which reads what a forward"
+        f" solve has learned, comes from the zero-filled image to {FORWARD:g}, and 'after forward"
+        " to 1e-3' shows what a usual forward tolerance costs."
+    ),
+    (
+        "products: backward passes through graphs of f, less the one that reaches the parameters."
+        " s: of loss.backward() at scale 1, best of the repeats; with torchdeq's ift a second"
+        " evaluation of f is part of it. cosine: the worst over the scales. deepinv has one"
+        " threshold for both directions."
+    ),
 )
 
 
@@ -30,7 +39,10 @@ def measure(size: problems.Size) -> Iterator[dict]:
     """One row for a problem and a method."""
     cases = [problems.seeded(*depth, size.pixels) for depth in size.depths]
     if size.more:
-        cases += [problems.trained("de-prox", size.pixels), problems.trained("de-grad", size.pixels)]
+        cases += [
+            problems.trained("de-prox", size.pixels),
+            problems.trained("de-grad", size.pixels),
+        ]
     for problem in cases:
         methods, absent = libraries.backwards(TOLERANCE, BUDGET)
         target = torch.roll(problem.x0, 1, 0)
@@ -39,8 +51,15 @@ def measure(size: problems.Size) -> Iterator[dict]:
         for method in methods:
             row = {"problem": problem.name, "library": method.library, "method": method.method}
             start = fixed_point if method.warm else problem.x0
-            yield row | {"runs": [_run(problem, method, start, target, exact, scale, size) for scale in SCALES]}
-        yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
+            yield row | {
+                "runs": [
+                    _run(problem, method, start, target, exact, scale, size) for scale in SCALES
+                ]
+            }
+        yield from (
+            {"problem": problem.name, "library": peer, "method": why}
+            for peer, why in absent.items()
+        )
 
 
 def cells(row: dict) -> dict:
@@ -75,7 +94,9 @@ def loss_of(value: Tensor, target: Tensor) -> Tensor:
 
 
 def exact_gradient(problem: problems.Problem, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The fixed point, and dL/dw there as one vector, by the implicit function theorem, deqlab's forward solve and scipy's GMRES."""
+    """The fixed point, and dL/dw there as one vector, by the implicit function theorem, deqlab's
+    forward solve and scipy's GMRES.
+    """
     solution = solve(problem.f, problem.x0, Anderson(memory=20), EXACT, 1000)
     point = solution.value.requires_grad_()
     output = problem.f(point)
@@ -86,10 +107,21 @@ def exact_gradient(problem: problems.Problem, target: Tensor) -> tuple[Tensor, T
 
     def product(v) -> Tensor:
         u = torch.view_as_complex(torch.from_numpy(v.copy()).reshape(*g.shape, 2))
-        return torch.view_as_real(u - torch.autograd.grad(output, point, u, retain_graph=True)[0]).flatten().numpy()
+        return (
+            torch.view_as_real(u - torch.autograd.grad(output, point, u, retain_graph=True)[0])
+            .flatten()
+            .numpy()
+        )
 
     right = torch.view_as_real(g).flatten().numpy()
-    u, failed = gmres(LinearOperator((len(right), len(right)), product, dtype=right.dtype), right, rtol=EXACT, atol=0.0, restart=200, maxiter=2)
+    u, failed = gmres(
+        LinearOperator((len(right), len(right)), product, dtype=right.dtype),
+        right,
+        rtol=EXACT,
+        atol=0.0,
+        restart=200,
+        maxiter=2,
+    )
     if failed:
         raise RuntimeError(f"{problem.name}: GMRES missed {EXACT:g}, so no exact gradient")
     u = torch.view_as_complex(torch.from_numpy(u).reshape(*g.shape, 2))
@@ -97,7 +129,13 @@ def exact_gradient(problem: problems.Problem, target: Tensor) -> tuple[Tensor, T
 
 
 def _run(
-    problem: problems.Problem, method: libraries.Backward, start: Tensor, target: Tensor, exact: Tensor, scale: float, size: problems.Size
+    problem: problems.Problem,
+    method: libraries.Backward,
+    start: Tensor,
+    target: Tensor,
+    exact: Tensor,
+    scale: float,
+    size: problems.Size,
 ) -> dict:
     seconds = []
     # Seconds are shown at scale 1 only.

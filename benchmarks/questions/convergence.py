@@ -1,4 +1,6 @@
-"""How many evaluations of f, and how long, until every sample of the batch is truly within a tolerance?"""
+"""How many evaluations of f, and how long, until every sample of the batch is truly within a
+tolerance?
+"""
 
 from collections.abc import Iterator
 
@@ -13,12 +15,19 @@ TITLE = "evaluations and seconds to a tolerance"
 TOLERANCES = (1e-2, 1e-4, 1e-6)
 MEMORY, BUDGET = 5, 100
 NOTES = (
-    "to T: evaluations of f until every sample of the batch had been at an iterate whose own relative residual, measured here, is within T, "
-    "whenever the library would stop; s to T: seconds until then; asked T: evaluations that the library took when asked for T, and 'over' where its "
-    "answer is not within T.",
-    "Memory: m differences of deqlab are m + 1 points of a peer; torchdeq's Broyden keeps all, deqlab's 20 corrections. torchdeq stops by the largest relative residual of the batch (stop_mode='rel', "
-    "not its default), deepinv by the batch mean of the relative change between iterates. The peers' Anderson adds 1e-4 to the Gram matrix, "
-    "deqlab's 1e-6 of its diagonal.",
+    (
+        "to T: evaluations of f until every sample of the batch had been at an iterate whose own"
+        " relative residual, measured here, is within T, whenever the library would stop; s to T:"
+        " seconds until then; asked T: evaluations that the library took when asked for T, and"
+        " 'over' where its answer is not within T."
+    ),
+    (
+        "Memory: m differences of deqlab are m + 1 points of a peer; torchdeq's Broyden keeps all,"
+        " deqlab's 20 corrections. torchdeq stops by the largest relative residual of the batch"
+        " (stop_mode='rel', not its default), deepinv by the batch mean of the relative change"
+        " between iterates. The peers' Anderson adds 1e-4 to the Gram matrix, deqlab's 1e-6 of its"
+        " diagonal."
+    ),
     "GMRES: scipy's, unrestarted, on (I - J) x = b; its products and the one evaluation f(0) = b.",
 )
 
@@ -30,15 +39,28 @@ def measure(size: problems.Size) -> Iterator[dict]:
     if size.more:
         cases.append((problems.trained("de-prox", size.pixels), MEMORY))
     reference = cases[0][0]
-    yield {"problem": reference.name, "library": "scipy", "method": "GMRES", "runs": _gmres(reference)}
+    yield {
+        "problem": reference.name,
+        "library": "scipy",
+        "method": "GMRES",
+        "runs": _gmres(reference),
+    }
     for problem, memory in cases:
         methods, absent = libraries.forwards(memory)
         if memory != MEMORY:
             methods = [method for method in methods if method.remembers]
         for method in methods:
             if problem.symmetric or not method.symmetric:
-                yield {"problem": problem.name, "library": method.library, "method": method.method, "runs": _runs(problem, method)}
-        yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
+                yield {
+                    "problem": problem.name,
+                    "library": method.library,
+                    "method": method.method,
+                    "runs": _runs(problem, method),
+                }
+        yield from (
+            {"problem": problem.name, "library": peer, "method": why}
+            for peer, why in absent.items()
+        )
 
 
 def cells(row: dict) -> dict:
@@ -63,7 +85,9 @@ def unreached(taken: int, budget: int) -> str:
 
 @torch.no_grad()
 def _runs(problem: problems.Problem, method: libraries.Forward) -> list[dict]:
-    """One run for each tolerance. Where a library stopped too early for T, its runs for smaller ones show when the iteration got there."""
+    """One run for each tolerance. Where a library stopped too early for T, its runs for smaller
+    ones show when the iteration got there.
+    """
     logs, runs = [], []
     for tolerance in TOLERANCES:
         log = Log(len(problem.x0))
@@ -84,7 +108,17 @@ def _gmres(problem: problems.Problem) -> list[dict]:
     runs = []
     for tolerance in TOLERANCES:
         for products in range(1, BUDGET):
-            x = torch.from_numpy(gmres(operator, b, x0=np.zeros_like(b), rtol=0.0, atol=0.0, restart=products, maxiter=1)[0])[None]
+            x = torch.from_numpy(
+                gmres(
+                    operator,
+                    b,
+                    x0=np.zeros_like(b),
+                    rtol=0.0,
+                    atol=0.0,
+                    restart=products,
+                    maxiter=1,
+                )[0]
+            )[None]
             if float(relative_residual(x, f(x))) <= tolerance:
                 break
         runs.append({"tolerance": tolerance, "evaluations": products + 1})

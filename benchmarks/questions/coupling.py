@@ -11,8 +11,12 @@ TITLE = "one hard sample among seven easy ones"
 TOLERANCE, BUDGET = 1e-3, 100
 EASY, HARD = 0.3, 0.97
 NOTES = (
-    f"Symmetric linear contractions, rho = {HARD} among seven with rho = {EASY}, to {TOLERANCE:g}. hard residual: true one of the hard sample's "
-    "answer, alone and in company; moved: how far company moves that answer, relative to it. easy evaluations: of the first easy sample.",
+    (
+        f"Symmetric linear contractions, rho = {HARD} among seven with rho = {EASY}, to"
+        f" {TOLERANCE:g}. hard residual: true one of the hard sample's answer, alone and in"
+        " company; moved: how far company moves that answer, relative to it. easy evaluations: of"
+        " the first easy sample."
+    ),
 )
 
 
@@ -21,7 +25,10 @@ def measure(size: problems.Size) -> Iterator[dict]:
     methods, absent = libraries.forwards(5)
     rates = [EASY] * 7
     f = problems.symmetric_contraction([*rates[:3], HARD, *rates[3:]], size.unknowns)
-    yield from ({"library": method.library, "method": method.method, **_run(f, method)} for method in methods)
+    yield from (
+        {"library": method.library, "method": method.method, **_run(f, method)}
+        for method in methods
+    )
     yield from ({"library": peer, "method": why} for peer, why in absent.items())
 
 

@@ -1,6 +1,7 @@
 """Peers, imported only when asked for: torchdeq and deepinv behind the same two calls as deqlab.
 
-Both work on real tensors: `as_real` hands them the complex state as pairs, so that their inner products, which do not conjugate, are right.
+Both work on real tensors: `as_real` hands them the complex state as pairs, so that their inner
+products, which do not conjugate, are right.
 """
 
 import importlib
@@ -19,7 +20,8 @@ PEERS = ("torchdeq", "deepinv")
 class Forward:
     """A fixed-point solver of a library: solve(f, x0, tolerance, budget) returns its answer.
 
-    tolerance: relative, 0 to spend the budget. budget: evaluations of f. remembers: whether the memory that was asked for changes it.
+    tolerance: relative, 0 to spend the budget. budget: evaluations of f. remembers: whether the
+        memory that was asked for changes it.
     symmetric: only for symmetric Jacobians.
     """
 
@@ -32,10 +34,12 @@ class Forward:
 
 @dataclass(frozen=True)
 class Backward:
-    """A gradient of a library: attach(f, x0, tolerance, outer) solves to `tolerance` and returns a differentiable value.
+    """A gradient of a library: attach(f, x0, tolerance, outer) solves to `tolerance` and returns a
+    differentiable value.
 
     outer: x to dL/dx, with `select`, for solvers that want to know the outer problem.
-    warm: whether it may start at the fixed point; one that reads what the forward solver has learned may not.
+    warm: whether it may start at the fixed point; one that reads what the forward solver has
+        learned may not.
     recomputes: whether its backward evaluates f again instead of keeping graphs.
     """
 
@@ -55,12 +59,15 @@ def load(name: str) -> ModuleType | str:
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-    # torchvision's wheel on PyPI is made for torch's CUDA build. Beside the CPU build its compiled operators do not load, and its import fails
-    # where it describes two of them. Nothing here calls them, so their names are enough.
+    # torchvision's wheel on PyPI is made for torch's CUDA build. Beside the CPU build its compiled
+    # operators do not load, and its import fails where it describes two of them. Nothing here calls
+    # them, so their names are enough.
     for loaded in [key for key in sys.modules if key.split(".")[0] in ("torchvision", name)]:
         del sys.modules[loaded]
     for operator in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{operator}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+        torch.library.define(
+            f"torchvision::{operator}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor"
+        )
     return importlib.import_module(name)
 
 

@@ -14,16 +14,21 @@ from questions import backward, libraries, problems
 TITLE = "peak memory of a training step, over that of one evaluation of f with its backward"
 FORWARD = 1e-2
 NOTES = (
-    f"Forward from the zero-filled image to {FORWARD:g}. "
-    "saved: bytes of the distinct storages that autograd has saved and not yet let go, parameters apart, at their highest; by saved-tensor hooks, "
-    "which do not see what a method computes again in the backward pass, so they are left out for those that do. "
-    "allocated: all bytes that torch held above the start, at their highest; by its profiler. It has the solver's history and the activations in "
-    "flight too.",
+    (
+        f"Forward from the zero-filled image to {FORWARD:g}. saved: bytes of the distinct storages"
+        " that autograd has saved and not yet let go, parameters apart, at their highest; by"
+        " saved-tensor hooks, which do not see what a method computes again in the backward pass,"
+        " so they are left out for those that do. allocated: all bytes that torch held above the"
+        " start, at their highest; by its profiler. It has the solver's history and the"
+        " activations in flight too."
+    ),
 )
 
 
 def measure(size: problems.Size) -> Iterator[dict]:
-    """One row for a gradient, on each seeded denoiser; then one for each peer that cannot be had."""
+    """One row for a gradient, on each seeded denoiser; then one for each peer that cannot be
+    had.
+    """
     methods, absent = libraries.backwards(backward.TOLERANCE, backward.BUDGET)
     for depth in size.depths:
         yield from _on(problems.seeded(*depth, size.pixels), methods)
@@ -38,6 +43,7 @@ def _on(problem: problems.Problem, methods: list[libraries.Backward]) -> Iterato
 
     saved, allocated = _saved(once, problem.parameters), _allocated(once)
     for method in methods:
+
         def step(method=method) -> None:
             value = method.attach(problem.f, problem.x0, FORWARD, backward.Outer(target))
             backward.loss_of(value, target).backward()
@@ -84,8 +90,13 @@ class _Entry:
 
     def __init__(self, tensor: Tensor, live: _Live):
         storage = tensor.untyped_storage()
-        # Detached: an output that a node saves knows that node, and the two would keep each other alive.
-        self.tensor, self.live, self.key = tensor.detach(), live, (storage.data_ptr(), storage.nbytes())
+        # Detached: an output that a node saves knows that node, and the two would keep each other
+        # alive.
+        self.tensor, self.live, self.key = (
+            tensor.detach(),
+            live,
+            (storage.data_ptr(), storage.nbytes()),
+        )
         live.hold(*self.key)
 
     def __del__(self) -> None:
@@ -94,7 +105,9 @@ class _Entry:
 
 def _saved(step: Callable[[], None], parameters: list[Tensor]) -> int:
     live = _Live(parameters)
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Entry(tensor, live), lambda entry: entry.tensor):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: _Entry(tensor, live), lambda entry: entry.tensor
+    ):
         step()
     return live.peak
 
@@ -106,7 +119,9 @@ def _allocated(step: Callable[[], None]) -> int:
         path = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(path))
         events = json.loads(path.read_text())["traceEvents"]
-    changes = sorted((event["ts"], event["args"]["Bytes"]) for event in events if event.get("name") == "[memory]")
+    changes = sorted(
+        (event["ts"], event["args"]["Bytes"]) for event in events if event.get("name") == "[memory]"
+    )
     live = peak = 0
     for _, change in changes:
         live += change

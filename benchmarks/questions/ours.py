@@ -11,7 +11,9 @@ FORWARD_BUDGET = 100
 
 
 def forwards(memory: int) -> list[Forward]:
-    """Every solver of `deqlab.solvers`; Anderson with `memory`, the quasi-Newton ones with what they have by default."""
+    """Every solver of `deqlab.solvers`; Anderson with `memory`, the quasi-Newton ones with what
+    they have by default.
+    """
 
     def method(solver, **how) -> Forward:
         def solve(f, x0, tolerance, budget):
@@ -29,14 +31,20 @@ def forwards(memory: int) -> list[Forward]:
 
 
 def backwards(tolerance: float, budget: int) -> list[Backward]:
-    """Every rule of `deqlab.equilibrium`, after a forward solve by Anderson unless the rule reads another solver's state."""
+    """Every rule of `deqlab.equilibrium`, after a forward solve by Anderson unless the rule reads
+    another solver's state.
+    """
     anderson, broyden, adjoint = solvers.Anderson(), solvers.Broyden(), solvers.AdjointBroyden()
     implicit = rules.ImplicitGradient(anderson, tolerance, budget)
 
-    def method(name, rule, solver=anderson, forward=None, recomputes=False, aware=False) -> Backward:
+    def method(
+        name, rule, solver=anderson, forward=None, recomputes=False, aware=False
+    ) -> Backward:
         def attach(f, x0, forward_tolerance, outer):
             chosen = replace(solver, opa=solvers.OPA(outer)) if aware else solver
-            return rules.equilibrium(f, x0, chosen, rule, forward or forward_tolerance, FORWARD_BUDGET).value
+            return rules.equilibrium(
+                f, x0, chosen, rule, forward or forward_tolerance, FORWARD_BUDGET
+            ).value
 
         return Backward("deqlab", name, attach, solver is anderson and forward is None, recomputes)
 
@@ -53,7 +61,12 @@ def backwards(tolerance: float, budget: int) -> list[Backward]:
         method("SHINE(refine=5), Broyden", rules.SHINE(refine=5), broyden),
         method("SHINE, AdjointBroyden", rules.SHINE(), adjoint),
         method("SHINE, AdjointBroyden, no fallback", rules.SHINE(fallback=math.inf), adjoint),
-        method("SHINE, AdjointBroyden + OPA, no fallback", rules.SHINE(fallback=math.inf), adjoint, aware=True),
+        method(
+            "SHINE, AdjointBroyden + OPA, no fallback",
+            rules.SHINE(fallback=math.inf),
+            adjoint,
+            aware=True,
+        ),
         method("Unrolled(5)", rules.Unrolled(5)),
         method("Unrolled(5, checkpoint='sqrt')", rules.Unrolled(5, "sqrt"), recomputes=True),
         method("Invertible(10)", rules.Invertible(10), recomputes=True),

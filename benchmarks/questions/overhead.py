@@ -13,9 +13,13 @@ from questions.watch import Log, Watched
 TITLE = "time of a solve over its bare evaluations"
 EVALUATIONS = 12
 NOTES = (
-    "Tolerance 0, so that the budget is spent. solve / bare: solve and bare evaluations take turns, median of the ratios; where a solver takes "
-    "products with J^T too, the bare side records every evaluation and takes as many products. solve / f inside: time of a solve over the time "
-    "that f takes within that very solve, median; no drift of the machine's speed enters.",
+    (
+        "Tolerance 0, so that the budget is spent. solve / bare: solve and bare evaluations take"
+        " turns, median of the ratios; where a solver takes products with J^T too, the bare side"
+        " records every evaluation and takes as many products. solve / f inside: time of a solve"
+        " over the time that f takes within that very solve, median; no drift of the machine's"
+        " speed enters."
+    ),
 )
 
 
@@ -26,8 +30,16 @@ def measure(size: problems.Size) -> Iterator[dict]:
         methods, absent = libraries.forwards(5)
         for method in methods:
             if not method.symmetric:
-                yield {"problem": problem.name, "library": method.library, "method": method.method, **_run(problem, method, size)}
-        yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
+                yield {
+                    "problem": problem.name,
+                    "library": method.library,
+                    "method": method.method,
+                    **_run(problem, method, size),
+                }
+        yield from (
+            {"problem": problem.name, "library": peer, "method": why}
+            for peer, why in absent.items()
+        )
 
 
 def cells(row: dict) -> dict:

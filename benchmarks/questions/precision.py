@@ -15,17 +15,25 @@ from questions.watch import relative_residual
 TITLE = "a bfloat16 denoiser with a float32 state against float32 throughout"
 TOLERANCE, COARSE, BUDGET = 1e-3, 1e-2, 50
 NOTES = (
-    f"Anderson(5) to {TOLERANCE:g}. bfloat16 throughout is judged by the float32 residual of its answer; 'finished' goes to {COARSE:g} in bfloat16 "
-    "and from there in float32. x float32: time over that of the solve in float32, or of one evaluation. Where an evaluation gains nothing, no solve is.",
+    (
+        f"Anderson(5) to {TOLERANCE:g}. bfloat16 throughout is judged by the float32 residual of"
+        f" its answer; 'finished' goes to {COARSE:g} in bfloat16 and from there in float32. x"
+        " float32: time over that of the solve in float32, or of one evaluation. Where an"
+        " evaluation gains nothing, no solve is."
+    ),
 )
 
 
 def measure(size: problems.Size) -> Iterator[dict]:
-    """Rows for one evaluation and, where that is faster in bfloat16, for two ways to solve; for each denoiser."""
+    """Rows for one evaluation and, where that is faster in bfloat16, for two ways to solve; for
+    each denoiser.
+    """
     cases = [problems.seeded(*depth, size.pixels) for depth in size.depths]
     if size.more:
         cases.append(problems.trained("de-prox", size.pixels))
-    yield from ({"problem": problem.name, **row} for problem in cases for row in _rows(problem, size))
+    yield from (
+        {"problem": problem.name, **row} for problem in cases for row in _rows(problem, size)
+    )
 
 
 def cells(row: dict) -> dict:
@@ -40,7 +48,9 @@ def processor() -> str:
     except OSError:
         return "not known for this system"
     known = [flag for flag in ("amx_bf16", "avx512_bf16", "bf16") if flag in flags]
-    return f"yes ({', '.join(known)})" if known else "no: it is emulated, so no gain is to be expected"
+    return (
+        f"yes ({', '.join(known)})" if known else "no: it is emulated, so no gain is to be expected"
+    )
 
 
 @torch.no_grad()
@@ -62,9 +72,17 @@ def _rows(problem: problems.Problem, size: problems.Size) -> list[dict]:
 
     one = {"way": "one evaluation", "x float32": _ratio(lambda: f(x0), lambda: low(x0), size)}
     if one["x float32"] >= 1:
-        return [one, {"way": "a solve: not timed, for each of its evaluations in bfloat16 is slower"}]
+        return [
+            one,
+            {"way": "a solve: not timed, for each of its evaluations in bfloat16 is slower"},
+        ]
 
-    def row(way: str, call: Callable[[], Solution], coarse: Solution | None = None, fine: Solution | None = None) -> dict:
+    def row(
+        way: str,
+        call: Callable[[], Solution],
+        coarse: Solution | None = None,
+        fine: Solution | None = None,
+    ) -> dict:
         counts = {"in bfloat16": _evaluations(coarse), "in float32": _evaluations(fine)}
         answer = (fine or coarse).value
         residual = float(relative_residual(answer, f(answer)).max())

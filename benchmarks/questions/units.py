@@ -13,8 +13,11 @@ TITLE = "evaluations when the same image comes in other units"
 SCALES = (1e-6, 1e-3, 1.0, 1e4)
 TOLERANCE, BUDGET = 1e-4, 100
 NOTES = (
-    f"The first seeded denoiser, which commutes with the scale of an image, with k-space times the number above: evaluations until every sample "
-    f"was truly within {TOLERANCE:g}. An iteration that knows no unit has one number in all columns.",
+    (
+        "The first seeded denoiser, which commutes with the scale of an image, with k-space times"
+        f" the number above: evaluations until every sample was truly within {TOLERANCE:g}. An"
+        " iteration that knows no unit has one number in all columns."
+    ),
 )
 
 
@@ -25,14 +28,24 @@ def measure(size: problems.Size) -> Iterator[dict]:
     for method in methods:
         if not method.symmetric:
             runs = [_run(problem, method, scale) for scale in SCALES]
-            yield {"problem": problem.name, "library": method.library, "method": method.method, "runs": runs}
-    yield from ({"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items())
+            yield {
+                "problem": problem.name,
+                "library": method.library,
+                "method": method.method,
+                "runs": runs,
+            }
+    yield from (
+        {"problem": problem.name, "library": peer, "method": why} for peer, why in absent.items()
+    )
 
 
 def cells(row: dict) -> dict:
     """The row as it is printed."""
     shown = {key: row[key] for key in ("problem", "library", "method")}
-    return shown | {run["scale"]: run["evaluations"] or unreached(run["taken"], BUDGET) for run in row.get("runs", ())}
+    return shown | {
+        run["scale"]: run["evaluations"] or unreached(run["taken"], BUDGET)
+        for run in row.get("runs", ())
+    }
 
 
 @torch.no_grad()
@@ -42,4 +55,8 @@ def _run(problem: problems.Problem, method: libraries.Forward, scale: float) -> 
     # Asked for more than is read off, so that a lax criterion does not end the iteration first.
     method.solve(Watched(f, log), scale * problem.x0, TOLERANCE / 100, BUDGET)
     reached = log.reached(TOLERANCE)
-    return {"scale": f"{scale:.0e}", "evaluations": None if reached is None else reached[0], "taken": log.calls}
+    return {
+        "scale": f"{scale:.0e}",
+        "evaluations": None if reached is None else reached[0],
+        "taken": log.calls,
+    }

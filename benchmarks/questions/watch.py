@@ -1,4 +1,6 @@
-"""f under observation: how often it was evaluated, how often differentiated, how good every iterate truly was, and when."""
+"""f under observation: how often it was evaluated, how often differentiated, how good every iterate
+truly was, and when.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,7 +12,9 @@ from torch import Tensor
 
 @torch.no_grad()
 def relative_residual(x: Tensor, fx: Tensor) -> Tensor:
-    """||f(x) - x|| / ||f(x)|| per sample in double precision, (batch,): the one definition by which all are judged."""
+    """||f(x) - x|| / ||f(x)|| per sample in double precision, (batch,): the one definition by which
+    all are judged.
+    """
     flat = [(torch.view_as_real(a) if a.is_complex() else a).flatten(1) for a in (fx - x, fx)]
     difference, size = (torch.linalg.vector_norm(a, dim=1, dtype=torch.float64) for a in flat)
     return difference / size.clamp_min(torch.finfo(torch.float64).tiny)
@@ -18,9 +22,11 @@ def relative_residual(x: Tensor, fx: Tensor) -> Tensor:
 
 @dataclass
 class Log:
-    """What was seen: for each sample the true residuals and the seconds at which they were there, in order.
+    """What was seen: for each sample the true residuals and the seconds at which they were there,
+    in order.
 
-    The seconds run from `start` and leave out what the observation itself took. calls: evaluations of a batch, whatever its size.
+    The seconds run from `start` and leave out what the observation itself took. calls: evaluations
+    of a batch, whatever its size.
     pullbacks: backward passes through a graph of f.
     """
 
@@ -40,7 +46,9 @@ class Log:
         self.began, self.watching = time.perf_counter(), 0.0
 
     def reached(self, tolerance: float) -> tuple[int, float] | None:
-        """Evaluations and seconds after which every sample had been at an iterate within `tolerance`; None if one never was."""
+        """Evaluations and seconds after which every sample had been at an iterate within
+        `tolerance`; None if one never was.
+        """
         evaluations, seconds = 0, 0.0
         for residuals, moments in zip(self.residuals, self.seconds):
             first = next((i for i, residual in enumerate(residuals) if residual <= tolerance), None)
@@ -51,7 +59,9 @@ class Log:
 
 
 class Watched:
-    """f that fills a Log; `select` hands on what f offers, so that a solver may take samples out of the batch."""
+    """f that fills a Log; `select` hands on what f offers, so that a solver may take samples out of
+    the batch.
+    """
 
     def __init__(self, f: Callable[[Tensor], Tensor], log: Log, members: list[int] | None = None):
         self.f, self.log = f, log
@@ -64,7 +74,8 @@ class Watched:
         seen = time.perf_counter()
         elapsed = seen - self.log.began - self.log.watching
         self.log.calls += 1
-        # A solver that cannot leave samples out evaluates all of them, so position and sample agree.
+        # A solver that cannot leave samples out evaluates all of them, so position and sample
+        # agree.
         for member, residual in zip(self.members, relative_residual(x, fx).tolist()):
             self.log.residuals[member].append(residual)
             self.log.seconds[member].append(elapsed)
@@ -72,7 +83,9 @@ class Watched:
         return _Tally.apply(fx, self.log) if torch.is_grad_enabled() and fx.requires_grad else fx
 
     def _select(self, index: Tensor) -> "Watched":
-        return Watched(self.f.select(index), self.log, [self.members[position] for position in index.tolist()])
+        return Watched(
+            self.f.select(index), self.log, [self.members[position] for position in index.tolist()]
+        )
 
 
 class _Tally(torch.autograd.Function):
@@ -90,7 +103,9 @@ class _Tally(torch.autograd.Function):
 
 
 def as_real(f: Callable[[Tensor], Tensor], x0: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """f and its start on real tensors (..., 2), for libraries whose inner products do not conjugate; real ones stay as they are."""
+    """f and its start on real tensors (..., 2), for libraries whose inner products do not
+    conjugate; real ones stay as they are.
+    """
     if not x0.is_complex():
         return f, x0
     return lambda x: torch.view_as_real(f(torch.view_as_complex(x))), torch.view_as_real(x0)

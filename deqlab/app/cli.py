@@ -1,7 +1,8 @@
-"""The shell command `deqlab`: finds the command, reads its options, and turns bad input into one line.
+"""The shell command `deqlab`: finds the command, reads its options, and turns bad input into one
+line.
 
-A command is a module `deqlab/app/commands/<name>.py` with `add_arguments(parser)` and `main(args) -> int`.
-Only the named one is imported, so that help and typing errors answer at once.
+A command is a module `deqlab/app/commands/<name>.py` with `add_arguments(parser)` and `main(args)
+-> int`. Only the named one is imported, so that help and typing errors answer at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import re
 import sys
 import warnings
-from typing import NoReturn, Sequence
+from collections.abc import Sequence
+from typing import NoReturn
 
 from deqlab.core.errors import InputError, one_line_warnings
 from deqlab.core.spelling import nearest
@@ -32,7 +34,9 @@ class UsageError(InputError):
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads options exactly as they are spelled, and raises `UsageError` instead of ending the process."""
+    """Reads options exactly as they are spelled, and raises `UsageError` instead of ending the
+    process.
+    """
 
     def __init__(self, *args: object, **options: object) -> None:
         options.setdefault("allow_abbrev", False)  # a misspelled option must not become another one
@@ -57,8 +61,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status of the command: 0 done, 1 something failed, 2 bad input, 130 interrupted.
 
-    argv: the words after `deqlab`; those of this process when None. `--debug` may stand anywhere among
-    them and shows tracebacks.
+    argv: the words after `deqlab`; those of this process when None. `--debug` may stand anywhere
+    among them and shows tracebacks.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
@@ -83,16 +87,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str], debug: bool) -> int:
     """The status of the command that the first word names, after the options before it."""
-    first = next((index for index, word in enumerate(words) if not word.startswith("-")), len(words))
+    first = next(
+        (index for index, word in enumerate(words) if not word.startswith("-")), len(words)
+    )
     own, rest = words[:first], words[first:]
-    parser = Parser(prog="deqlab", usage="deqlab [-h] [--version] [--debug] COMMAND ...",
-                    description=_description(),
-                    formatter_class=argparse.RawDescriptionHelpFormatter,
-                    epilog="`deqlab COMMAND --help` tells more. `--debug` shows a traceback with an error.")
+    parser = Parser(
+        prog="deqlab",
+        usage="deqlab [-h] [--version] [--debug] COMMAND ...",
+        description=_description(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="`deqlab COMMAND --help` tells more. `--debug` shows a traceback with an error.",
+    )
     parser.add_argument("--version", action="store_true", help="print the version and end")
     chosen = _parse(parser, own)
     if chosen.version:
         from importlib.metadata import version
+
         print(f"deqlab {version('deqlab')}")
         return 0
     if not rest:
@@ -103,8 +113,11 @@ def _dispatch(words: list[str], debug: bool) -> int:
         hint = nearest(name, COMMANDS) or f"; the commands are {', '.join(COMMANDS)}"
         raise UsageError(f"no command `{name}`{hint}")
     module = importlib.import_module(f"deqlab.app.commands.{name}")
-    command = Parser(prog=f"deqlab {name}", description=(module.__doc__ or COMMANDS[name]).strip(),
-                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    command = Parser(
+        prog=f"deqlab {name}",
+        description=(module.__doc__ or COMMANDS[name]).strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     module.add_arguments(command)
     args = _parse(command, rest[1:])
     args.debug = debug
@@ -112,10 +125,15 @@ def _dispatch(words: list[str], debug: bool) -> int:
 
 
 def _parse(parser: Parser, words: list[str]) -> argparse.Namespace:
-    """The options, or a `UsageError` that names the first unknown one and its nearest valid spelling."""
+    """The options, or a `UsageError` that names the first unknown one and its nearest valid
+    spelling.
+    """
     nested = any(isinstance(action, argparse._SubParsersAction) for action in parser._actions)
-    # intermixed: `deqlab run 1 -p seed 3 8` names two notebooks; argparse cannot do that for nested commands
-    args, unknown = (parser.parse_known_args if nested else parser.parse_known_intermixed_args)(words)
+    # intermixed: `deqlab run 1 -p seed 3 8` names two notebooks; argparse cannot do that for nested
+    # commands
+    args, unknown = (parser.parse_known_args if nested else parser.parse_known_intermixed_args)(
+        words
+    )
     if unknown:
         options = [word for word in unknown if word.startswith("-")] or unknown
         word = options[0].split("=")[0]

@@ -25,7 +25,9 @@ from deqlab.core.spelling import nearest
 
 _WORDS = r"[\w.+\-\"']+"
 _CHOICES = re.compile(rf"^\s*({_WORDS}(?:\s+\|\s+{_WORDS})+)\s*(?:$|[:;,.(].*)")
-_TRUTH = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+_TRUTH = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
+    ("false", "no", "off", "0"), False
+)
 
 
 @dataclass(frozen=True)
@@ -39,41 +41,57 @@ class Parameter:
     help: str = ""
 
     def parse(self, text: str) -> object:
-        """The value that `text` means for this parameter; ValueError, with the reason, when it means none."""
+        """The value that `text` means for this parameter; ValueError, with the reason, when it
+        means none.
+        """
         value = _parse(text, self.type)
         if self.choices and value not in self.choices:
             allowed = " | ".join(map(str, self.choices))
-            raise ValueError(f"it must be one of {allowed}{nearest(text, [str(c) for c in self.choices])}")
+            raise ValueError(
+                f"it must be one of {allowed}{nearest(text, [str(c) for c in self.choices])}"
+            )
         return value
 
 
 def read_parameters(notebook: Path) -> dict[str, Parameter]:
-    """The parameters that a notebook declares, by name; empty when it has no cell tagged `parameters`.
+    """The parameters that a notebook declares, by name; empty when it has no cell tagged
+    `parameters`.
 
-    Raises InputError for a file that is no notebook and for a parameters cell that contradicts itself.
+    Raises InputError for a file that is no notebook and for a parameters cell that contradicts
+    itself.
     """
     try:
         cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-        tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", ())]
+        tagged = [
+            cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", ())
+        ]
         source = "".join(tagged[0]["source"]) if tagged else ""
     except OSError as error:
         raise InputError(f"{notebook}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{notebook}: not a Jupyter notebook (JSON with a list `cells`)") from error
+        raise InputError(
+            f"{notebook}: not a Jupyter notebook (JSON with a list `cells`)"
+        ) from error
     try:
         return _read_cell(source)
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"{notebook}: cell tagged `parameters`: {' '.join(str(error).split())}") from error
+        raise InputError(
+            f"{notebook}: cell tagged `parameters`: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _read_cell(source: str) -> dict[str, Parameter]:
-    comments = {token.start[0]: token.string.lstrip("# ").strip()
-                for token in tokenize.generate_tokens(io.StringIO(source).readline)
-                if token.type == tokenize.COMMENT}
+    comments = {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
     found = {}
     for statement in ast.parse(source).body:
         match statement:
-            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=value) if value is not None:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=value) if (
+                value is not None
+            ):
                 declared = kind.value if isinstance(kind, ast.Constant) else ast.unparse(kind)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 declared = ""
@@ -101,7 +119,7 @@ def _parse(text: str, declared: str) -> object:
     """The value of `text` as the annotated type; ValueError says what would be right."""
     kinds = [kind.strip() for kind in declared.removeprefix("Optional[").split("|")]
     if declared.startswith("Optional["):
-        kinds = [declared[len("Optional["):-1].strip(), "None"]
+        kinds = [declared[len("Optional[") : -1].strip(), "None"]
     if "None" in kinds and text.lower() in ("none", "null"):
         return None
     for kind in kinds:

@@ -1,7 +1,9 @@
-"""From a file of samples off the grid to an image file: density weights, coil maps, a scale, then any reconstructor.
+"""From a file of samples off the grid to an image file: density weights, coil maps, a scale, then
+any reconstructor.
 
-Every method gets W^(1/2) A and W^(1/2) y, where W are density weights: then A^H W y is the compensated adjoint, and A^H W A is near the
-identity where nothing is missing, which is what least squares solves quickly and what models trained on Cartesian lines know.
+Every method gets W^(1/2) A and W^(1/2) y, where W are density weights: then A^H W y is the
+compensated adjoint, and A^H W A is near the identity where nothing is missing, which is what least
+squares solves quickly and what models trained on Cartesian lines know.
 """
 
 from pathlib import Path
@@ -11,7 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from deqlab.app.reconstruction import (
+from deqlab.app.reconstruct_file import (
     FLOAT32_RANGE,
     Reconstruction,
     finite_magnitude,
@@ -38,7 +40,8 @@ from deqlab.operators.off_resonance import OffResonance
 from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
 
-# The density of the samples within so many cycles per pixel of the centre is made 1, whatever the unit of the file's own weights.
+# The density of the samples within so many cycles per pixel of the centre is made 1, whatever the
+# unit of the file's own weights.
 CENTER = 0.125
 
 
@@ -52,17 +55,24 @@ def reconstruct_noncartesian_file(
     progress: bool = False,
     coil_maps: CoilMaps = LowResolution(),
 ) -> Reconstruction:
-    """The reconstruction of `source`, also written to `destination` when it is complete; arguments and output as `reconstruct_file`.
+    """The reconstruction of `source`, also written to `destination` when it is complete; arguments
+    and output as `reconstruct_file`.
 
-    source: the layout of `deqlab.data.formats.trajectory_layout`. Its density weights are used where it has some, and those of Pipe and Menon where not.
-    coil_maps: a method, which reads the samples near the centre, or maps of a file. A field map in the file is undone by every method.
-        Raises InputError for input that cannot be used.
+    source: the layout of `deqlab.data.formats.trajectory_layout`. Its density weights are used
+        where it has some, and those of Pipe and Menon where not.
+    coil_maps: a method, which reads the samples near the centre, or maps of a file. A field map in
+        the file is undone by every method. Raises InputError for input that cannot be used.
     """
     source, destination = Path(source), Path(destination)
     volume = open_noncartesian(source)
     refuse_same_file(source, destination)
     chosen = choose_slices(volume, slices)
-    facts = {"source": source.name, "acquisition": volume.contrast, "patient_id": volume.patient_id, **(attributes or {})}
+    facts = {
+        "source": source.name,
+        "acquisition": volume.contrast,
+        "patient_id": volume.patient_id,
+        **(attributes or {}),
+    }
     blank = Reconstruction(np.zeros((len(chosen), *volume.matrix), np.float32), chosen, None)
     with reserved(destination, blank, facts) as write:
         result = reconstruct_noncartesian(volume, model, chosen, device, progress, coil_maps)
@@ -78,17 +88,26 @@ def reconstruct_noncartesian(
     progress: bool = False,
     coil_maps: CoilMaps = LowResolution(),
 ) -> Reconstruction:
-    """The chosen `slices` of `volume`, one at a time. Warns of slices whose solver did not converge."""
+    """The chosen `slices` of `volume`, one at a time. Warns of slices whose solver did not
+    converge.
+    """
     model = model.to(device)
     result = Reconstruction(np.empty((len(slices), *volume.matrix), np.float32), slices, None)
     trajectory, density = None, None
-    for position, index in enumerate(tqdm(slices, desc=volume.path.name, unit="slice", disable=not progress)):
+    for position, index in enumerate(
+        tqdm(slices, desc=volume.path.name, unit="slice", disable=not progress)
+    ):
         previous, trajectory = trajectory, volume.trajectory(index)
         if "density" in volume.has or previous is None or not torch.equal(trajectory, previous):
             density = density_of(volume, index, trajectory)
         kspace, A, scale = prepare_noncartesian(volume, index, trajectory, density, coil_maps)
-        # The plain adjoint has no step that could be too long: it keeps the weights' own scale, and so the image its intensity.
-        A = A if isinstance(model, ZeroFilled) else at_most_one(A, kspace.new_zeros(1, *volume.matrix))
+        # The plain adjoint has no step that could be too long: it keeps the weights' own scale, and
+        # so the image its intensity.
+        A = (
+            A
+            if isinstance(model, ZeroFilled)
+            else at_most_one(A, kspace.new_zeros(1, *volume.matrix))
+        )
         A = A.to(device)
         image = solve_slice(model, weigh(A, kspace.to(device)), A, result)
         result.images[position] = finite_magnitude(image[0].abs(), scale, volume.path, index)
@@ -97,11 +116,14 @@ def reconstruct_noncartesian(
 
 
 def density_of(volume: NonCartesianVolume, index: int, trajectory: torch.Tensor) -> torch.Tensor:
-    """Density weights of a slice, float64 (samples,), in units of a Cartesian sample: the file's, or those of Pipe and Menon."""
+    """Density weights of a slice, float64 (samples,), in units of a Cartesian sample: the file's,
+    or those of Pipe and Menon.
+    """
     own = volume.density(index)
     if own is None:
         return density_weights(trajectory, volume.matrix)
-    # One step of the same iteration compares the file's weights with a density of 1; only the median of it near the centre is used.
+    # One step of the same iteration compares the file's weights with a density of 1; only the
+    # median of it near the centre is used.
     stepped = density_weights(trajectory, volume.matrix, iterations=1, start=own)
     center = (torch.linalg.vector_norm(trajectory, dim=-1) < CENTER) & (own > 0)
     center = center if bool(center.any()) else own > 0
@@ -109,9 +131,14 @@ def density_of(volume: NonCartesianVolume, index: int, trajectory: torch.Tensor)
 
 
 def prepare_noncartesian(
-    volume: NonCartesianVolume, index: int, trajectory: torch.Tensor, density: torch.Tensor, coil_maps: CoilMaps = LowResolution()
+    volume: NonCartesianVolume,
+    index: int,
+    trajectory: torch.Tensor,
+    density: torch.Tensor,
+    coil_maps: CoilMaps = LowResolution(),
 ) -> tuple[torch.Tensor, NonCartesianOperator | OffResonance, float]:
-    """(k-space, complex64 (1, coil, samples); A with `density` as its weights; scale) of a slice, ready for `weigh` and any reconstructor.
+    """(k-space, complex64 (1, coil, samples); A with `density` as its weights; scale) of a slice,
+    ready for `weigh` and any reconstructor.
 
     A has off-resonance in it where the file has a field map.
 
@@ -127,13 +154,19 @@ def prepare_noncartesian(
     scale = float(A.H(weigh(A, kspace)).abs().max()) or 1.0
     if not FLOAT32_RANGE[0] < scale * unit < FLOAT32_RANGE[1]:
         raise InputError(
-            f"{volume.path}: slice {index} has the peak {scale * unit:.3g}, which float32 images cannot hold; rescale the k-space"
+            f"{volume.path}: slice {index} has the peak {scale * unit:.3g}, which float32 images"
+            " cannot hold; rescale the k-space"
         )
     return kspace / scale, A, scale * unit
 
 
 def _maps(
-    volume: NonCartesianVolume, index: int, samples: torch.Tensor, trajectory: torch.Tensor, density: torch.Tensor, source: CoilMaps
+    volume: NonCartesianVolume,
+    index: int,
+    samples: torch.Tensor,
+    trajectory: torch.Tensor,
+    density: torch.Tensor,
+    source: CoilMaps,
 ) -> torch.Tensor:
     """Coil maps of a slice, complex64 (coil, y, x), an error with the file's name."""
     if isinstance(source, StoredMaps):

@@ -1,7 +1,8 @@
-"""The numbers of a run: notebooks record them, the headless runner collects them into one file and one table.
+"""The numbers of a run: notebooks record them, the headless runner collects them into one file and
+one table.
 
-    from deqlab.app import results
-    results.record("psnr_db", {"cg-sense": 28.1, "de-grad": 32.4})
+from deqlab.app import results
+results.record("psnr_db", {"cg-sense": 28.1, "de-grad": 32.4})
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from pathlib import Path
 
 from deqlab.core.atomic import atomic_path
 from deqlab.core.errors import InputError
+from deqlab.core.text_table import table
 
 VARIABLE = "DEQLAB_RESULTS"
 
 
 def record(name: str, value: object) -> object:
-    """`value` itself; the pair also goes to the file that the variable DEQLAB_RESULTS names, if any.
+    """`value` itself; the pair also goes to the file that the variable DEQLAB_RESULTS names, if
+    any.
 
-    value: a number, a string, a truth value, None, or lists and dictionaries of these (a tensor or array
-    without axes is a number). A name that is recorded again replaces its value.
+    value: a number, a string, a truth value, None, or lists and dictionaries of these (a tensor or
+    array without axes is a number). A name that is recorded again replaces its value.
     Raises InputError for NaN, infinity and anything else.
     """
     if not isinstance(name, str) or not name:
@@ -55,7 +58,9 @@ def _plain(value: object, where: str) -> object:
 
 
 def read(path: Path) -> dict:
-    """The results in a file; empty without the file. Raises InputError when it holds something else."""
+    """The results in a file; empty without the file. Raises InputError when it holds something
+    else.
+    """
     advice = "remove it or choose another folder"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -69,14 +74,21 @@ def read(path: Path) -> dict:
 
 
 def write(path: Path, content: dict | str) -> None:
-    """The file holds all of `content` (a dictionary as JSON), or what it held before: never a part."""
-    text = content if isinstance(content, str) else json.dumps(content, indent=2, allow_nan=False) + "\n"
+    """The file holds all of `content` (a dictionary as JSON), or what it held before: never a
+    part.
+    """
+    text = (
+        content
+        if isinstance(content, str)
+        else json.dumps(content, indent=2, allow_nan=False) + "\n"
+    )
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def report(runs: dict[str, dict]) -> str:
-    """Markdown that reads well unrendered: one table of the notebooks, then one table of the numbers of each.
+    """Markdown that reads well unrendered: one table of the notebooks, then one table of the
+    numbers of each.
 
     runs: by notebook, `status`, `seconds`, `parameters`, `results` and, after a failure, `error`.
     """
@@ -97,18 +109,31 @@ def _tables(results: dict) -> list[str]:
     """A dictionary of dictionaries becomes a table of its own; all else shares one."""
     grids = {name: value for name, value in results.items() if _is_grid(value)}
     plain = _flatten({name: value for name, value in results.items() if name not in grids})
-    parts = [table([["result", "value"], *([name, _cell(value)] for name, value in plain)])] if plain else []
+    parts = (
+        [table([["result", "value"], *([name, _cell(value)] for name, value in plain)])]
+        if plain
+        else []
+    )
     for name, grid in grids.items():
         columns = list(dict.fromkeys(key for row in grid.values() for key in row))
-        rows = [[key, *(_cell(row.get(column, "")) for column in columns)] for key, row in grid.items()]
+        rows = [
+            [key, *(_cell(row.get(column, "")) for column in columns)] for key, row in grid.items()
+        ]
         parts.append(table([[name, *columns], *rows]))
     return parts
 
 
 def _is_grid(value: object) -> bool:
-    return isinstance(value, dict) and len(value) > 0 and all(
-        isinstance(row, dict) and row and not any(isinstance(cell, (dict, list)) for cell in row.values())
-        for row in value.values())
+    return (
+        isinstance(value, dict)
+        and len(value) > 0
+        and all(
+            isinstance(row, dict)
+            and row
+            and not any(isinstance(cell, (dict, list)) for cell in row.values())
+            for row in value.values()
+        )
+    )
 
 
 def _flatten(values: dict, prefix: str = "") -> list[tuple[str, object]]:
@@ -126,12 +151,3 @@ def _cell(value: object) -> str:
         rest = f", … ({len(value)})" if len(value) > 8 else ""
         return ", ".join(map(_cell, value[:8])) + rest
     return str(value)
-
-
-def table(rows: list[list[str]]) -> str:
-    """A markdown table with aligned columns; the first row is the heading."""
-    rows = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)

@@ -1,4 +1,6 @@
-"""Runs notebooks without a browser: checks every parameter first, executes, collects figures and results."""
+"""Runs notebooks without a browser: checks every parameter first, executes, collects figures and
+results.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 from deqlab.app import results
 from deqlab.app.parameters import Parameter, read_parameters
@@ -45,7 +47,8 @@ class Job:
 
 
 def notebook_folder() -> Path:
-    """The folder `notebooks` of the repository: of the clone that one stands in, else of the installed one.
+    """The folder `notebooks` of the repository: of the clone that one stands in, else of the
+    installed one.
 
     Raises InputError when there is none.
     """
@@ -54,12 +57,15 @@ def notebook_folder() -> Path:
     for root in (*candidates, installed, here):
         if (root / "notebooks").is_dir():
             return root / "notebooks"
-    raise InputError(f"no folder `notebooks` in {here} or beside the installed package: "
-                     "stand in a clone of the repository, or name notebooks by their path")
+    raise InputError(
+        f"no folder `notebooks` in {here} or beside the installed package: "
+        "stand in a clone of the repository, or name notebooks by their path"
+    )
 
 
 def find_notebooks(words: list[str]) -> list[Path]:
-    """The notebooks that the words name by path, number (`8`, `08`) or stem; without words, all in order.
+    """The notebooks that the words name by path, number (`8`, `08`) or stem; without words, all in
+    order.
 
     Raises InputError, with the nearest name, for a word that names no notebook or more than one.
     """
@@ -86,7 +92,9 @@ def _by_name(word: str, study: list[Path]) -> Path:
     else:
         matches = [path for path in study if path.stem == word]
     if len(matches) > 1:
-        raise InputError(f"`{word}` names several notebooks: {', '.join(path.stem for path in matches)}")
+        raise InputError(
+            f"`{word}` names several notebooks: {', '.join(path.stem for path in matches)}"
+        )
     if not matches:
         # a word of the title is the likeliest slip: `aliasing` for `01_see_aliasing`
         within = [stem for stem in stems if word in stem and not word.isdecimal()]
@@ -99,8 +107,9 @@ def _by_name(word: str, study: list[Path]) -> Path:
 def plan(notebooks: list[Path], settings: list[tuple[str, str]], budget: str | None) -> list[Job]:
     """One job for each notebook, every value checked: nothing has run yet.
 
-    settings: pairs of a parameter's name and the text of its value; each must be declared by at least one of
-    the notebooks and goes to those that declare it. Raises InputError that names the nearest valid one.
+    settings: pairs of a parameter's name and the text of its value; each must be declared by at
+    least one of the notebooks and goes to those that declare it. Raises InputError that names the
+    nearest valid one.
     """
     given: dict[str, str] = {}
     for name, text in settings:
@@ -112,7 +121,9 @@ def plan(notebooks: list[Path], settings: list[tuple[str, str]], budget: str | N
     stems = [notebook.stem for notebook in notebooks]
     for stem in stems:
         if stems.count(stem) > 1:
-            raise InputError(f"two notebooks are called {stem}: they would overwrite each other's results")
+            raise InputError(
+                f"two notebooks are called {stem}: they would overwrite each other's results"
+            )
     known = sorted({name for parameters in declared.values() for name in parameters})
     for name in given:
         if name not in known:
@@ -122,8 +133,11 @@ def plan(notebooks: list[Path], settings: list[tuple[str, str]], budget: str | N
         given["budget"] = budget
     jobs = []
     for notebook, parameters in declared.items():
-        values = {name: _value(notebook, parameters[name], text)
-                  for name, text in given.items() if name in parameters}
+        values = {
+            name: _value(notebook, parameters[name], text)
+            for name, text in given.items()
+            if name in parameters
+        }
         jobs.append(Job(notebook, values, parameters))
     return jobs
 
@@ -137,8 +151,8 @@ def _value(notebook: Path, parameter: Parameter, text: str) -> object:
 
 
 def figure_folder(jobs: list[Job], out: Path, chosen: Path | None) -> Path:
-    """Where figures go: the chosen folder; `figures/` of the repository for its own notebooks with default
-    parameters; otherwise OUT/figures."""
+    """Where figures go: the chosen folder; `figures/` of the repository for its own notebooks with
+    default parameters; otherwise OUT/figures."""
     if chosen is not None:
         return chosen
     with contextlib.suppress(InputError):
@@ -150,15 +164,18 @@ def figure_folder(jobs: list[Job], out: Path, chosen: Path | None) -> Path:
 
 
 def run(jobs: list[Job], out: Path, figures: Path) -> dict[str, dict]:
-    """What became of each notebook, by name; also in OUT/results.json and OUT/results.md, beside older ones.
+    """What became of each notebook, by name; also in OUT/results.json and OUT/results.md, beside
+    older ones.
 
-    One that fails does not stop the next. Each value holds notebook, parameters, status (`ok`, `failed`),
-    seconds, error (one line, after a failure), results, python, torch, device, finished.
+    One that fails does not stop the next. Each value holds notebook, parameters, status (`ok`,
+    `failed`), seconds, error (one line, after a failure), results, python, torch, device, finished.
     Raises InputError when OUT would overwrite a notebook.
     """
     for job in jobs:
         if job.notebook.resolve().parent == out.resolve():
-            raise InputError(f"{out}: holds the notebook {job.notebook.name} itself; choose another --out")
+            raise InputError(
+                f"{out}: holds the notebook {job.notebook.name} itself; choose another --out"
+            )
     out.mkdir(parents=True, exist_ok=True)
     figures.mkdir(parents=True, exist_ok=True)
     collected = results.read(out / "results.json")
@@ -183,18 +200,27 @@ def _run_one(job: Job, out: Path, figures: Path, bar: _Progress) -> dict:
     error = None
     with tempfile.TemporaryDirectory(prefix="deqlab-") as scratch:
         recorded = Path(scratch) / "results.json"
-        environment = {results.VARIABLE: str(recorded), FIGURES: str(figures.resolve()),
-                       # without it the kernel's debugger warns of frozen modules
-                       "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        environment = {
+            results.VARIABLE: str(recorded),
+            FIGURES: str(figures.resolve()),
+            # without it the kernel's debugger warns of frozen modules
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
         begin = time.perf_counter()
         try:
             with _environment(environment):
                 papermill.execute_notebook(
-                    _no_template(job.notebook), _no_template(out / job.notebook.name), job.values,
-                    kernel_name="python3", progress_bar=bar.cells,
+                    _no_template(job.notebook),
+                    _no_template(out / job.notebook.name),
+                    job.values,
+                    kernel_name="python3",
+                    progress_bar=bar.cells,
                     store_widget_state=False,  # live figures would make it hundreds of times larger
-                    extra_arguments=["--IPKernelApp.log_level=50"],  # it may complain of its own shutdown
-                    config=_transport(Path(scratch)))
+                    extra_arguments=[
+                        "--IPKernelApp.log_level=50"
+                    ],  # it may complain of its own shutdown
+                    config=_transport(Path(scratch)),
+                )
         except PapermillExecutionError as failure:
             error = _one_line(failure)
         except Exception as failure:  # a kernel that died is a failed notebook like any other
@@ -202,8 +228,14 @@ def _run_one(job: Job, out: Path, figures: Path, bar: _Progress) -> dict:
         seconds = time.perf_counter() - begin
         numbers = results.read(recorded)
     outcome = {"status": "failed", "error": error} if error else {"status": "ok"}
-    return {"notebook": job.notebook.name, "parameters": job.effective, **outcome,
-            "seconds": round(seconds, 2), "results": numbers, **_facts(job)}
+    return {
+        "notebook": job.notebook.name,
+        "parameters": job.effective,
+        **outcome,
+        "seconds": round(seconds, 2),
+        "results": numbers,
+        **_facts(job),
+    }
 
 
 def _facts(job: Job) -> dict[str, str]:
@@ -214,14 +246,22 @@ def _facts(job: Job) -> dict[str, str]:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):
-        with contextlib.suppress(RuntimeError, AssertionError):  # no such device: the notebook has said so
+        with contextlib.suppress(
+            RuntimeError, AssertionError
+        ):  # no such device: the notebook has said so
             device = f"{device} ({torch.cuda.get_device_name(device)})"
-    return {"python": platform.python_version(), "torch": torch.__version__, "device": device,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": device,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
 
 
 def _one_line(failure) -> str:
-    """`In [5], "x = f(y)": ValueError: message`: the cell by its number and its first line of code."""
+    """`In [5], "x = f(y)": ValueError: message`: the cell by its number and its first line of
+    code.
+    """
     lines = [line.strip() for line in failure.source.splitlines()]
     code = [line for line in lines if line and line[0] not in "#%"]
     first = f', "{_shorten(code[0], 60)}"' if code else ""
@@ -230,7 +270,7 @@ def _one_line(failure) -> str:
 
 def _shorten(text: str, limit: int = 200) -> str:
     line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
-    return line if len(line) <= limit else line[:limit - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _no_template(path: Path) -> str:
@@ -239,7 +279,9 @@ def _no_template(path: Path) -> str:
 
 
 def _transport(scratch: Path):
-    """Sockets as files where the system has them: kernels that start together otherwise race for ports."""
+    """Sockets as files where the system has them: kernels that start together otherwise race for
+    ports.
+    """
     from traitlets.config import Config
 
     config = Config()
@@ -266,25 +308,38 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 class _Progress:
-    """A bar over notebooks and one over the cells of the present one; in a log, a line for each notebook."""
+    """A bar over notebooks and one over the cells of the present one; in a log, a line for each
+    notebook.
+    """
 
     def __init__(self, jobs: list[Job]) -> None:
         from tqdm import tqdm
 
         self._live = sys.stderr.isatty()
         self._count, self._done = len(jobs), 0
-        self._bar = tqdm(total=len(jobs), unit="notebook", desc="study", position=0, disable=not self._live)
+        self._bar = tqdm(
+            total=len(jobs), unit="notebook", desc="study", position=0, disable=not self._live
+        )
         self.cells: dict | bool = False
 
     def start(self, job: Job) -> None:
         width = shutil.get_terminal_size().columns // 3
-        self.cells = {"desc": job.name[:width], "position": 1, "leave": False} if self._live else False
+        self.cells = (
+            {"desc": job.name[:width], "position": 1, "leave": False} if self._live else False
+        )
 
     def end(self, job: Job, outcome: dict) -> None:
         self._done += 1
         self._bar.update()
-        line = f"[{self._done}/{self._count}] {job.name}: {outcome['status']}, {outcome['seconds']:.1f} s"
-        self._bar.write(line, file=sys.stderr) if self._live else print(line, file=sys.stderr, flush=True)
+        line = (
+            f"[{self._done}/{self._count}] {job.name}: {outcome['status']},"
+            f" {outcome['seconds']:.1f} s"
+        )
+        (
+            self._bar.write(line, file=sys.stderr)
+            if self._live
+            else print(line, file=sys.stderr, flush=True)
+        )
 
     def close(self) -> None:
         self._bar.close()

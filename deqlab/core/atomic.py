@@ -1,4 +1,6 @@
-"""Files that appear whole or not at all: written beside their destination and renamed at the end."""
+"""Files that appear whole or not at all: written beside their destination and renamed at the
+end.
+"""
 
 import os
 import tempfile
@@ -11,10 +13,11 @@ from deqlab.core.errors import InputError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed when it fails.
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it
+    fails.
 
-    Raises InputError before the block runs where the folder is missing or cannot be written. An OSError
-    inside the block (a full disk) becomes an InputError that names `path`.
+    Raises InputError before the block runs where the folder is missing or cannot be written. An
+    OSError inside the block (a full disk) becomes an InputError that names `path`.
     """
     path = Path(path)
     if path.is_dir():
@@ -36,7 +39,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"{path}: could not be written ({reason}); nothing was changed there") from None
+        raise InputError(
+            f"{path}: could not be written ({reason}); nothing was changed there"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 

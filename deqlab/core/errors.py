@@ -1,4 +1,6 @@
-"""The two ways in which deqlab speaks to its user about her input, and the commonest question that it asks of a number."""
+"""The two ways in which deqlab speaks to its user about her input, and the commonest question that
+it asks of a number.
+"""
 
 import math
 import sys
@@ -6,7 +8,9 @@ import warnings
 
 
 class InputError(ValueError):
-    """An input cannot be used; the message is one line that names the culprit and what would be right."""
+    """An input cannot be used; the message is one line that names the culprit and what would be
+    right.
+    """
 
 
 def positive(name: str, value: float) -> float:
@@ -21,7 +25,9 @@ class DeqlabWarning(UserWarning):
 
 
 def one_line_warnings() -> None:
-    """Every `DeqlabWarning` is shown as one line, without the place in the code; every other warning as Python shows it."""
+    """Every `DeqlabWarning` is shown as one line, without the place in the code; every other
+    warning as Python shows it.
+    """
     usual = warnings.showwarning
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:

@@ -1,8 +1,8 @@
 """Every defect of a fastMRI file in plain words, not only the first.
 
-The reader stops at the first thing it cannot use; `check` goes on, reads every sample and adds what the
-reader lets pass but a study should know: a target that its k-space does not give, samples outside the mask,
-columns that hold only zeros.
+The reader stops at the first thing it cannot use; `check` goes on, reads every sample and adds what
+the reader lets pass but a study should know: a target that its k-space does not give, samples
+outside the mask, columns that hold only zeros.
 """
 
 import math
@@ -15,19 +15,8 @@ import torch
 
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.data.formats.fastmri import in_unit_range, peak
-from deqlab.data.formats.fastmri_fields import (
-    kspace_shape,
-    read_header,
-    read_mask,
-    target_facts,
-)
-from deqlab.data.formats.hdf5 import (
-    dataset,
-    number_attribute,
-    opened,
-    read,
-    text_attribute,
-)
+from deqlab.data.formats.fastmri_fields import kspace_shape, read_header, read_mask, target_facts
+from deqlab.data.formats.hdf5 import dataset, number_attribute, opened, read, text_attribute
 from deqlab.data.formats.ismrmrd_header import Header
 from deqlab.data.formats.trajectory_layout import open_noncartesian
 from deqlab.data.formats.write_fastmri import root_sum_of_squares
@@ -104,12 +93,19 @@ def _check_file(file: h5py.File, path: Path, found: list[str]) -> None:
     shape, multicoil = facts
     mask = attempt(read_mask, path, shape)
     target_name, target_shape = attempt(target_facts, path, shape, multicoil) or (None, None)
-    if mask is None and target_name is None and not any(name in file.keys() for name in ("mask", *TARGETS)):
+    if (
+        mask is None
+        and target_name is None
+        and not any(name in file.keys() for name in ("mask", *TARGETS))
+    ):
         found.append(
-            "neither a mask nor a target (reconstruction_rss or reconstruction_esc): taken as fully sampled"
+            "neither a mask nor a target (reconstruction_rss or reconstruction_esc): taken as fully"
+            " sampled"
         )
     if mask is not None and target_name is not None:
-        found.append(f"both a mask and {target_name}: a masked file has no target, so it is not used")
+        found.append(
+            f"both a mask and {target_name}: a masked file has no target, so it is not used"
+        )
     acquired = _check_header(header, shape, target_shape, path, found)
     if mask is not None and shape[1] > 1:
         _check_calibration(mask, acquired, path, found)
@@ -132,21 +128,23 @@ def _check_header(
         return 0, columns
     if header.encoded != (rows, columns):
         found.append(
-            f"ismrmrd_header: encodedSpace {_times(header.encoded)} differs from kspace {rows}x{columns}; "
-            "the padding it states is not used"
+            f"ismrmrd_header: encodedSpace {_times(header.encoded)} differs from kspace"
+            f" {rows}x{columns}; the padding it states is not used"
         )
     if header.center is None:
         found.append(
-            "ismrmrd_header: no encodingLimits of kspace_encoding_step_1: every column is taken as acquired"
+            "ismrmrd_header: no encodingLimits of kspace_encoding_step_1: every column is taken as"
+            " acquired"
         )
     if target and header.recon != tuple(target):
         found.append(
-            f"ismrmrd_header: reconSpace {_times(header.recon)} differs from the target's {_times(target)}"
+            f"ismrmrd_header: reconSpace {_times(header.recon)} differs from the target's"
+            f" {_times(target)}"
         )
     elif header.recon[0] > rows or header.recon[1] > columns:
         found.append(
-            f"ismrmrd_header: reconSpace {_times(header.recon)} is larger than kspace {rows}x{columns}; "
-            "it is cut to that"
+            f"ismrmrd_header: reconSpace {_times(header.recon)} is larger than kspace"
+            f" {rows}x{columns}; it is cut to that"
         )
     try:
         return header.acquired(columns)
@@ -155,7 +153,9 @@ def _check_header(
         return 0, columns
 
 
-def _check_calibration(mask: np.ndarray, acquired: tuple[int, int], path: Path, found: list[str]) -> None:
+def _check_calibration(
+    mask: np.ndarray, acquired: tuple[int, int], path: Path, found: list[str]
+) -> None:
     inside = torch.from_numpy(mask.copy())
     inside[..., : acquired[0]] = False
     inside[..., acquired[1] :] = False
@@ -184,13 +184,17 @@ def _check_samples(
     for index in range(shape[0]):
         try:
             samples = read(data, path, index).reshape(shape[1:])
-            image = None if target_name is None else read(dataset(file, target_name, path), path, index)
+            image = (
+                None if target_name is None else read(dataset(file, target_name, path), path, index)
+            )
         except InputError as error:
             _note(found, error, path)
             break
         image = None if image is None else image.astype(np.float64)
         if image is not None and (not np.isfinite(image).all() or (image < 0).any()):
-            found.append(f"{target_name} slice {index}: NaN, infinite or negative values; magnitudes needed")
+            found.append(
+                f"{target_name} slice {index}: NaN, infinite or negative values; magnitudes needed"
+            )
             image = None
         if image is not None:
             largest = max(largest, float(image.max()))
@@ -207,7 +211,8 @@ def _check_samples(
         if mask is None and not samples[..., keep].any(axis=(0, 1)).all():
             holes.append(index)
         fits = image is not None and image.shape[0] <= shape[-2] and image.shape[1] <= shape[-1]
-        # Only the coils' own root-sum-of-squares can be recomputed: a single coil's rss target is of others.
+        # Only the coils' own root-sum-of-squares can be recomputed: a single coil's rss target is
+        # of others.
         if mask is None and fits and (multicoil or target_name == "reconstruction_esc"):
             own = root_sum_of_squares(samples[None], image.shape)[0].astype(np.float64) * unit
             if np.abs(own - image).max() > TARGET_TOLERANCE * max(image.max(), own.max()):
@@ -217,17 +222,24 @@ def _check_samples(
     _note_slices(found, zero, "kspace holds only zeros in")
     place = "acquired columns" if mask is None else "mask"
     _note_slices(found, outside, f"kspace holds samples outside the {place} in")
-    _note_slices(found, holes, "whole columns of zeros, as if undersampled, but no `mask` says so, in")
-    _note_slices(found, wrong, f"{target_name} is not the root-sum-of-squares of the coil images in")
+    _note_slices(
+        found, holes, "whole columns of zeros, as if undersampled, but no `mask` says so, in"
+    )
+    _note_slices(
+        found, wrong, f"{target_name} is not the root-sum-of-squares of the coil images in"
+    )
     if maximum is not None and largest and not math.isclose(maximum, largest, rel_tol=1e-4):
         found.append(
-            f"attribute max is {maximum:.6g}, but the largest value of {target_name} is {largest:.6g}"
+            f"attribute max is {maximum:.6g}, but the largest value of {target_name} is"
+            f" {largest:.6g}"
         )
 
 
 def _note_slices(found: list[str], slices: list[int], what: str) -> None:
     if slices:
-        names = ", ".join(map(str, slices[:8])) + (f" and {len(slices) - 8} more" if len(slices) > 8 else "")
+        names = ", ".join(map(str, slices[:8])) + (
+            f" and {len(slices) - 8} more" if len(slices) > 8 else ""
+        )
         found.append(f"{what} slice{'s' if len(slices) > 1 else ''} {names}")
 
 

@@ -9,11 +9,14 @@ from deqlab.data.simulated import SimulationConfig, builtin
 BUILTIN = "builtin"
 
 
-def split_files(paths: Sequence[str | Path], split: str, simulation: SimulationConfig = SimulationConfig()) -> list[Path]:
+def split_files(
+    paths: Sequence[str | Path], split: str, simulation: SimulationConfig = SimulationConfig()
+) -> list[Path]:
     """The files of `split` (train, val or test) that `paths` name, in order.
 
-    "builtin" is the simulated data set, made on the spot where it is not cached. A folder that `deqlab data make` filled holds all splits,
-    told apart by the file names; of any other folder, and of files named one by one, all belong to the split that was asked for.
+    "builtin" is the simulated data set, made on the spot where it is not cached. A folder that
+    `deqlab data make` filled holds all splits, told apart by the file names; of any other folder,
+    and of files named one by one, all belong to the split that was asked for.
     """
     found: list[Path] = []
     for path in paths:

@@ -1,4 +1,6 @@
-"""One slice under study, from whatever file it came, and the rules for putting slices into a batch."""
+"""One slice under study, from whatever file it came, and the rules for putting slices into a
+batch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,17 +16,20 @@ from deqlab.operators.cartesian import CartesianOperator
 class Sample:
     """A slice, or after `collate` a batch of slices, ready for any reconstructor.
 
-    Use: `image = recon(sample.kspace, sample.operator)`. Every intensity is divided by `scale`, so that the
-    zero-filled image has the maximum 1 whatever the scanner's units.
+    Use: `image = recon(sample.kspace, sample.operator)`. Every intensity is divided by `scale`, so
+    that the zero-filled image has the maximum 1 whatever the scanner's units.
 
-    kspace: complex64 (coil, y, x), undersampled, zero where nothing was sampled; batched (batch, coil, y, x).
-    operator: A of this slice; A(reference) is `kspace` but for noise and for what the coil maps miss.
-    target: float32 (h, w), the magnitude the file or its full k-space gives, cropped; None in a masked file.
-    reference: complex64 (y, x), the fully sampled coil images combined with the operator's maps; None in a
+    kspace: complex64 (coil, y, x), undersampled, zero where nothing was sampled; batched (batch,
+        coil, y, x).
+    operator: A of this slice; A(reference) is `kspace` but for noise and for what the coil maps
+        miss.
+    target: float32 (h, w), the magnitude the file or its full k-space gives, cropped; None in a
         masked file.
+    reference: complex64 (y, x), the fully sampled coil images combined with the operator's maps;
+        None in a masked file.
     scale: maximum of |A^H y| in the file's units; batched a float64 tensor (batch,).
-    maximum: largest target value of the *volume* in the file's units, which metrics take as data range; NaN
-        where unknown.
+    maximum: largest target value of the *volume* in the file's units, which metrics take as data
+        range; NaN where unknown.
     file, slice, contrast: where it came from; lists when batched.
     crop: (h, w), the centre of |image| that `target` shows.
     """
@@ -47,14 +52,20 @@ class Sample:
             "operator": CartesianOperator(
                 self.operator.mask.to(device), None if maps is None else maps.to(device)
             ),
-            **{f.name: v.to(device) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)},
+            **{
+                f.name: v.to(device)
+                for f in fields(self)
+                if isinstance(v := getattr(self, f.name), Tensor)
+            },
         }
         return replace(self, **moved)
 
     def pin_memory(self) -> "Sample":
         """The same sample with its tensors in page-locked memory (what a DataLoader asks for)."""
         pinned = {
-            f.name: v.pin_memory() for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)
+            f.name: v.pin_memory()
+            for f in fields(self)
+            if isinstance(v := getattr(self, f.name), Tensor)
         }
         return replace(self, **pinned)
 
@@ -63,8 +74,9 @@ def collate(samples: Sequence[Sample]) -> Sample:
     """A batch of slices: tensors gain a leading batch axis, names become lists.
 
     samples: of equal size, coil count and crop.
-    `target` and `reference` are kept where every slice has one and dropped where none has. Raises InputError
-    naming the two slices that do not fit; `groups_by_shape` tells beforehand which slices fit each other.
+    `target` and `reference` are kept where every slice has one and dropped where none has. Raises
+    InputError naming the two slices that do not fit; `groups_by_shape` tells beforehand which
+    slices fit each other.
     """
     if not samples:
         raise InputError("a batch needs at least one sample; 0 given")
@@ -72,8 +84,9 @@ def collate(samples: Sequence[Sample]) -> Sample:
     for other in samples[1:]:
         if _size(other) != _size(first):
             raise InputError(
-                f"slices of different size cannot share a batch: {_name(first)} has {_describe(first)}, "
-                f"{_name(other)} has {_describe(other)}; use batch size 1 or groups_by_shape"
+                f"slices of different size cannot share a batch: {_name(first)} has"
+                f" {_describe(first)}, {_name(other)} has {_describe(other)}; use batch size 1 or"
+                " groups_by_shape"
             )
         for field in ("target", "reference"):
             if (getattr(first, field) is None) != (getattr(other, field) is None):

@@ -1,8 +1,9 @@
-"""The built-in data set: simulated heads in four contrasts, made once into a cache as fastMRI-schema files.
+"""The built-in data set: simulated heads in four contrasts, made once into a cache as
+fastMRI-schema files.
 
 Nothing is downloaded. Each volume is one head (`deqlab.signal.scan.phantoms`) in one contrast
-(`deqlab.signal.scan.bloch`) seen by a ring of coils, with bias field, smooth phase, complex noise and readout
-oversampling, so that a reader has to treat these files exactly like measured ones.
+(`deqlab.signal.scan.bloch`) seen by a ring of coils, with bias field, smooth phase, complex noise
+and readout oversampling, so that a reader has to treat these files exactly like measured ones.
 """
 
 import hashlib
@@ -33,8 +34,8 @@ from deqlab.signal.transforms.fourier import fft2c
 
 SPLITS = ("train", "val", "test")
 CONTRASTS = ("AXT1", "AXT2", "AXFLAIR", "AXPD")
-# Part of the cache folder's name. Raise it whenever the same configuration would give other bytes than
-# before.
+# Part of the cache folder's name. Raise it whenever the same configuration would give other bytes
+# than before.
 VERSION = 2
 
 
@@ -42,11 +43,11 @@ VERSION = 2
 class SimulationConfig:
     """What a simulated data set is made of.
 
-    matrix: rows and columns of the square target image. coils: 1 gives single-coil files. slices: per volume,
-    spread over the anatomically rich heights. volumes: how many in (train, val, test); contrasts take turns,
-    so four volumes hold all of them. noise: standard deviation of the real and of the imaginary part of a
-    coil image, relative to the maximum of the noiseless volume; a pair is a range from which each volume
-    draws. oversampling: of the readout.
+    matrix: rows and columns of the square target image. coils: 1 gives single-coil files. slices:
+    per volume, spread over the anatomically rich heights. volumes: how many in (train, val, test);
+    contrasts take turns, so four volumes hold all of them. noise: standard deviation of the real
+    and of the imaginary part of a coil image, relative to the maximum of the noiseless volume; a
+    pair is a range from which each volume draws. oversampling: of the readout.
     """
 
     matrix: int = 128
@@ -58,13 +59,23 @@ class SimulationConfig:
     oversampling: int = 2
 
     def __post_init__(self) -> None:
-        for name, least in (("matrix", 16), ("coils", 1), ("slices", 1), ("seed", 0), ("oversampling", 1)):
+        for name, least in (
+            ("matrix", 16),
+            ("coils", 1),
+            ("slices", 1),
+            ("seed", 0),
+            ("oversampling", 1),
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
-                raise InputError(f"simulation: {name} is {value!r}; a whole number from {least} on is needed")
+                raise InputError(
+                    f"simulation: {name} is {value!r}; a whole number from {least} on is needed"
+                )
         volumes = tuple(self.volumes)
         if len(volumes) != 3 or any(not isinstance(n, int) or n < 0 for n in volumes):
-            raise InputError(f"simulation: volumes is {volumes!r}; counts (train, val, test) are needed")
+            raise InputError(
+                f"simulation: volumes is {volumes!r}; counts (train, val, test) are needed"
+            )
         # One form for all spellings, so that equal data have equal configurations.
         object.__setattr__(self, "volumes", volumes)
         try:
@@ -73,12 +84,14 @@ class SimulationConfig:
         except (TypeError, ValueError):
             low, high = 1.0, 0.0
         if not 0 <= low <= high < np.inf:
-            raise InputError(f"simulation: noise is {self.noise!r}; a number from 0 on or a range is needed")
+            raise InputError(
+                f"simulation: noise is {self.noise!r}; a number from 0 on or a range is needed"
+            )
         object.__setattr__(self, "noise", (low, high))
 
     def identity(self) -> str:
-        """JSON text that two configurations share exactly when their volumes of the same name have the same
-        bytes.
+        """JSON text that two configurations share exactly when their volumes of the same name have
+        the same bytes.
 
         The number of volumes is not in it: a larger set extends a smaller one.
         """
@@ -92,12 +105,12 @@ def make(
     splits: tuple[str, ...] = SPLITS,
     progress: bool = True,
 ) -> list[Path]:
-    """The files of `splits` in `folder`, made where they are missing: train_000_AXT1.h5, train_001_AXT2.h5,
-    ...
+    """The files of `splits` in `folder`, made where they are missing: train_000_AXT1.h5,
+    train_001_AXT2.h5, ...
 
     Each file appears whole or not at all, so an interrupted call may simply be repeated. The same
-    configuration gives the same bytes. InputError for an unknown split, and for a folder that holds another
-    configuration.
+    configuration gives the same bytes. InputError for an unknown split, and for a folder that holds
+    another configuration.
     """
     folder = Path(folder)
     unknown = [split for split in splits if split not in SPLITS]
@@ -125,50 +138,56 @@ def builtin(
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> list[Path]:
-    """The files of one split of the built-in set, made at the first call and found in the cache at all later
-    ones.
+    """The files of one split of the built-in set, made at the first call and found in the cache at
+    all later ones.
 
     cache: folder; by default the environment variable DEQLAB_CACHE, else ~/.cache/deqlab.
     """
     root = Path(cache or os.environ.get("DEQLAB_CACHE") or Path.home() / ".cache" / "deqlab")
-    name = f"simulated-{config.matrix}-{hashlib.sha256(config.identity().encode()).hexdigest()[:12]}"
+    name = (
+        f"simulated-{config.matrix}-{hashlib.sha256(config.identity().encode()).hexdigest()[:12]}"
+    )
     return make(root / name, config, (split,), progress)
 
 
 def simulate_volume(config: SimulationConfig, split: str, index: int) -> np.ndarray:
-    """Fully sampled k-space of one volume: complex64 (slices, coil, rows, columns), or without coil axis for
-    one coil.
+    """Fully sampled k-space of one volume: complex64 (slices, coil, rows, columns), or without coil
+    axis for one coil.
 
-    rows = oversampling x matrix, columns = matrix. Depends on the seed, the split and the index and on no
-    other volume, so no two volumes share an anatomy or a contrast draw.
+    rows = oversampling x matrix, columns = matrix. Depends on the seed, the split and the index and
+    on no other volume, so no two volumes share an anatomy or a contrast draw.
     """
     sequence = np.random.SeedSequence([config.seed, SPLITS.index(split), index])
     anatomy, physics, electronics = (np.random.default_rng(child) for child in sequence.spawn(3))
     images = _images(config, CONTRASTS[index % len(CONTRASTS)], anatomy, physics)
 
-    # The doubled field of view is empty beyond the head: cropping the image back to `matrix` rows loses
-    # nothing.
+    # The doubled field of view is empty beyond the head: cropping the image back to `matrix` rows
+    # loses nothing.
     shape = (config.oversampling * config.matrix, config.matrix)
     maps = simulate_coil_maps(config.coils, shape, int(electronics.integers(2**31)))
     level = electronics.uniform(*config.noise) * float(images.abs().max())
     kspace = np.empty((config.slices, config.coils, *shape), np.complex64)
     for measured, image in zip(kspace, images, strict=True):
         noise = electronics.standard_normal((config.coils, *shape, 2), dtype=np.float32)
-        # The orthonormal transform of white noise is white noise of the same level: it can be added in
-        # k-space.
+        # The orthonormal transform of white noise is white noise of the same level: it can be added
+        # in k-space.
         measured[:] = fft2c(maps * center_pad(image, shape)).numpy()
         measured += np.float32(level) * noise.view(np.complex64)[..., 0]
     return kspace if config.coils > 1 else kspace[:, 0]
 
 
 def _images(
-    config: SimulationConfig, contrast: str, anatomy: np.random.Generator, physics: np.random.Generator
+    config: SimulationConfig,
+    contrast: str,
+    anatomy: np.random.Generator,
+    physics: np.random.Generator,
 ) -> torch.Tensor:
-    """Noiseless complex64 images (slices, matrix, matrix) of one head at a small intensity, as raw data
-    have."""
+    """Noiseless complex64 images (slices, matrix, matrix) of one head at a small intensity, as raw
+    data have."""
     head = phantoms.draw_head(anatomy)
     tissues = phantoms.vary_tissues(physics)
-    # Fat is partly suppressed in many protocols, by an amount that the scan decides and not the anatomy.
+    # Fat is partly suppressed in many protocols, by an amount that the scan decides and not the
+    # anatomy.
     suppression = physics.uniform(0.2, 1.0)
     for name in ("fat", "marrow"):
         fat = tissues[name]
@@ -187,8 +206,12 @@ def _images(
     return torch.from_numpy(images)
 
 
-def draw_sequence(contrast: str, tissues: dict[str, Tissue], random: np.random.Generator) -> Sequence:
-    """A clinical sequence of this `contrast` (one of CONTRASTS) with times drawn from `random`, in ms."""
+def draw_sequence(
+    contrast: str, tissues: dict[str, Tissue], random: np.random.Generator
+) -> Sequence:
+    """A clinical sequence of this `contrast` (one of CONTRASTS) with times drawn from `random`, in
+    ms.
+    """
     uniform = random.uniform
     if contrast == "AXT1":
         if random.random() < 0.5:
@@ -198,7 +221,9 @@ def draw_sequence(contrast: str, tissues: dict[str, Tissue], random: np.random.G
         return SpinEcho(tr=uniform(3500, 6500), te=uniform(85, 120))
     if contrast == "AXFLAIR":
         tr, te = uniform(8500, 10000), uniform(85, 130)
-        return InversionRecovery(tr, te, ti=inversion_null(tr, te, tissues["csf"].t1) * uniform(0.95, 1.05))
+        return InversionRecovery(
+            tr, te, ti=inversion_null(tr, te, tissues["csf"].t1) * uniform(0.95, 1.05)
+        )
     if contrast == "AXPD":
         return SpinEcho(tr=uniform(2500, 4500), te=uniform(10, 25))
     raise InputError(f"contrast: {contrast!r} given; one of {', '.join(CONTRASTS)} is needed")
@@ -216,4 +241,6 @@ def _claim(folder: Path, config: SimulationConfig) -> None:
     except OSError as error:
         raise InputError(f"{folder}: cannot hold the simulated data ({error.strerror})") from None
     if found != config.identity():
-        raise InputError(f"{note}: this folder holds another simulated set ({found}); choose an empty folder")
+        raise InputError(
+            f"{note}: this folder holds another simulated set ({found}); choose an empty folder"
+        )

@@ -1,10 +1,11 @@
-"""One graph of f at the fixed point, and a backward pass that changes the cotangent before it enters that graph.
+"""One graph of f at the fixed point, and a backward pass that changes the cotangent before it
+enters that graph.
 
-Every gradient of an equilibrium but the unrolled ones has the form dL/dw ~ (df/dw)^T u: f is evaluated once with grad, and u
-is made from the incoming g = dL/dx by products with J^T, J = df/dx. Both, the products and the last pullback to w, use the
-very same graph.
-The rules see flat real tensors (batch, n), in which complex numbers are pairs and a tuple state is one vector: J is a real
-matrix there.
+Every gradient of an equilibrium but the unrolled ones has the form dL/dw ~ (df/dw)^T u: f is
+evaluated once with grad, and u is made from the incoming g = dL/dx by products with J^T, J = df/dx.
+Both, the products and the last pullback to w, use the very same graph.
+The rules see flat real tensors (batch, n), in which complex numbers are pairs and a tuple state is
+one vector: J is a real matrix there.
 """
 
 import warnings
@@ -30,13 +31,16 @@ def detached(state: State) -> State:
     return formed_like(tuple(part.detach() for part in parts(state)), state)
 
 
-def attach(f: Callable[[State], State], value: State, adjoint: Callable[[Transpose, Tensor], Tensor]) -> State:
-    """f(value), whose backward pulls u = adjoint(J^T, g) instead of g back to what f depends on; constant in `value` itself.
+def attach(
+    f: Callable[[State], State], value: State, adjoint: Callable[[Transpose, Tensor], Tensor]
+) -> State:
+    """f(value), whose backward pulls u = adjoint(J^T, g) instead of g back to what f depends on;
+    constant in `value` itself.
 
-    adjoint: called with u -> J^T u and with g, real (batch, n). Each product costs one backward pass through the saved graph
-    of f.
-    Without grad it is f(value) and no more. The graph of f is checked (`check_graph`); in the backward pass create_graph=True is
-    an InputError.
+    adjoint: called with u -> J^T u and with g, real (batch, n). Each product costs one backward
+    pass through the saved graph of f.
+    Without grad it is f(value) and no more. The graph of f is checked (`check_graph`); in the
+    backward pass create_graph=True is an InputError.
     """
     if not torch.is_grad_enabled():
         return f(value)
@@ -54,23 +58,30 @@ def first_order(output: State) -> State:
 
 
 def check_graph(output: State, points: tuple[Tensor, ...]) -> None:
-    """InputError where the output of f carries no graph; a DeqlabWarning where it has one that does not lead to `points`, the argument.
+    """InputError where the output of f carries no graph; a DeqlabWarning where it has one that does
+    not lead to `points`, the argument.
 
-    Then every product with the Jacobian is zero: right for a map that ignores its argument, wrong for one that detaches it.
+    Then every product with the Jacobian is zero: right for a map that ignores its argument, wrong
+    for one that detaches it.
     """
     if not any(part.requires_grad for part in parts(output)):
-        raise InputError("f: its output carries no graph although its argument does; take detach, no_grad and numpy out of f")
+        raise InputError(
+            "f: its output carries no graph although its argument does; take detach, no_grad and"
+            " numpy out of f"
+        )
     if not _reaches(output, points):
         warnings.warn(
-            "f: its output carries a graph, but none of its argument, so its Jacobian counts as zero; unless f ignores its "
-            "argument, take detach, no_grad and numpy out of f",
+            "f: its output carries a graph, but none of its argument, so its Jacobian counts as"
+            " zero; unless f ignores its argument, take detach, no_grad and numpy out of f",
             DeqlabWarning,
             stacklevel=3,
         )
 
 
 def _reaches(output: State, points: tuple[Tensor, ...]) -> bool:
-    """Whether the graph of `output` leads to one of `points`. Parameters alone make a graph, too, but not this one."""
+    """Whether the graph of `output` leads to one of `points`. Parameters alone make a graph, too,
+    but not this one.
+    """
     sought = {get_gradient_edge(point).node for point in points}
     waiting = [get_gradient_edge(part).node for part in parts(output) if part.requires_grad]
     seen = set(waiting)
@@ -97,11 +108,14 @@ class _Boundary(torch.autograd.Function):
 
 
 class _Adjoint(torch.autograd.Function):
-    """Identity forward; backward turns g into u and hands it to the very graph of f that it used for J^T."""
+    """Identity forward; backward turns g into u and hands it to the very graph of f that it used
+    for J^T.
+    """
 
     @staticmethod
     def forward(ctx, adjoint, points, *outputs):
-        # The graph is reached through `outputs` themselves: a second evaluation of f for the backward would double the memory.
+        # The graph is reached through `outputs` themselves: a second evaluation of f for the
+        # backward would double the memory.
         ctx.adjoint, ctx.points, ctx.outputs = adjoint, points, outputs
         return tuple(output.view_as(output) for output in outputs)
 
@@ -110,8 +124,9 @@ class _Adjoint(torch.autograd.Function):
         # The engine runs a backward with grad enabled exactly where create_graph=True.
         if torch.is_grad_enabled():
             raise InputError(
-                "create_graph: True given, but a gradient through an equilibrium cannot be differentiated again; "
-                "False needed, or the rule Unrolled, whose graph is an ordinary one"
+                "create_graph: True given, but a gradient through an equilibrium cannot be"
+                " differentiated again; False needed, or the rule Unrolled, whose graph is an"
+                " ordinary one"
             )
         recorded = [i for i, output in enumerate(ctx.outputs) if output.requires_grad]
         outputs = [ctx.outputs[i] for i in recorded]
@@ -119,7 +134,11 @@ class _Adjoint(torch.autograd.Function):
         def transpose(u: Tensor) -> Tensor:
             pieces = parts(unflatten(u, ctx.outputs))
             pieces = [pieces[i] for i in recorded]
-            return flatten(torch.autograd.grad(outputs, ctx.points, pieces, retain_graph=True, materialize_grads=True))
+            return flatten(
+                torch.autograd.grad(
+                    outputs, ctx.points, pieces, retain_graph=True, materialize_grads=True
+                )
+            )
 
         u = ctx.adjoint(transpose, flatten(cotangents))
         return None, None, *parts(unflatten(u, ctx.outputs))

@@ -1,8 +1,8 @@
 """The implicit function theorem as one plain function, and the rule that uses it.
 
-At a fixed point x = f(x, w), differentiation of both sides gives dx = (I - J)^-1 (df/dw) dw with J = df/dx. A loss with
-cotangent g = dL/dx therefore has dL/dw = (df/dw)^T u, where u solves u = J^T u + g: again a fixed point, linear this time,
-and it needs products with J^T only.
+At a fixed point x = f(x, w), differentiation of both sides gives dx = (I - J)^-1 (df/dw) dw with J
+= df/dx. A loss with cotangent g = dL/dx therefore has dL/dw = (df/dw)^T u, where u solves u = J^T u
++ g: again a fixed point, linear this time, and it needs products with J^T only.
 """
 
 import warnings
@@ -26,11 +26,14 @@ def adjoint_fixed_point(
     tolerance: float | Tensor = 1e-3,
     max_evaluations: int | Tensor = 50,
 ) -> Solution:
-    """u = J^T u + g per sample, to the relative residual `tolerance`: independent of the scale of the loss.
+    """u = J^T u + g per sample, to the relative residual `tolerance`: independent of the scale of
+    the loss.
 
-    transpose: u -> J^T u, the vector-Jacobian product of f at the fixed point, for tensors like `cotangent`.
+    transpose: u -> J^T u, the vector-Jacobian product of f at the fixed point, for tensors like
+        `cotangent`.
     cotangent: g = dL/dx, real or complex (batch, ...).
-    The samples of a batch are coupled by nothing, so J is block diagonal and every sample converges for itself.
+    The samples of a batch are coupled by nothing, so J is block diagonal and every sample converges
+    for itself.
     Source: S. Bai, J. Z. Kolter and V. Koltun, Deep equilibrium models, NeurIPS 2019, theorem 1.
     """
     return solve(lambda u: transpose(u) + cotangent, cotangent, solver, tolerance, max_evaluations)
@@ -38,13 +41,15 @@ def adjoint_fixed_point(
 
 @dataclass(frozen=True)
 class ImplicitGradient:
-    """dL/dw = (df/dw)^T u with u = J^T u + g, solved to `tolerance`: exact up to that tolerance and the forward one.
+    """dL/dw = (df/dw)^T u with u = J^T u + g, solved to `tolerance`: exact up to that tolerance and
+    the forward one.
 
-    solver, tolerance, max_evaluations: of the backward solve, as in `deqlab.solvers.solve`; one evaluation is one
-    vector-Jacobian product.
+    solver, tolerance, max_evaluations: of the backward solve, as in `deqlab.solvers.solve`; one
+    evaluation is one vector-Jacobian product.
     observe: called with the Solution of every backward solve.
-    Keeps one graph of one evaluation of f, whatever the forward solve took. The first backward solve of a rule that falls
-    short of its tolerance is a DeqlabWarning that says by how much; the best u found is used.
+    Keeps one graph of one evaluation of f, whatever the forward solve took. The first backward
+    solve of a rule that falls short of its tolerance is a DeqlabWarning that says by how much; the
+    best u found is used.
     """
 
     solver: object = Anderson()
@@ -54,15 +59,21 @@ class ImplicitGradient:
 
     def __post_init__(self) -> None:
         # Here and not in the backward pass, which comes after the whole forward solve.
-        per_sample_tolerance(self.tolerance, _entries(self.tolerance), RelativeResidual(), torch.float64)
+        per_sample_tolerance(
+            self.tolerance, _entries(self.tolerance), RelativeResidual(), torch.float64
+        )
         per_sample_budget(self.max_evaluations, _entries(self.max_evaluations))
 
     def attach(self, f: Callable[[State], State], solution: Solution) -> State:
-        """f(x*), whose backward solves the adjoint fixed point before it reaches the parameters of f."""
+        """f(x*), whose backward solves the adjoint fixed point before it reaches the parameters of
+        f.
+        """
         return attach(f, solution.value, self._adjoint)
 
     def _adjoint(self, transpose: Transpose, g: Tensor) -> Tensor:
-        backward = adjoint_fixed_point(transpose, g, self.solver, self.tolerance, self.max_evaluations)
+        backward = adjoint_fixed_point(
+            transpose, g, self.solver, self.tolerance, self.max_evaluations
+        )
         _tell_once(repr(self), backward, self.tolerance)
         if self.observe is not None:
             self.observe(backward)
@@ -78,18 +89,25 @@ _told: set[str] = set()
 
 
 def _tell_once(rule: str, backward: Solution, tolerance: float | Tensor) -> None:
-    tolerances = torch.as_tensor(tolerance, dtype=torch.float64).expand(len(backward.reason)).tolist()
+    tolerances = (
+        torch.as_tensor(tolerance, dtype=torch.float64).expand(len(backward.reason)).tolist()
+    )
     # Tolerance 0 asks for the whole budget, so a budget that is spent is no failure.
-    short = [i for i, why in enumerate(backward.reason) if why != "converged" and not (why == "budget" and tolerances[i] == 0)]
+    short = [
+        i
+        for i, why in enumerate(backward.reason)
+        if why != "converged" and not (why == "budget" and tolerances[i] == 0)
+    ]
     if not short or rule in _told:
         return
     _told.add(rule)
     worst = max(short, key=lambda i: float(backward.residual[i]))
     residual, products = float(backward.residual[worst]), int(backward.evaluations[worst])
     warnings.warn(
-        f"backward solve: {len(short)} of {len(backward.reason)} samples missed the tolerance {tolerances[worst]:g}; the worst "
-        f"stands at {residual:.2g} after {products} vector-Jacobian products ({backward.reason[worst]}). "
-        "The gradient is as inexact. Said once for this rule.",
+        f"backward solve: {len(short)} of {len(backward.reason)} samples missed the tolerance"
+        f" {tolerances[worst]:g}; the worst stands at {residual:.2g} after {products}"
+        f" vector-Jacobian products ({backward.reason[worst]}). The gradient is as inexact. Said"
+        " once for this rule.",
         DeqlabWarning,
         stacklevel=2,
     )

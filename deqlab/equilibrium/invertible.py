@@ -1,12 +1,14 @@
-"""An unrolled network whose backward pass reconstructs its activations: memory does not grow with depth.
+"""An unrolled network whose backward pass reconstructs its activations: memory does not grow with
+depth.
 
-The momentum iteration v <- gamma v + (1 - gamma) (f(x) - x), x <- x + v can be run backwards, although f itself has no inverse:
+The momentum iteration v <- gamma v + (1 - gamma) (f(x) - x), x <- x + v can be run backwards,
+although f itself has no inverse:
 
     x_t = x_(t+1) - v_(t+1),    v_t = (v_(t+1) - (1 - gamma) (f(x_t) - x_t)) / gamma.
 
-M. E. Sander, P. Ablin, M. Blondel and G. Peyre, Momentum residual neural networks, ICML 2021, section 3, with the residual
-f(x) - x in the place of their layer. The step backwards multiplies an error in v by up to 1 / gamma: after k steps by up to
-gamma^-k.
+M. E. Sander, P. Ablin, M. Blondel and G. Peyre, Momentum residual neural networks, ICML 2021,
+section 3, with the residual f(x) - x in the place of their layer. The step backwards multiplies an
+error in v by up to 1 / gamma: after k steps by up to gamma^-k.
 """
 
 import math
@@ -26,15 +28,19 @@ from deqlab.solvers.flat import State, flatten, parts, unflatten
 DRIFT = 1e-6
 
 
-def momentum_unrolled(f: Callable[[State], State], x0: State, k: int, momentum: float = 0.9) -> State:
-    """x_k of the momentum iteration from x_0 = x0 and v_0 = 0, with its gradient in x0 and in what f depends on.
+def momentum_unrolled(
+    f: Callable[[State], State], x0: State, k: int, momentum: float = 0.9
+) -> State:
+    """x_k of the momentum iteration from x_0 = x0 and v_0 = 0, with its gradient in x0 and in what
+    f depends on.
 
-    f: State to State, and the same output for the same input (no dropout). momentum: gamma in (0, 1); a fixed point of f is
-    one of the iteration for every gamma. The graph keeps no activation of f: the backward pass walks from x_k to x_0 and
-    evaluates f once more at each state, with one graph at a time. x and v are kept in double precision, whatever the dtype of
-    f: in single precision the reconstruction would lose all digits after ln(1e7) / ln(1/gamma) steps.
-    Raises InputError where gamma^-k leaves fewer than six digits even so; a DeqlabWarning where the walk ends more than 1e-4
-    from x_0.
+    f: State to State, and the same output for the same input (no dropout). momentum: gamma in (0,
+    1); a fixed point of f is one of the iteration for every gamma. The graph keeps no activation of
+    f: the backward pass walks from x_k to x_0 and evaluates f once more at each state, with one
+        graph at a time. x and v are kept in double precision, whatever the dtype of
+    f: in single precision the reconstruction would lose all digits after ln(1e7) / ln(1/gamma)
+    steps. Raises InputError where gamma^-k leaves fewer than six digits even so; a DeqlabWarning
+    where the walk ends more than 1e-4 from x_0.
     """
     _check(k, momentum)
     tape = _Tape(f, x0, momentum)
@@ -50,12 +56,14 @@ def momentum_unrolled(f: Callable[[State], State], x0: State, k: int, momentum: 
 
 @dataclass(frozen=True)
 class Invertible:
-    """dL/dw of k momentum steps from the solution, which counts as a constant: `Unrolled` in the memory of one step.
+    """dL/dw of k momentum steps from the solution, which counts as a constant: `Unrolled` in the
+    memory of one step.
 
-    The value is where the steps lead. A step is 1 - momentum of one of Unrolled, so more of them are needed for the same
-    truth; and a large momentum swings: eigenvalues of J away from the real axis can make the iteration diverge where f itself
-    contracts. A momentum near 0.5 is a good compromise, deep walks (k > 32) need more.
-    For a network unrolled from its start call `momentum_unrolled` itself.
+    The value is where the steps lead. A step is 1 - momentum of one of Unrolled, so more of them
+    are needed for the same truth; and a large momentum swings: eigenvalues of J away from the real
+    axis can make the iteration diverge where f itself contracts. A momentum near 0.5 is a good
+    compromise, deep walks (k > 32) need more. For a network unrolled from its start call
+    `momentum_unrolled` itself.
     """
 
     k: int = 10
@@ -78,22 +86,25 @@ def _check(k: int, momentum: float) -> None:
     longest = math.floor(math.log(gain) / -math.log(momentum))
     if k > longest:
         raise InputError(
-            f"k: {k} given, but momentum {momentum:g} can be run backwards for {longest} steps in double precision; "
-            f"fewer steps or a momentum of at least {math.ceil(1000 * gain ** (-1 / k)) / 1000:g} needed"
+            f"k: {k} given, but momentum {momentum:g} can be run backwards for {longest} steps in"
+            " double precision; fewer steps or a momentum of at least"
+            f" {math.ceil(1000 * gain ** (-1 / k)) / 1000:g} needed"
         )
 
 
 class _Tape:
-    """The graph of f at every step without its tensors; they are made again, step by step, from the last state.
+    """The graph of f at every step without its tensors; they are made again, step by step, from the
+    last state.
 
-    autograd asks for the tensors that an operation saved by a handle (step, number). Since f at step t is reached only
-    through everything that came after, one walk backwards serves a backward pass; a second pass over the same graph begins at
-    the end again.
+    autograd asks for the tensors that an operation saved by a handle (step, number). Since f at
+    step t is reached only through everything that came after, one walk backwards serves a backward
+    pass; a second pass over the same graph begins at the end again.
     """
 
     def __init__(self, f: Callable[[State], State], like: State, momentum: float):
         self.f, self.momentum = f, momentum
-        # Shapes and dtypes alone would do, but the start also tells how well the walk back has gone.
+        # Shapes and dtypes alone would do, but the start also tells how well the walk back has
+        # gone.
         self.start = detached(like)
         self.tracked: list[bool] = []
         self.kinds: list[list[tuple]] = []
@@ -101,7 +112,10 @@ class _Tape:
         self.step, self.x, self.v = 0, None, None
         self.saved: dict[int, Tensor] = {}
         device = parts(like)[0].device.type
-        self.device, self.autocast = device, (torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+        self.device, self.autocast = (
+            device,
+            (torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)),
+        )
 
     def evaluate(self, x: Tensor) -> Tensor:
         """f(x) for flat x in double precision, recorded without its tensors."""
@@ -122,7 +136,9 @@ class _Tape:
         self.step, self.x, self.v = len(self.kinds), x, v
 
     def again(self, step: int, number: int) -> Tensor:
-        """The tensor that f saved as its `number`-th at `step`; each is handed out once, then forgotten."""
+        """The tensor that f saved as its `number`-th at `step`; each is handed out once, then
+        forgotten.
+        """
         if self.step < step or (self.step == step and number not in self.saved):
             self.step, (self.x, self.v) = len(self.kinds), self.end
         while self.step > step:
@@ -146,10 +162,15 @@ class _Tape:
             torch.autocast(self.device, dtype, enabled=enabled),
             torch.autograd.graph.saved_tensors_hooks(pack, found.__getitem__),
         ):
-            image = self._flat_f(x.detach().requires_grad_(record and self.tracked[self.step])).detach()
+            image = self._flat_f(
+                x.detach().requires_grad_(record and self.tracked[self.step])
+            ).detach()
         if record:
             if [(tensor.shape, tensor.dtype) for tensor in found] != self.kinds[self.step]:
-                raise InputError("f: it did other operations in the backward pass than before; it must do the same every time")
+                raise InputError(
+                    "f: it did other operations in the backward pass than before; it must do the"
+                    " same every time"
+                )
             self.saved = dict(enumerate(found))
         self.v = (self.v - (1 - self.momentum) * (image - x)) / self.momentum
         self.x = x
@@ -163,8 +184,8 @@ class _Tape:
         missed = float((torch.linalg.vector_norm(self.x - start, dim=1) / size).max())
         if not missed <= 100 * DRIFT:
             warnings.warn(
-                f"momentum: the way back missed its start by {missed:.1g} of its size, and the gradient is as inexact; "
-                "a larger momentum or fewer steps needed",
+                f"momentum: the way back missed its start by {missed:.1g} of its size, and the"
+                " gradient is as inexact; a larger momentum or fewer steps needed",
                 DeqlabWarning,
                 stacklevel=2,
             )

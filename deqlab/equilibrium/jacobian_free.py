@@ -1,4 +1,6 @@
-"""The cheapest gradient: differentiate one evaluation of f and forget that its argument depends on the parameters too."""
+"""The cheapest gradient: differentiate one evaluation of f and forget that its argument depends on
+the parameters too.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +12,11 @@ from deqlab.solvers.flat import State
 
 @dataclass(frozen=True)
 class JacobianFree:
-    """dL/dw ~ (df/dw)^T g: the exact gradient with (I - J)^-1 replaced by I, the first term of its Neumann series.
+    """dL/dw ~ (df/dw)^T g: the exact gradient with (I - J)^-1 replaced by I, the first term of its
+    Neumann series.
 
-    Exact where J = 0, a descent direction where f contracts enough. Source: S. W. Fung et al., JFB: Jacobian-free
-    backpropagation for implicit networks, AAAI 2022.
+    Exact where J = 0, a descent direction where f contracts enough. Source: S. W. Fung et al., JFB:
+    Jacobian-free backpropagation for implicit networks, AAAI 2022.
     """
 
     def attach(self, f: Callable[[State], State], solution: Solution) -> State:

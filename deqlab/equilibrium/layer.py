@@ -24,16 +24,20 @@ def equilibrium(
     callback: Callable[[int, State, Tensor], None] | None = None,
     criterion=RelativeResidual(),
 ) -> Solution:
-    """The solution of x = f(x) with a differentiable `value`, in memory that does not grow with the evaluations.
+    """The solution of x = f(x) with a differentiable `value`, in memory that does not grow with the
+    evaluations.
 
-    The solve records no graph; f is then evaluated once more, with grad, and `gradient` attaches its rule there. So `value` is
-    f at the solved iterate, one evaluation past the one whose residual the Solution reports; its `state` is None.
-    f, x0, solver, tolerance, max_evaluations, callback, criterion: as in `deqlab.solvers.solve`; the state may be a tuple.
-    gradient: an object with `attach(f, solution) -> value`: ImplicitGradient, JacobianFree, NeumannSeries, Phantom, SHINE,
-        Unrolled, Invertible. All but Unrolled and Invertible refuse to be differentiated twice (create_graph=True is an
-        InputError).
-    Under torch.autocast the output of f is brought back to the dtype of the state, so that a network in bfloat16 is solved
-    for in float32; the residual then stops falling at the rounding of bfloat16, between 1e-2 and 1e-3.
+    The solve records no graph; f is then evaluated once more, with grad, and `gradient` attaches
+    its rule there. So `value` is f at the solved iterate, one evaluation past the one whose
+    residual the Solution reports; its `state` is None.
+    f, x0, solver, tolerance, max_evaluations, callback, criterion: as in `deqlab.solvers.solve`;
+        the state may be a tuple.
+    gradient: an object with `attach(f, solution) -> value`: ImplicitGradient, JacobianFree,
+        NeumannSeries, Phantom, SHINE, Unrolled, Invertible. All but Unrolled and Invertible refuse
+        to be differentiated twice (create_graph=True is an InputError).
+    Under torch.autocast the output of f is brought back to the dtype of the state, so that a
+    network in bfloat16 is solved for in float32; the residual then stops falling at the rounding of
+    bfloat16, between 1e-2 and 1e-3.
     """
     started = parts(x0.value if isinstance(x0, Solution) else x0)
     if torch.is_autocast_enabled(started[0].device.type):
@@ -46,17 +50,22 @@ def equilibrium(
 
 @dataclass(frozen=True)
 class _StatePrecision:
-    """f with a half-precision output brought to the dtype of its argument; any other dtype is left for the solve to refuse."""
+    """f with a half-precision output brought to the dtype of its argument; any other dtype is left
+    for the solve to refuse.
+    """
 
     f: Callable[[State], State]
 
     def __call__(self, x: State) -> State:
         image = self.f(x)
         pairs = zip(parts(image), parts(x))
-        return formed_like(tuple(new.to(old.dtype) if new.dtype in HALF else new for new, old in pairs), image)
+        return formed_like(
+            tuple(new.to(old.dtype) if new.dtype in HALF else new for new, old in pairs), image
+        )
 
     def __getattr__(self, name: str):
-        # A map that cannot be restricted to some samples must not seem to be: `select` is offered where f offers it.
+        # A map that cannot be restricted to some samples must not seem to be: `select` is offered
+        # where f offers it.
         if name == "select":
             restrict = self.f.select
             return lambda index: _StatePrecision(restrict(index))
@@ -64,14 +73,17 @@ class _StatePrecision:
 
 
 class EquilibriumLayer(nn.Module):
-    """x* = f(x*, inputs), as a layer: `layer(x0, *inputs)` returns x* and leaves the Solution in `layer.solution`.
+    """x* = f(x*, inputs), as a layer: `layer(x0, *inputs)` returns x* and leaves the Solution in
+    `layer.solution`.
 
-    f: a module (x, *inputs) -> x. solver, gradient, criterion: objects, see `deqlab.solvers` and `deqlab.equilibrium`.
-    tolerance, max_evaluations: numbers, or tensors (batch,) with one for each sample. All of them may be changed between calls,
-    and these two also for one call alone: `layer(x0, *inputs, max_evaluations=5)`.
-    May be called any number of times before `backward`; each call keeps its own graph. How `inputs` divide among the samples is
-    not known here, so those that are done stay in the batch and are evaluated with the others; `equilibrium` with a map that
-    offers `select` lets them leave.
+    f: a module (x, *inputs) -> x. solver, gradient, criterion: objects, see `deqlab.solvers` and
+        `deqlab.equilibrium`.
+    tolerance, max_evaluations: numbers, or tensors (batch,) with one for each sample. All of them
+    may be changed between calls, and these two also for one call alone: `layer(x0, *inputs,
+    max_evaluations=5)`. May be called any number of times before `backward`; each call keeps its
+    own graph. How `inputs` divide among the samples is not known here, so those that are done stay
+    in the batch and are evaluated with the others; `equilibrium` with a map that offers `select`
+    lets them leave.
     """
 
     def __init__(
@@ -95,7 +107,9 @@ class EquilibriumLayer(nn.Module):
         tolerance: float | Tensor | None = None,
         max_evaluations: int | Tensor | None = None,
     ) -> State:
-        """The equilibrium reached from `x0`, (batch, ...) or a tuple of such; the layer's own tolerance and budget where None."""
+        """The equilibrium reached from `x0`, (batch, ...) or a tuple of such; the layer's own
+        tolerance and budget where None.
+        """
         solution = equilibrium(
             lambda x: self.f(x, *inputs),
             x0,

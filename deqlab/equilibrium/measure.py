@@ -1,7 +1,8 @@
-"""How strongly a map contracts at a point: Lipschitz constants and spectral radii measured, not assumed.
+"""How strongly a map contracts at a point: Lipschitz constants and spectral radii measured, not
+assumed.
 
-Every function takes a map f on real or complex tensors (batch, ...) and works per sample. Complex tensors count as real ones of twice the
-size, because a network is not complex-linear.
+Every function takes a map f on real or complex tensors (batch, ...) and works per sample. Complex
+tensors count as real ones of twice the size, because a network is not complex-linear.
 """
 
 from collections.abc import Callable
@@ -30,13 +31,16 @@ def _random_like(x: Tensor, seed: int) -> Tensor:
     return torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
 
 
-def jacobian_products(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+def jacobian_products(
+    f: Callable[[Tensor], Tensor], x: Tensor
+) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Two functions v -> J v and u -> J^T u for the Jacobian J of f at x, from one graph of f."""
     with torch.enable_grad():
         point = x.detach().requires_grad_()
         output = f(point)
         probe = torch.zeros_like(output, requires_grad=True)
-        # J^T u is linear in u, so its derivative along v is J v: forward products by differentiating twice.
+        # J^T u is linear in u, so its derivative along v is J v: forward products by
+        # differentiating twice.
         pulled = torch.autograd.grad(output, point, probe, create_graph=True)[0]
 
     def forward(v: Tensor) -> Tensor:
@@ -49,7 +53,8 @@ def jacobian_products(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Callabl
 
 
 def dense_jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """J at x per sample, real (batch, m, n), with the real and imaginary parts of complex numbers interleaved.
+    """J at x per sample, real (batch, m, n), with the real and imaginary parts of complex numbers
+    interleaved.
 
     For small problems: n products with J, one after the other.
     """
@@ -60,7 +65,11 @@ def dense_jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         unit = torch.zeros_like(real, memory_format=torch.contiguous_format)
         unit.view(len(x), -1)[:, index] = 1
         column = forward(torch.view_as_complex(unit) if x.is_complex() else unit)
-        columns.append((torch.view_as_real(column.resolve_conj()) if column.is_complex() else column).reshape(len(x), -1))
+        columns.append(
+            (torch.view_as_real(column.resolve_conj()) if column.is_complex() else column).reshape(
+                len(x), -1
+            )
+        )
     return torch.stack(columns, dim=-1)
 
 
@@ -73,10 +82,12 @@ def spectral_norm(
     target: Projection = _whole,
     start: Tensor | None = None,
 ) -> Tensor:
-    """||Q J P||_2 per sample, real (batch,), by power iteration (from below): for P = Q = I the local Lipschitz constant of f at x.
+    """||Q J P||_2 per sample, real (batch,), by power iteration (from below): for P = Q = I the
+    local Lipschitz constant of f at x.
 
-    domain, target: the orthogonal projections P and Q, functions of a tensor: how strongly f carries one subspace into another.
-    A subspace that is {0} in a sample gives 0. start: a direction to begin with besides noise.
+    domain, target: the orthogonal projections P and Q, functions of a tensor: how strongly f
+    carries one subspace into another. A subspace that is {0} in a sample gives 0. start: a
+    direction to begin with besides noise.
     """
     forward, transpose = jacobian_products(f, x)
     noise = _random_like(x, seed)
@@ -96,10 +107,12 @@ def spectral_radius(
 ) -> Tensor:
     """The asymptotic growth rate of (P J P)^k at x per sample, real (batch,).
 
-    Below 1 for P = I, Picard iteration converges near x. within: the orthogonal projection P, a function of a tensor.
-    The geometric mean of the growth over the second half of the iterations, which a rotating pair of eigenvalues does not disturb. From noise
-    alone a growing direction is found soon, one that shrinks by 1 % an iteration late. So it begins with the residual f(x) - x as well: where a
-    solver left it, the modes that contract fast are gone from it. Close below 1 the estimate still reads a little low.
+    Below 1 for P = I, Picard iteration converges near x. within: the orthogonal projection P, a
+    function of a tensor. The geometric mean of the growth over the second half of the iterations,
+    which a rotating pair of eigenvalues does not disturb. From noise alone a growing direction is
+    found soon, one that shrinks by 1 % an iteration late. So it begins with the residual f(x) - x
+    as well: where a solver left it, the modes that contract fast are gone from it. Close below 1
+    the estimate still reads a little low.
     """
     forward, _ = jacobian_products(f, x)
     with torch.no_grad():
@@ -115,11 +128,21 @@ def spectral_radius(
 
 
 @torch.no_grad()
-def worst_direction(f: Callable[[Tensor], Tensor], x: Tensor, fx: Tensor, radius: Tensor, iterations: int, start: Tensor) -> Tensor:
-    """A perturbation of length `radius` that successive applications of f - f(x) stretch most, (batch, ...): one evaluation of f each.
+def worst_direction(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    fx: Tensor,
+    radius: Tensor,
+    iterations: int,
+    start: Tensor,
+) -> Tensor:
+    """A perturbation of length `radius` that successive applications of f - f(x) stretch most,
+    (batch, ...): one evaluation of f each.
 
-    x: point; fx: f(x); radius: real (batch, 1, ..., 1). A power iteration with finite steps, so it sees a neighbourhood, not only a point.
-    start: direction to begin with. The residual f(x) - x that a solver leaves is a good one: the modes that contract fast are gone from it.
+    x: point; fx: f(x); radius: real (batch, 1, ..., 1). A power iteration with finite steps, so it
+        sees a neighbourhood, not only a point.
+    start: direction to begin with. The residual f(x) - x that a solver leaves is a good one: the
+        modes that contract fast are gone from it.
     """
     direction = _unit(start) * radius
     for _ in range(iterations):
@@ -128,5 +151,7 @@ def worst_direction(f: Callable[[Tensor], Tensor], x: Tensor, fx: Tensor, radius
 
 
 def expansion(f: Callable[[Tensor], Tensor], x: Tensor, fx: Tensor, direction: Tensor) -> Tensor:
-    """||f(x + d) - f(x)|| / ||d|| per sample, real (batch,), differentiable in the parameters of f: what the training hinge bounds."""
+    """||f(x + d) - f(x)|| / ||d|| per sample, real (batch,), differentiable in the parameters of f:
+    what the training hinge bounds.
+    """
     return (_length(f(x + direction) - fx) / _length(direction)).flatten()

@@ -1,6 +1,8 @@
-"""(I - J^T)^-1 g by a few terms of its series: a gradient of fixed cost, exact in the limit for a contraction.
+"""(I - J^T)^-1 g by a few terms of its series: a gradient of fixed cost, exact in the limit for a
+contraction.
 
-The plain series is Picard iteration on u = J^T u + g, stopped after k products; the damped one is the phantom gradient.
+The plain series is Picard iteration on u = J^T u + g, stopped after k products; the damped one is
+the phantom gradient.
 """
 
 from collections.abc import Callable
@@ -17,8 +19,9 @@ from deqlab.solvers.flat import State
 def neumann_series(transpose: Transpose, cotangent: Tensor, k: int) -> Tensor:
     """u = sum over i = 0 ... k of (J^T)^i g, by k products with J^T.
 
-    transpose: u -> J^T u. cotangent: g = dL/dx, (batch, ...). What is left out is (J^T)^(k+1) (I - J^T)^-1 g, so with ||J||
-    <= L < 1 the error is at most L^(k+1) ||u*|| in the exact u*. Diverges where the spectral radius of J is above 1.
+    transpose: u -> J^T u. cotangent: g = dL/dx, (batch, ...). What is left out is (J^T)^(k+1) (I -
+    J^T)^-1 g, so with ||J|| <= L < 1 the error is at most L^(k+1) ||u*|| in the exact u*. Diverges
+    where the spectral radius of J is above 1.
     """
     u = cotangent
     for _ in range(k):
@@ -27,13 +30,14 @@ def neumann_series(transpose: Transpose, cotangent: Tensor, k: int) -> Tensor:
 
 
 def phantom_series(transpose: Transpose, cotangent: Tensor, k: int, damping: float) -> Tensor:
-    """u = damping * sum over i = 0 ... k-1 of (B^T)^i g with B = damping J + (1 - damping) I, by k - 1 products with J^T.
+    """u = damping * sum over i = 0 ... k-1 of (B^T)^i g with B = damping J + (1 - damping) I, by k
+    - 1 products with J^T.
 
-    The limit is (I - J^T)^-1 g for every damping, as I - B = damping (I - J); smaller damping converges for J with
-    eigenvalues far below -1, and cuts the series to a shorter, better conditioned direction where k is small. damping = 1 is
-    `neumann_series` with k - 1 products.
-    Source: Z. Geng et al., On training implicit models, NeurIPS 2021, section 3 (the form by a Neumann series; theirs by
-    unrolling agrees at a fixed point).
+    The limit is (I - J^T)^-1 g for every damping, as I - B = damping (I - J); smaller damping
+    converges for J with eigenvalues far below -1, and cuts the series to a shorter, better
+    conditioned direction where k is small. damping = 1 is `neumann_series` with k - 1 products.
+    Source: Z. Geng et al., On training implicit models, NeurIPS 2021, section 3 (the form by a
+    Neumann series; theirs by unrolling agrees at a fixed point).
     """
     u = damping * cotangent
     for _ in range(k - 1):
@@ -43,7 +47,9 @@ def phantom_series(transpose: Transpose, cotangent: Tensor, k: int, damping: flo
 
 @dataclass(frozen=True)
 class NeumannSeries:
-    """dL/dw ~ (df/dw)^T sum over i <= k of (J^T)^i g: k vector-Jacobian products; k = 0 is JacobianFree."""
+    """dL/dw ~ (df/dw)^T sum over i <= k of (J^T)^i g: k vector-Jacobian products; k = 0 is
+    JacobianFree.
+    """
 
     k: int = 5
 
@@ -58,7 +64,8 @@ class NeumannSeries:
 
 @dataclass(frozen=True)
 class Phantom:
-    """The damped phantom gradient, that of k steps x <- damping f(x) + (1 - damping) x from x*, by k - 1 products.
+    """The damped phantom gradient, that of k steps x <- damping f(x) + (1 - damping) x from x*, by
+    k - 1 products.
 
     See `phantom_series`; Phantom(1, 1.0) is JacobianFree. Exact only as k grows.
     """
@@ -74,4 +81,8 @@ class Phantom:
 
     def attach(self, f: Callable[[State], State], solution: Solution) -> State:
         """f(x*), whose backward sums the damped series."""
-        return attach(f, solution.value, lambda transpose, g: phantom_series(transpose, g, self.k, self.damping))
+        return attach(
+            f,
+            solution.value,
+            lambda transpose, g: phantom_series(transpose, g, self.k, self.damping),
+        )

@@ -1,4 +1,6 @@
-"""The best options of a method on validation slices: a baseline that was not tuned is no baseline."""
+"""The best options of a method on validation slices: a baseline that was not tuned is no
+baseline.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from deqlab.app.results import table
 from deqlab.core.errors import InputError
 from deqlab.core.spelling import nearest
+from deqlab.core.text_table import table
 from deqlab.data.sample import Sample, collate
 from deqlab.evaluation.judge import judge
 from deqlab.metrics.image_metrics import METRICS
@@ -21,7 +23,9 @@ from deqlab.recon.registry import create
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of options: means over the data of psnr (dB), ssim and nmse, and the share of slices that converged (None without a solver)."""
+    """One choice of options: means over the data of psnr (dB), ssim and nmse, and the share of
+    slices that converged (None without a solver).
+    """
 
     options: dict[str, Any]
     psnr: float
@@ -52,9 +56,19 @@ class Tuning:
 
     @property
     def at_edge(self) -> list[str]:
-        """Options of numbers whose best value is the smallest or the largest of three or more: the grid may be too narrow."""
-        numeric = {name: values for name, values in self.grid.items() if len(values) > 2 and all(isinstance(v, (int, float)) for v in values)}
-        return [name for name, values in numeric.items() if self.options[name] in (min(values), max(values))]
+        """Options of numbers whose best value is the smallest or the largest of three or more: the
+        grid may be too narrow.
+        """
+        numeric = {
+            name: values
+            for name, values in self.grid.items()
+            if len(values) > 2 and all(isinstance(v, (int, float)) for v in values)
+        }
+        return [
+            name
+            for name, values in numeric.items()
+            if self.options[name] in (min(values), max(values))
+        ]
 
     def report(self) -> str:
         """A table of all trials, the best one marked."""
@@ -62,7 +76,13 @@ class Tuning:
         for trial in self.trials:
             share = "-" if trial.converged is None else f"{trial.converged:.0%}"
             shown = [f"{v:g}" if isinstance(v, float) else str(v) for v in trial.options.values()]
-            scores = [f"{trial.psnr:.2f}", f"{trial.ssim:.4f}", f"{trial.nmse:.4f}", share, f"{trial.seconds:.1f}"]
+            scores = [
+                f"{trial.psnr:.2f}",
+                f"{trial.ssim:.4f}",
+                f"{trial.nmse:.4f}",
+                share,
+                f"{trial.seconds:.1f}",
+            ]
             rows.append([*shown, *scores, f"best {self.metric}" if trial is self.best else ""])
         return table(rows)
 
@@ -77,28 +97,49 @@ def tune(
 ) -> Tuning:
     """The Tuning of `family` over all combinations of `grid`, judged as `deqlab evaluate` judges.
 
-    family: a name of `deqlab.recon.create`, or what makes a reconstructor from options. grid: option -> values. data: validation slices
-    or batches (one volume each) with targets; the score is the mean over them. progress: called with a label before each trial.
-    Every reconstructor is made before the first runs, so an impossible option costs no time. InputError for one, for an empty grid or
-    data, and for an unknown metric.
+    family: a name of `deqlab.recon.create`, or what makes a reconstructor from options. grid:
+    option -> values. data: validation slices or batches (one volume each) with targets; the score
+    is the mean over them. progress: called with a label before each trial. Every reconstructor is
+    made before the first runs, so an impossible option costs no time. InputError for one, for an
+    empty grid or data, and for an unknown metric.
     """
     if metric not in METRICS:
-        raise InputError(f"metric: {metric!r} given{nearest(metric, METRICS)}; one of {', '.join(METRICS)} needed")
+        raise InputError(
+            f"metric: {metric!r} given{nearest(metric, METRICS)}; one of {', '.join(METRICS)}"
+            " needed"
+        )
     values = {name: list(choices) for name, choices in grid.items()}
     if not values or not all(values.values()) or not len(data):
-        raise InputError(f"grid: {values} with {len(data)} slices given; at least one value for each option, and one slice, needed")
+        raise InputError(
+            f"grid: {values} with {len(data)} slices given; at least one value for each option, and"
+            " one slice, needed"
+        )
     volumes = [sample if isinstance(sample.file, list) else collate([sample]) for sample in data]
     if any(volume.target is None for volume in volumes):
         raise InputError("data: slices without a target given; tuning needs fully sampled files")
-    choices = [dict(zip(values, combination)) for combination in itertools.product(*values.values())]
-    methods = [create(family, **options) if isinstance(family, str) else family(**options) for options in choices]
+    choices = [
+        dict(zip(values, combination)) for combination in itertools.product(*values.values())
+    ]
+    methods = [
+        create(family, **options) if isinstance(family, str) else family(**options)
+        for options in choices
+    ]
     trials = []
     for options, method in zip(choices, methods):
         label = ", ".join(f"{name}={value}" for name, value in options.items())
         if progress is not None:
             progress(label)
-        rows = [judge(label, method.to(device), volume.to(device), float("nan")) for volume in volumes]
+        rows = [
+            judge(label, method.to(device), volume.to(device), float("nan")) for volume in volumes
+        ]
         means = {name: float(np.mean([getattr(row, name) for row in rows])) for name in METRICS}
         flags = [flag for row in rows if row.converged is not None for flag in row.converged]
-        trials.append(Trial(options, **means, converged=float(np.mean(flags)) if flags else None, seconds=sum(row.seconds for row in rows)))
+        trials.append(
+            Trial(
+                options,
+                **means,
+                converged=float(np.mean(flags)) if flags else None,
+                seconds=sum(row.seconds for row in rows),
+            )
+        )
     return Tuning(metric, values, trials)

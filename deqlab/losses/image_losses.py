@@ -19,15 +19,21 @@ class L1Loss:
 
 @dataclass(frozen=True)
 class L2Loss:
-    """Mean squared modulus of the complex difference: the loss whose minimiser has the highest PSNR.
+    """Mean squared modulus of the complex difference: the loss whose minimiser has the highest
+    PSNR.
 
-    Under phase noise of standard deviation sigma its minimiser has e^(-sigma^2 / 2) of the true magnitude.
+    Under phase noise of standard deviation sigma its minimiser has e^(-sigma^2 / 2) of the true
+    magnitude.
     """
 
     def __call__(self, image: Tensor, reference: Tensor) -> Tensor:
         """A real scalar from complex (or real) images of one shape."""
         difference = image - reference
-        return (torch.view_as_real(difference).square().sum(-1) if difference.is_complex() else difference.square()).mean()
+        return (
+            torch.view_as_real(difference).square().sum(-1)
+            if difference.is_complex()
+            else difference.square()
+        ).mean()
 
 
 LOSSES = {"l1": L1Loss, "l2": L2Loss}

@@ -5,7 +5,9 @@ from torch import Tensor
 
 
 def to_channels(image: Tensor) -> Tensor:
-    """Real (batch, 2, y, x), in channels_last memory, from complex (batch, y, x): real part first, imaginary part second."""
+    """Real (batch, 2, y, x), in channels_last memory, from complex (batch, y, x): real part first,
+    imaginary part second.
+    """
     # view_as_real is (batch, y, x, 2) in memory: exactly channels_last, so no sample is moved.
     return torch.view_as_real(image.resolve_conj()).permute(0, 3, 1, 2)
 

@@ -1,9 +1,11 @@
 """The norm of a convolution as an operator on images, which is not the norm of its reshaped kernel.
 
-A stride-1 convolution with zero padding is a piece of the infinite block-Toeplitz operator whose symbol is the kernel's Fourier transform,
-H(a, b) = sum_mn K[:, :, m, n] exp(-i (a m + b n)), so its norm is at most max over (a, b) of the largest singular value of H, for every
-image size. The maximum is taken on a grid; a trigonometric polynomial of degree d per axis exceeds its maximum on N points per axis by at
-most 1 / cos(pi d / N) (H. Ehlich and K. Zeller, Math. Z. 86, 1964), which is multiplied in: the result is a bound, tight to about 1 %.
+A stride-1 convolution with zero padding is a piece of the infinite block-Toeplitz operator whose
+symbol is the kernel's Fourier transform, H(a, b) = sum_mn K[:, :, m, n] exp(-i (a m + b n)), so its
+norm is at most max over (a, b) of the largest singular value of H, for every image size. The
+maximum is taken on a grid; a trigonometric polynomial of degree d per axis exceeds its maximum on N
+points per axis by at most 1 / cos(pi d / N) (H. Ehlich and K. Zeller, Math. Z. 86, 1964), which is
+multiplied in: the result is a bound, tight to about 1 %.
 """
 
 import math
@@ -15,7 +17,8 @@ GRID = 32
 
 
 def symbol(kernel: Tensor, grid: int = GRID) -> Tensor:
-    """H on half of a grid x grid set of frequencies (the other half is conjugate), complex (frequency, out, in).
+    """H on half of a grid x grid set of frequencies (the other half is conjugate), complex
+    (frequency, out, in).
 
     kernel: real (out, in, height, width), as in torch.nn.Conv2d.
     """
@@ -25,16 +28,21 @@ def symbol(kernel: Tensor, grid: int = GRID) -> Tensor:
 
 @torch.no_grad()
 def convolution_norm(kernel: Tensor, grid: int = GRID) -> float:
-    """Upper bound, tight to the grid's 1 %, on ||K * x|| / ||x|| over all images x of all sizes, zero padding, stride 1.
+    """Upper bound, tight to the grid's 1 %, on ||K * x|| / ||x|| over all images x of all sizes,
+    zero padding, stride 1.
 
-    kernel: real (out, in, height, width), as in torch.nn.Conv2d. All singular values are computed: a power iteration would approach from
-    below, and with a memory between training steps a resumed run would differ from an uninterrupted one.
+    kernel: real (out, in, height, width), as in torch.nn.Conv2d. All singular values are computed:
+    a power iteration would approach from below, and with a memory between training steps a resumed
+    run would differ from an uninterrupted one.
     """
-    return float(torch.linalg.matrix_norm(symbol(kernel, grid), ord=2).max()) * _grid_excess(kernel, grid)
+    return float(torch.linalg.matrix_norm(symbol(kernel, grid), ord=2).max()) * _grid_excess(
+        kernel, grid
+    )
 
 
 def _grid_excess(kernel: Tensor, grid: int) -> float:
-    # A kernel of size s is, after a shift that changes no norm, a polynomial of degree (s - 1) / 2 per axis.
+    # A kernel of size s is, after a shift that changes no norm, a polynomial of degree (s - 1) / 2
+    # per axis.
     excess = 1.0
     for size in kernel.shape[-2:]:
         excess /= math.cos(math.pi * (size - 1) / 2 / grid)

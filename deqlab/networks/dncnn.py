@@ -1,11 +1,14 @@
 """The DnCNN denoiser, with an honest bound on its Lipschitz constant where one is asked for.
 
-K. Zhang, W. Zuo, Y. Chen, D. Meng and L. Zhang, Beyond a Gaussian denoiser: residual learning of deep CNN for image denoising,
-IEEE TIP 26 (2017). Departures: no batch normalisation (it couples the samples of a batch, so that an equilibrium would depend on its batch
-mates); no biases by default, so that the denoiser commutes with the image's intensity scale (S. Mohan et al., Robust and interpretable blind
-image denoising via bias-free CNNs, ICLR 2020); optional pixel unshuffling for a wider view at the same cost (K. Zhang et al., FFDNet, 2018).
+K. Zhang, W. Zuo, Y. Chen, D. Meng and L. Zhang, Beyond a Gaussian denoiser: residual learning of
+deep CNN for image denoising, IEEE TIP 26 (2017). Departures: no batch normalisation (it couples the
+samples of a batch, so that an equilibrium would depend on its batch mates); no biases by default,
+so that the denoiser commutes with the image's intensity scale (S. Mohan et al., Robust and
+interpretable blind image denoising via bias-free CNNs, ICLR 2020); optional pixel unshuffling for a
+wider view at the same cost (K. Zhang et al., FFDNet, 2018).
 """
 
+import itertools
 import math
 
 import torch
@@ -18,12 +21,17 @@ from deqlab.networks.convolution_norm import convolution_norm
 
 
 class DnCNN(nn.Module):
-    """R(x) = x + N(x) on complex images (batch, y, x); N is `depth` convolutions 3x3 of `width` channels with ReLU between.
+    """R(x) = x + N(x) on complex images (batch, y, x); N is `depth` convolutions 3x3 of `width`
+    channels with ReLU between.
 
-    norm: None, or "group" for GroupNorm (batch-independent, not Lipschitz-bounded, so it excludes `lipschitz`).
-    lipschitz: None, or an upper bound that `project_` enforces on Lip(N): each convolution operator is held to lipschitz^(1/depth).
-    unshuffle: factor s of space-to-depth before and depth-to-space after N; sizes that s does not divide are padded and cropped.
-    bias: whether the convolutions have biases. Without them and without norm, R(a x) = a R(x) for every a >= 0.
+    norm: None, or "group" for GroupNorm (batch-independent, not Lipschitz-bounded, so it excludes
+        `lipschitz`).
+    lipschitz: None, or an upper bound that `project_` enforces on Lip(N): each convolution operator
+        is held to lipschitz^(1/depth).
+    unshuffle: factor s of space-to-depth before and depth-to-space after N; sizes that s does not
+        divide are padded and cropped.
+    bias: whether the convolutions have biases. Without them and without norm, R(a x) = a R(x) for
+        every a >= 0.
     residual: False gives R(x) = N(x), whose own Lipschitz constant `lipschitz` then bounds.
     """
 
@@ -38,20 +46,26 @@ class DnCNN(nn.Module):
         residual: bool = True,
     ):
         super().__init__()
-        for name, value, least in (("depth", depth, 2), ("width", width, 1), ("unshuffle", unshuffle, 1)):
+        for name, value, least in (
+            ("depth", depth, 2),
+            ("width", width, 1),
+            ("unshuffle", unshuffle, 1),
+        ):
             if value < least:
                 raise InputError(f"{name}: {value} given, at least {least} needed")
         if norm not in (None, "group"):
             raise InputError(f"norm: {norm!r} given, None or 'group' needed")
         if norm is not None and lipschitz is not None:
-            raise InputError("lipschitz: GroupNorm has no Lipschitz bound; choose norm=None or lipschitz=None")
+            raise InputError(
+                "lipschitz: GroupNorm has no Lipschitz bound; choose norm=None or lipschitz=None"
+            )
         if lipschitz is not None and not lipschitz > 0:
             raise InputError(f"lipschitz: {lipschitz} given, a number > 0 needed")
         self.lipschitz, self.unshuffle, self.residual = lipschitz, unshuffle, residual
         channels = 2 * unshuffle**2
         widths = [channels] + [width] * (depth - 1) + [channels]
         layers: list[nn.Module] = []
-        for index, (inside, outside) in enumerate(zip(widths[:-1], widths[1:])):
+        for index, (inside, outside) in enumerate(itertools.pairwise(widths)):
             layers.append(nn.Conv2d(inside, outside, 3, padding=1, bias=bias))
             _start(layers[-1], index, depth)
             if index < depth - 1:
@@ -67,7 +81,9 @@ class DnCNN(nn.Module):
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Scale each convolution back to its share of `lipschitz`; call once per training step, never inside a solve."""
+        """Scale each convolution back to its share of `lipschitz`; call once per training step,
+        never inside a solve.
+        """
         if self.lipschitz is None:
             return
         convolutions = self.convolutions()
@@ -85,7 +101,9 @@ class DnCNN(nn.Module):
         if any(pad):
             channels = functional.pad(channels, (0, pad[0], 0, pad[1]))
         if self.unshuffle > 1:
-            channels = functional.pixel_unshuffle(channels, self.unshuffle).contiguous(memory_format=torch.channels_last)
+            channels = functional.pixel_unshuffle(channels, self.unshuffle).contiguous(
+                memory_format=torch.channels_last
+            )
         channels = self.layers(channels)
         if self.unshuffle > 1:
             channels = functional.pixel_shuffle(channels, self.unshuffle)
@@ -99,10 +117,12 @@ class DnCNN(nn.Module):
 
 
 def _start(convolution: nn.Conv2d, index: int, depth: int) -> None:
-    """Initial weights: features pass unchanged but for a little noise, and N = 0, so that R is the identity.
+    """Initial weights: features pass unchanged but for a little noise, and N = 0, so that R is the
+    identity.
 
-    An output that starts large makes the optimiser shrink every layer at once, and without biases or batch normalisation the features
-    do not come back: of the initialisations tried, this one alone learned from the first step on.
+    An output that starts large makes the optimiser shrink every layer at once, and without biases
+    or batch normalisation the features do not come back: of the initialisations tried, this one
+    alone learned from the first step on.
     """
     if index == depth - 1:
         nn.init.zeros_(convolution.weight)

@@ -6,4 +6,11 @@ from deqlab.operators.ndft import NDFTOperator
 from deqlab.operators.nufft import NUFFTOperator
 from deqlab.operators.off_resonance import ExactOffResonance, OffResonance
 
-__all__ = ["CartesianOperator", "ExactOffResonance", "LinearOperator", "NDFTOperator", "NUFFTOperator", "OffResonance"]
+__all__ = [
+    "CartesianOperator",
+    "ExactOffResonance",
+    "LinearOperator",
+    "NDFTOperator",
+    "NUFFTOperator",
+    "OffResonance",
+]

@@ -1,7 +1,8 @@
 """Cartesian sampling with one or many coils: A = M F C.
 
-C multiplies by the coil maps, F is the centred Fourier transform, M keeps the sampled positions. The centring shifts are
-products with phases (`centring_phases`); they are folded into C and M, so that A costs little more than the bare transform.
+C multiplies by the coil maps, F is the centred Fourier transform, M keeps the sampled positions.
+The centring shifts are products with phases (`centring_phases`); they are folded into C and M, so
+that A costs little more than the bare transform.
 """
 
 import math
@@ -11,30 +12,31 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.operators.linear import LinearOperator
-from deqlab.operators.sampled_transforms import (
-    LineSampling,
-    PointSampling,
-    normal,
-    sampling,
-)
+from deqlab.operators.sampled_transforms import LineSampling, PointSampling, normal, sampling
 from deqlab.signal.transforms.fourier import centring_phases
 
 
 class CartesianOperator(LinearOperator):
-    """A = M F C: image (batch, y, x) to k-space (batch, coil, y, x), zero where nothing was sampled; volumes (batch, z, y, x) likewise.
+    """A = M F C: image (batch, y, x) to k-space (batch, coil, y, x), zero where nothing was
+    sampled; volumes (batch, z, y, x) likewise.
 
-    mask: bool, (x,) for whole phase-encode lines, (y, x) for a two-dimensional pattern, or with batch and coil axes,
-        (batch | 1, 1, y | 1, x). Of a volume also (z, y, x), or (batch | 1, 1, z | 1, y | 1, x).
-    coil_maps: complex (coil, y, x) or (batch, coil, y, x); None for a single coil, whose k-space keeps a coil axis of length 1.
-    dimensions: 2 for images, 3 for volumes, whose maps are (coil, z, y, x) or (batch, coil, z, y, x).
-    With maps that satisfy sum over coils |c|^2 = 1 the operator's norm is at most 1.
-    Buffers `mask` and `coil_maps` follow `.to(device)`; they are read, never changed, after construction.
+    mask: bool, (x,) for whole phase-encode lines, (y, x) for a two-dimensional pattern, or with
+        batch and coil axes, (batch | 1, 1, y | 1, x). Of a volume also (z, y, x), or (batch | 1, 1,
+        z | 1, y | 1, x).
+    coil_maps: complex (coil, y, x) or (batch, coil, y, x); None for a single coil, whose k-space
+        keeps a coil axis of length 1.
+    dimensions: 2 for images, 3 for volumes, whose maps are (coil, z, y, x) or (batch, coil, z, y,
+    x). With maps that satisfy sum over coils |c|^2 = 1 the operator's norm is at most 1.
+    Buffers `mask` and `coil_maps` follow `.to(device)`; they are read, never changed, after
+    construction.
     """
 
     def __init__(self, mask: Tensor, coil_maps: Tensor | None = None, dimensions: int = 2):
         super().__init__()
         if dimensions not in (2, 3):
-            raise InputError(f"dimensions: {dimensions} given, 2 for images or 3 for volumes needed")
+            raise InputError(
+                f"dimensions: {dimensions} given, 2 for images or 3 for volumes needed"
+            )
         self.dimensions = dimensions
         mask = _with_axes(mask.to(torch.bool), dimensions + 2, "mask")
         if coil_maps is not None:
@@ -45,8 +47,8 @@ class CartesianOperator(LinearOperator):
                 torch.broadcast_shapes(mask.shape, coil_maps.shape)
             except RuntimeError:
                 raise InputError(
-                    f"mask of shape {tuple(mask.shape)} does not fit coil_maps of shape {tuple(coil_maps.shape)}; "
-                    f"their {self._size_words} must agree"
+                    f"mask of shape {tuple(mask.shape)} does not fit coil_maps of shape"
+                    f" {tuple(coil_maps.shape)}; their {self._size_words} must agree"
                 ) from None
         self.register_buffer("mask", mask)
         self.register_buffer("coil_maps", coil_maps)
@@ -61,13 +63,21 @@ class CartesianOperator(LinearOperator):
         """Number of receive coils."""
         return 1 if self.coil_maps is None else self.coil_maps.shape[1]
 
+    @property
+    def is_projection(self) -> bool:
+        """With one coil A^H A keeps the sampled k-space and nothing else."""
+        return self.coil_maps is None
+
     def _factors(self, like: Tensor) -> tuple[Tensor, Tensor, PointSampling | LineSampling]:
         """C with the centring phases folded in, its conjugate, and M F, for images like `like`."""
         self._check(like)
         shape = like.shape[-self.dimensions :]
         key = (*shape, like.dtype, like.device)
         if key not in self._folded:
-            of_image, of_kspace = (_outer(phases) for phases in zip(*(centring_phases(length, like) for length in shape)))
+            of_image, of_kspace = (
+                _outer(phases)
+                for phases in zip(*(centring_phases(length, like) for length in shape))
+            )
             maps = of_image[None, None]
             if self.coil_maps is not None:
                 maps = maps * self.coil_maps.to(like.dtype)
@@ -79,10 +89,19 @@ class CartesianOperator(LinearOperator):
         if not tensor.is_complex():
             raise InputError(f"the operator takes complex tensors, {tensor.dtype} given")
         d = self.dimensions
-        size = torch.broadcast_shapes(self.mask.shape[-d:], () if self.coil_maps is None else self.coil_maps.shape[-d:])
+        size = torch.broadcast_shapes(
+            self.mask.shape[-d:], () if self.coil_maps is None else self.coil_maps.shape[-d:]
+        )
         given = tuple(tensor.shape[-d:])
-        if len(given) < d or any(own not in (1, length) for own, length in zip(size, given)) or size[-1] != given[-1]:
-            raise InputError(f"the operator's mask and coil maps are for {self._size_words} = {tuple(size)}, the tensor has {given}")
+        if (
+            len(given) < d
+            or any(own not in (1, length) for own, length in zip(size, given))
+            or size[-1] != given[-1]
+        ):
+            raise InputError(
+                f"the operator's mask and coil maps are for {self._size_words} = {tuple(size)}, the"
+                f" tensor has {given}"
+            )
 
     @property
     def _size_words(self) -> str:
@@ -101,21 +120,37 @@ class CartesianOperator(LinearOperator):
         return normal(image, maps, conjugate_maps, self.mask.to(image.real.dtype))
 
     def select(self, index: Tensor) -> "CartesianOperator":
-        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole batch stay shared."""
+        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
+        batch stay shared.
+        """
         mask = self.mask if self.mask.shape[0] == 1 else self.mask[index]
-        maps = self.coil_maps if self.coil_maps is None or self.coil_maps.shape[0] == 1 else self.coil_maps[index]
+        maps = (
+            self.coil_maps
+            if self.coil_maps is None or self.coil_maps.shape[0] == 1
+            else self.coil_maps[index]
+        )
         return CartesianOperator(mask, maps, self.dimensions)
 
     @staticmethod
     def stack(operators: "list[CartesianOperator]") -> "CartesianOperator":
-        """One operator for a batch, from operators of one slice each with equal sizes and coil counts."""
+        """One operator for a batch, from operators of one slice each with equal sizes and coil
+        counts.
+        """
         masks = [operator.mask for operator in operators]
         maps = [operator.coil_maps for operator in operators]
-        # Shapes have as many axes as dimensions and two, so that images and volumes cannot be mixed either.
-        if len({mask.shape for mask in masks}) > 1 or len({None if m is None else m.shape for m in maps}) > 1:
-            sizes = sorted({tuple(m.shape) for m in masks} | {tuple(m.shape) for m in maps if m is not None})
+        # Shapes have as many axes as dimensions and two, so that images and volumes cannot be mixed
+        # either.
+        if (
+            len({mask.shape for mask in masks}) > 1
+            or len({None if m is None else m.shape for m in maps}) > 1
+        ):
+            sizes = sorted(
+                {tuple(m.shape) for m in masks} | {tuple(m.shape) for m in maps if m is not None}
+            )
             raise InputError(f"operators of different sizes cannot share a batch: {sizes}")
-        return CartesianOperator(torch.cat(masks), None if maps[0] is None else torch.cat(maps), operators[0].dimensions)
+        return CartesianOperator(
+            torch.cat(masks), None if maps[0] is None else torch.cat(maps), operators[0].dimensions
+        )
 
 
 def _with_axes(tensor: Tensor, axes: int, name: str) -> Tensor:

@@ -1,7 +1,9 @@
-"""Images straight from samples off the grid: density weights, coil maps and an operator that any reconstructor can take.
+"""Images straight from samples off the grid: density weights, coil maps and an operator that any
+reconstructor can take.
 
-What a Cartesian scan gives for nothing has to be computed here: how much each sample counts, how the coils see from the samples near the
-centre, and a scale at which A^H A is what it is on the grid, near the identity where nothing is missing and never above it.
+What a Cartesian scan gives for nothing has to be computed here: how much each sample counts, how
+the coils see from the samples near the centre, and a scale at which A^H A is what it is on the
+grid, near the identity where nothing is missing and never above it.
 """
 
 import math
@@ -27,10 +29,14 @@ TOLERANCE = 1e-4
 MARGIN = 1.03
 
 
-def density_weights(trajectory: Tensor, shape: tuple[int, ...], iterations: int = 10, start: Tensor | None = None) -> Tensor:
-    """Pipe and Menon's weights for `trajectory`, float64 (samples,): 1 for a sample that stands for one of the Cartesian grid of `shape`.
+def density_weights(
+    trajectory: Tensor, shape: tuple[int, ...], iterations: int = 10, start: Tensor | None = None
+) -> Tensor:
+    """Pipe and Menon's weights for `trajectory`, float64 (samples,): 1 for a sample that stands for
+    one of the Cartesian grid of `shape`.
 
-    trajectory: real (samples, axes) in cycles per pixel. iterations, start: as in `deqlab.signal.sampling.density.pipe_menon`.
+    trajectory: real (samples, axes) in cycles per pixel. iterations, start: as in
+        `deqlab.signal.sampling.density.pipe_menon`.
     """
     F = NUFFTOperator(trajectory, tuple(2 * side for side in shape), tolerance=TOLERANCE)
     like = torch.zeros(1, 1, len(trajectory), dtype=torch.complex64, device=trajectory.device)
@@ -38,13 +44,17 @@ def density_weights(trajectory: Tensor, shape: tuple[int, ...], iterations: int 
     return pipe_menon(F, F.H, like, iterations, len(shape), start).flatten().double()
 
 
-def coil_maps_from_center(kspace: Tensor, trajectory: Tensor, density: Tensor, shape: tuple[int, ...], reach: float = 10.0) -> Tensor:
-    """Coil maps from the samples near the centre of k-space: low-resolution coil images over their root-sum-of-squares.
+def coil_maps_from_center(
+    kspace: Tensor, trajectory: Tensor, density: Tensor, shape: tuple[int, ...], reach: float = 10.0
+) -> Tensor:
+    """Coil maps from the samples near the centre of k-space: low-resolution coil images over their
+    root-sum-of-squares.
 
-    kspace: complex (coil, samples). trajectory: real (samples, axes) in cycles per pixel. density: real (samples,), their weights. reach:
-    how far from the centre samples are used, in cycles per field of view of the longest axis, under a cosine lobe.
-    Result: complex (coil, *shape), sum |c|^2 = 1 at every pixel; as `estimate_coil_maps` for Cartesian lines, phase of the object included.
-    InputError where there is no sample within reach.
+    kspace: complex (coil, samples). trajectory: real (samples, axes) in cycles per pixel. density:
+    real (samples,), their weights. reach: how far from the centre samples are used, in cycles per
+    field of view of the longest axis, under a cosine lobe.
+    Result: complex (coil, *shape), sum |c|^2 = 1 at every pixel; as `estimate_coil_maps` for
+    Cartesian lines, phase of the object included. InputError where there is no sample within reach.
     """
     near = _near_center(trajectory, shape, reach)
     distance = torch.linalg.vector_norm(trajectory[near], dim=-1) * max(shape)
@@ -62,44 +72,61 @@ def coil_maps_from_center(kspace: Tensor, trajectory: Tensor, density: Tensor, s
 def gridded_center(
     kspace: Tensor, trajectory: Tensor, density: Tensor, shape: tuple[int, int], reach: float = 10.0
 ) -> tuple[Tensor, slice, slice]:
-    """(k-space, lines, rows): a calibration block on the Cartesian grid, for ESPIRiT and whatever else asks for one.
+    """(k-space, lines, rows): a calibration block on the Cartesian grid, for ESPIRiT and whatever
+    else asks for one.
 
-    Arguments: as in `coil_maps_from_center`. Result: complex (coil, y, x), of which columns `lines` and rows `rows` hold the block: the
-    k-space of the weighted adjoint, so that a Cartesian sample is a mean of the samples about it. InputError as there.
+    Arguments: as in `coil_maps_from_center`. Result: complex (coil, y, x), of which columns `lines`
+    and rows `rows` hold the block: the k-space of the weighted adjoint, so that a Cartesian sample
+    is a mean of the samples about it. InputError as there.
     """
     near = _near_center(trajectory, shape, reach + 1)
     F = NUFFTOperator(trajectory[near], shape, tolerance=TOLERANCE)
     images = F.H((kspace[:, near] * density[near].to(kspace.real.dtype)).unsqueeze(1))
-    rows, lines = (center_window(side, min(side, 2 * int(reach) * side // max(shape))) for side in shape)
+    rows, lines = (
+        center_window(side, min(side, 2 * int(reach) * side // max(shape))) for side in shape
+    )
     return fft2c(images), lines, rows
 
 
 def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
-    """A over its norm, or A where that is at most 1 already, so that step sizes that were learned on the grid stay stable.
+    """A over its norm, or A where that is at most 1 already, so that step sizes that were learned
+    on the grid stay stable.
 
-    A: an operator off the grid, or off-resonance around one (which may lengthen what it wraps: pixels that are squeezed together add up).
-    like: an image of its domain, (batch, *shape). The factor goes into the weights, so `weigh(A, y)` of the *result* scales the
-    measurements alike, and the solution of A x = y stays what it was. The norm is measured by power iteration, from below, plus 3 %.
+    A: an operator off the grid, or off-resonance around one (which may lengthen what it wraps:
+        pixels that are squeezed together add up).
+    like: an image of its domain, (batch, *shape). The factor goes into the weights, so `weigh(A,
+    y)` of the *result* scales the measurements alike, and the solution of A x = y stays what it
+    was. The norm is measured by power iteration, from below, plus 3 %.
     """
     largest = float((MARGIN * A.norm(like, iterations)).max()) ** 2
     factor = min(1.0, 1 / max(largest, torch.finfo(torch.float64).tiny))
     inner = A.fourier if isinstance(A, OffResonance) else A
-    inner = inner.weighted(torch.full((inner.samples,), factor, dtype=torch.float64, device=inner.trajectory.device))
-    return OffResonance(inner, A.field_map, A.times, A.tolerance, A.segments) if isinstance(A, OffResonance) else inner
+    inner = inner.weighted(
+        torch.full((inner.samples,), factor, dtype=torch.float64, device=inner.trajectory.device)
+    )
+    return (
+        OffResonance(inner, A.field_map, A.times, A.tolerance, A.segments)
+        if isinstance(A, OffResonance)
+        else inner
+    )
 
 
 def weigh(A: NonCartesianOperator | OffResonance, kspace: Tensor) -> Tensor:
-    """W^(1/2) y for k-space y, (batch, coil, samples), with the weights of A, or of the operator inside off-resonance."""
+    """W^(1/2) y for k-space y, (batch, coil, samples), with the weights of A, or of the operator
+    inside off-resonance.
+    """
     return (A.fourier if isinstance(A, OffResonance) else A).weigh(kspace)
 
 
 def _near_center(trajectory: Tensor, shape: tuple[int, ...], reach: float) -> Tensor:
-    """Which samples are within `reach` cycles per field of view of the centre, bool (samples,); InputError where none is."""
+    """Which samples are within `reach` cycles per field of view of the centre, bool (samples,);
+    InputError where none is.
+    """
     distance = torch.linalg.vector_norm(trajectory, dim=-1) * max(shape)
     near = distance < reach
     if not bool(near.any()):
         raise InputError(
-            f"trajectory: its nearest sample is {float(distance.min()):.3g} cycles per field of view from the centre of k-space; "
-            f"coil maps need samples within {reach:g}"
+            f"trajectory: its nearest sample is {float(distance.min()):.3g} cycles per field of"
+            f" view from the centre of k-space; coil maps need samples within {reach:g}"
         )
     return near

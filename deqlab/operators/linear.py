@@ -1,7 +1,8 @@
 """The laws that every measurement operator obeys, stated once.
 
-A subclass writes `_forward` and `_adjoint` (and `_normal` where a fast path exists). The base class makes them differentiable:
-the backward of A is A^H and the backward of A^H is A, so no graph is kept and no interpolation is differentiated.
+A subclass writes `_forward` and `_adjoint` (and `_normal` where a fast path exists). The base class
+makes them differentiable: the backward of A is A^H and the backward of A^H is A, so no graph is
+kept and no interpolation is differentiated.
 """
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 
 class LinearOperator(nn.Module):
-    """A linear map A from images to measurements with its adjoint under the inner product Re<a, b>."""
+    """A linear map A from images to measurements with its adjoint under the inner product Re<a,
+    b>.
+    """
 
     def _forward(self, image: Tensor) -> Tensor:
         raise NotImplementedError
@@ -32,15 +35,21 @@ class LinearOperator(nn.Module):
         """A^H A x, by the operator's fast path where it has one."""
         return _Linear.apply(image, self._normal, self._normal)
 
+    @property
+    def is_projection(self) -> bool:
+        """Whether A^H A is known to be an orthogonal projection."""
+        return False
+
     def __matmul__(self, inner: "LinearOperator") -> "LinearOperator":
         """The composition: (A @ B)(x) = A(B(x))."""
         return Composition(self, inner)
 
     def norm(self, like: Tensor, iterations: int = 50) -> Tensor:
-        """Largest singular value of A, per sample, by power iteration on A^H A from a fixed random start.
+        """Largest singular value of A, per sample, by power iteration on A^H A from a fixed random
+        start.
 
-        `like`: an image of the operator's domain, (batch, y, x); gives shape, precision and device. A lower bound that
-        tightens with `iterations`. Returns a real tensor (batch,).
+        `like`: an image of the operator's domain, (batch, y, x); gives shape, precision and device.
+        A lower bound that tightens with `iterations`. Returns a real tensor (batch,).
         """
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(*like.shape, 2, generator=generator, dtype=torch.float64)
@@ -71,7 +80,9 @@ class Composition(LinearOperator):
 
 
 class _Linear(torch.autograd.Function):
-    """Apply `forward` and differentiate by `adjoint`. Differentiable again: the backward is itself such a map."""
+    """Apply `forward` and differentiate by `adjoint`. Differentiable again: the backward is itself
+    such a map.
+    """
 
     @staticmethod
     def forward(ctx, x, forward, adjoint):

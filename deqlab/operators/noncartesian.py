@@ -1,7 +1,9 @@
-"""What all operators off the grid share: A = W^(1/2) F C at arbitrary positions in k-space, whatever computes F.
+"""What all operators off the grid share: A = W^(1/2) F C at arbitrary positions in k-space,
+whatever computes F.
 
-C multiplies by the coil maps, F is the Fourier transform from an image to samples, W are weights of the samples, 1 unless given. A subclass
-says how the coil images of one batch member are transformed; the base class sees to coils, batches, weights and checks.
+C multiplies by the coil maps, F is the Fourier transform from an image to samples, W are weights of
+the samples, 1 unless given. A subclass says how the coil images of one batch member are
+transformed; the base class sees to coils, batches, weights and checks.
 """
 
 import math
@@ -17,24 +19,39 @@ AXES = ("z", "y", "x")
 
 
 class NonCartesianOperator(LinearOperator):
-    """A = W^(1/2) F C: image (batch, y, x) to k-space (batch, coil, samples); a volume (batch, z, y, x) likewise.
+    """A = W^(1/2) F C: image (batch, y, x) to k-space (batch, coil, samples); a volume (batch, z,
+    y, x) likewise.
 
-    F x = sum over pixels n of x[n] exp(-2 pi i k . (n - N // 2)) / sqrt(number of pixels): on the points of the grid it is `fft2c`.
+    F x = sum over pixels n of x[n] exp(-2 pi i k . (n - N // 2)) / sqrt(number of pixels): on the
+    points of the grid it is `fft2c`.
 
-    trajectory: real (samples, axes) or (batch, samples, axes), columns (ky, kx) or (kz, ky, kx) in cycles per pixel, within +-0.5. Its digits
-        are kept whatever the precision of the images, because a position in float32 is wrong by a phase of 1e-5 at the edge of 320 pixels.
-    shape: (y, x) or (z, y, x). coil_maps: complex (coil, *shape) or (batch, coil, *shape); None for a single coil, whose k-space keeps a coil
-        axis of length 1. weights: real, >= 0, (samples,) or (batch, samples): see `weighted`.
-    Buffers follow `.to(device)`; they are read, never changed, after construction. Raises InputError for parts that do not fit together.
+    trajectory: real (samples, axes) or (batch, samples, axes), columns (ky, kx) or (kz, ky, kx) in
+        cycles per pixel, within +-0.5. Its digits are kept whatever the precision of the images,
+        because a position in float32 is wrong by a phase of 1e-5 at the edge of 320 pixels.
+    shape: (y, x) or (z, y, x). coil_maps: complex (coil, *shape) or (batch, coil, *shape); None for
+        a single coil, whose k-space keeps a coil axis of length 1. weights: real, >= 0, (samples,)
+        or (batch, samples): see `weighted`.
+    Buffers follow `.to(device)`; they are read, never changed, after construction. Raises
+    InputError for parts that do not fit together.
     """
 
-    def __init__(self, trajectory: Tensor, shape: tuple[int, ...], coil_maps: Tensor | None = None, weights: Tensor | None = None):
+    def __init__(
+        self,
+        trajectory: Tensor,
+        shape: tuple[int, ...],
+        coil_maps: Tensor | None = None,
+        weights: Tensor | None = None,
+    ):
         super().__init__()
         self.shape = _checked_shape(shape)
         trajectory = _checked_trajectory(trajectory, self.shape)
         self.register_buffer("trajectory", trajectory)
-        self.register_buffer("coil_maps", None if coil_maps is None else _checked_maps(coil_maps, self.shape))
-        self.register_buffer("weights", None if weights is None else _checked_weights(weights, trajectory.shape[1]))
+        self.register_buffer(
+            "coil_maps", None if coil_maps is None else _checked_maps(coil_maps, self.shape)
+        )
+        self.register_buffer(
+            "weights", None if weights is None else _checked_weights(weights, trajectory.shape[1])
+        )
         self._folded: dict = {}
         self._agree()
 
@@ -43,13 +60,24 @@ class NonCartesianOperator(LinearOperator):
         return {"trajectory": self.trajectory, "coil_maps": self.coil_maps, "weights": self.weights}
 
     def _agree(self) -> None:
-        batches = {name: len(part) for name, part in self._parts().items() if part is not None and len(part) > 1}
+        batches = {
+            name: len(part)
+            for name, part in self._parts().items()
+            if part is not None and len(part) > 1
+        }
         if len(set(batches.values())) > 1:
-            raise InputError("parts of different batches: " + ", ".join(f"{name} for {count}" for name, count in batches.items()))
+            raise InputError(
+                "parts of different batches: "
+                + ", ".join(f"{name} for {count}" for name, count in batches.items())
+            )
 
     def _apply(self, fn, *args, **kwargs):
         # Positions and weights change their device but never their precision.
-        apply_but_keep(("trajectory", "weights"), self, lambda: super(NonCartesianOperator, self)._apply(fn, *args, **kwargs))
+        apply_but_keep(
+            ("trajectory", "weights"),
+            self,
+            lambda: super(NonCartesianOperator, self)._apply(fn, *args, **kwargs),
+        )
         self._folded = {}
         return self
 
@@ -86,13 +114,18 @@ class NonCartesianOperator(LinearOperator):
 
     def _settings(self) -> dict:
         """The same as plain values that can be compared."""
-        return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in self._options().items()}
+        return {
+            name: value.tolist() if isinstance(value, Tensor) else value
+            for name, value in self._options().items()
+        }
 
     def _working_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """The precision in which tensors of `dtype` are transformed."""
         return dtype
 
-    def _factors(self, work: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _factors(
+        self, work: torch.dtype, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """C with the scale folded in, its conjugate, and W^(1/2), in the precision `work`."""
         key = work, device
         if key not in self._folded:
@@ -105,7 +138,9 @@ class NonCartesianOperator(LinearOperator):
         return self._folded[key]
 
     def _runs(self, like: Tensor) -> list[slice]:
-        """The runs of coils that are transformed together: on the CPU one coil a thread, so that a coil stays in a core's cache."""
+        """The runs of coils that are transformed together: on the CPU one coil a thread, so that a
+        coil stays in a core's cache.
+        """
         step = torch.get_num_threads() if like.device.type == "cpu" else self.coils
         return [slice(first, min(first + step, self.coils)) for first in range(0, self.coils, step)]
 
@@ -141,15 +176,22 @@ class NonCartesianOperator(LinearOperator):
         if not tensor.is_complex():
             raise InputError(f"the operator takes complex tensors, {tensor.dtype} given")
         if tensor.ndim != len(axes) or tuple(tensor.shape[1:]) != size:
-            raise InputError(f"a tensor of {tuple(tensor.shape)} given, ({', '.join(axes)}) = (batch, {', '.join(map(str, size))}) needed")
+            raise InputError(
+                f"a tensor of {tuple(tensor.shape)} given, ({', '.join(axes)}) = (batch,"
+                f" {', '.join(map(str, size))}) needed"
+            )
         if self.members not in (1, len(tensor)):
-            raise InputError(f"a batch of {len(tensor)} given, the operator is for a batch of {self.members}")
+            raise InputError(
+                f"a batch of {len(tensor)} given, the operator is for a batch of {self.members}"
+            )
 
     def weighted(self, weights: Tensor) -> "NonCartesianOperator":
-        """W^(1/2) A for weights W of the samples, real, >= 0, (samples,) or (batch, samples); A itself stays as it is.
+        """W^(1/2) A for weights W of the samples, real, >= 0, (samples,) or (batch, samples); A
+        itself stays as it is.
 
-        Its `normal` is A^H W A. With density weights that is close to a multiple of the identity, so least squares
-        ||W^(1/2) (A x - y)||^2 takes few iterations; its data are `weigh(y)`. Weights of A itself are multiplied.
+        Its `normal` is A^H W A. With density weights that is close to a multiple of the identity,
+        so least squares ||W^(1/2) (A x - y)||^2 takes few iterations; its data are `weigh(y)`.
+        Weights of A itself are multiplied.
         """
         weights = _checked_weights(weights, self.samples)
         if self.weights is not None:
@@ -158,22 +200,40 @@ class NonCartesianOperator(LinearOperator):
 
     def weigh(self, kspace: Tensor) -> Tensor:
         """W^(1/2) y for k-space y, (batch, coil, samples); y itself where no weights were given."""
-        return kspace if self.weights is None else kspace * self.weights.to(kspace.device, kspace.dtype.to_real()).sqrt().unsqueeze(1)
+        return (
+            kspace
+            if self.weights is None
+            else kspace * self.weights.to(kspace.device, kspace.dtype.to_real()).sqrt().unsqueeze(1)
+        )
 
     def select(self, index: Tensor) -> "NonCartesianOperator":
-        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole batch stay shared."""
-        parts = {name: part if part is None or len(part) == 1 else part[index] for name, part in self._parts().items()}
+        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
+        batch stay shared.
+        """
+        parts = {
+            name: part if part is None or len(part) == 1 else part[index]
+            for name, part in self._parts().items()
+        }
         return type(self)(**parts, **self._options())
 
     @staticmethod
     def stack(operators: "list[NonCartesianOperator]") -> "NonCartesianOperator":
-        """One operator for a batch, from operators of one slice each with equal sizes, coil counts and options.
+        """One operator for a batch, from operators of one slice each with equal sizes, coil counts
+        and options.
 
-        A part that is the same in all of them, as the trajectory of a volume often is, stays one for the whole batch.
+        A part that is the same in all of them, as the trajectory of a volume often is, stays one
+        for the whole batch.
         """
         first = operators[0]
         kinds = [
-            (type(A).__name__, A._settings(), {name: None if part is None else tuple(part.shape) for name, part in A._parts().items()})
+            (
+                type(A).__name__,
+                A._settings(),
+                {
+                    name: None if part is None else tuple(part.shape)
+                    for name, part in A._parts().items()
+                },
+            )
             for A in operators
         ]
         if any(kind != kinds[0] for kind in kinds):
@@ -181,15 +241,21 @@ class NonCartesianOperator(LinearOperator):
         parts = {}
         for name, part in first._parts().items():
             given = [A._parts()[name] for A in operators]
-            one = part is None or (len(part) == 1 and all(torch.equal(other, part) for other in given))
+            one = part is None or (
+                len(part) == 1 and all(torch.equal(other, part) for other in given)
+            )
             parts[name] = part if one else torch.cat(given)
         return type(first)(**parts, **first._options())
 
 
-def apply_but_keep(names: tuple[str, ...], module: torch.nn.Module, apply: Callable[[], object]) -> None:
-    """Runs `apply`, which may move or cast the buffers of `module`; those in `names` change their device only.
+def apply_but_keep(
+    names: tuple[str, ...], module: torch.nn.Module, apply: Callable[[], object]
+) -> None:
+    """Runs `apply`, which may move or cast the buffers of `module`; those in `names` change their
+    device only.
 
-    `.float()` would cut digits of positions and times that no image needs to have cut, and `.to(torch.complex64)` would make them complex.
+    `.float()` would cut digits of positions and times that no image needs to have cut, and
+    `.to(torch.complex64)` would make them complex.
     """
     kept = {name: getattr(module, name) for name in names}
     apply()
@@ -204,7 +270,9 @@ def of_member(parts: Tensor, member: int) -> Tensor:
 
 
 def add_products(total: Tensor, coil_images: Tensor, conjugate_maps: Tensor) -> None:
-    """Adds the sum over coils of both factors' products, (coil, *shape), to `total` in place; no product is held in memory."""
+    """Adds the sum over coils of both factors' products, (coil, *shape), to `total` in place; no
+    product is held in memory.
+    """
     for coil_image, conjugate_map in zip(coil_images, conjugate_maps):
         total.addcmul_(coil_image, conjugate_map)
 
@@ -212,7 +280,9 @@ def add_products(total: Tensor, coil_images: Tensor, conjugate_maps: Tensor) -> 
 def _checked_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     sizes = tuple(shape)
     if len(sizes) not in (2, 3) or any(int(size) != size or size < 1 for size in sizes):
-        raise InputError(f"shape: {sizes} given, (y, x) or (z, y, x) with 1 pixel or more along each axis needed")
+        raise InputError(
+            f"shape: {sizes} given, (y, x) or (z, y, x) with 1 pixel or more along each axis needed"
+        )
     return tuple(int(size) for size in sizes)
 
 
@@ -220,19 +290,30 @@ def _checked_trajectory(trajectory: Tensor, shape: tuple[int, ...]) -> Tensor:
     given = tuple(trajectory.shape)
     columns = ", ".join("k" + axis for axis in AXES[-len(shape) :])
     if trajectory.ndim not in (2, 3) or given[-1] != len(shape):
-        raise InputError(f"trajectory: shape {given} given, (samples, {len(shape)}), with or without a batch axis, columns ({columns}), needed")
+        raise InputError(
+            f"trajectory: shape {given} given, (samples, {len(shape)}), with or without a batch"
+            f" axis, columns ({columns}), needed"
+        )
     if not trajectory.is_floating_point():
-        raise InputError(f"trajectory: {trajectory.dtype} given, real numbers in cycles per pixel needed")
+        raise InputError(
+            f"trajectory: {trajectory.dtype} given, real numbers in cycles per pixel needed"
+        )
     if trajectory.numel() == 0:
         raise InputError(f"trajectory: shape {given} given, one sample or more needed")
     if not trajectory.is_meta:
         broken = int((~torch.isfinite(trajectory)).sum())
         if broken:
-            raise InputError(f"trajectory: {broken} coordinates are NaN or infinite; finite cycles per pixel needed")
+            raise InputError(
+                f"trajectory: {broken} coordinates are NaN or infinite; finite cycles per pixel"
+                " needed"
+            )
         largest = float(trajectory.abs().max())
         # A float32 position may miss 0.5 by a rounding error.
         if largest > 0.5 + 1e-6:
-            raise InputError(f"trajectory: reaches {largest:g}; cycles per pixel within +-0.5 needed (radians: divide by 2 pi)")
+            raise InputError(
+                f"trajectory: reaches {largest:g}; cycles per pixel within +-0.5 needed (radians:"
+                " divide by 2 pi)"
+            )
     return trajectory.detach().reshape(-1, *given[-2:])
 
 
@@ -240,14 +321,29 @@ def _checked_maps(maps: Tensor, shape: tuple[int, ...]) -> Tensor:
     given = tuple(maps.shape)
     if not maps.is_complex():
         raise InputError(f"coil_maps: {maps.dtype} given, complex needed")
-    if maps.ndim not in (len(shape) + 1, len(shape) + 2) or given[-len(shape) :] != shape or maps.numel() == 0:
-        raise InputError(f"coil_maps: shape {given} given, (coil, {', '.join(map(str, shape))}), with or without a batch axis, needed")
+    if (
+        maps.ndim not in (len(shape) + 1, len(shape) + 2)
+        or given[-len(shape) :] != shape
+        or maps.numel() == 0
+    ):
+        raise InputError(
+            f"coil_maps: shape {given} given, (coil, {', '.join(map(str, shape))}), with or without"
+            " a batch axis, needed"
+        )
     return maps.detach().reshape(-1, *given[-len(shape) - 1 :])
 
 
 def _checked_weights(weights: Tensor, samples: int) -> Tensor:
-    if weights.is_complex() or weights.ndim not in (1, 2) or weights.shape[-1] != samples or weights.numel() == 0:
-        raise InputError(f"weights: {weights.dtype} of shape {tuple(weights.shape)} given, real ({samples},) or (batch, {samples}) needed")
+    if (
+        weights.is_complex()
+        or weights.ndim not in (1, 2)
+        or weights.shape[-1] != samples
+        or weights.numel() == 0
+    ):
+        raise InputError(
+            f"weights: {weights.dtype} of shape {tuple(weights.shape)} given, real ({samples},) or"
+            f" (batch, {samples}) needed"
+        )
     if not weights.is_meta and not bool((torch.isfinite(weights) & (weights >= 0)).all()):
         raise InputError("weights: some are negative, NaN or infinite; finite numbers >= 0 needed")
     return weights.detach().reshape(-1, samples)

@@ -1,4 +1,6 @@
-"""The non-uniform fast Fourier transform as a measurement operator: A = W^(1/2) F C, for radial, spiral and any other trajectory."""
+"""The non-uniform fast Fourier transform as a measurement operator: A = W^(1/2) F C, for radial,
+spiral and any other trajectory.
+"""
 
 import torch
 from torch import Tensor
@@ -8,17 +10,21 @@ from deqlab.operators.noncartesian import NonCartesianOperator, add_products, of
 from deqlab.operators.plans import Plans
 from deqlab.operators.toeplitz import convolve, toeplitz_spectrum
 
-# The smallest relative error of a transform in single precision, per pixel along the longest axis: positions there are rounded to some 2^-24
-# of a turn. Measured against the exact sum: 2e-5 at 320 pixels.
+# The smallest relative error of a transform in single precision, per pixel along the longest axis:
+# positions there are rounded to some 2^-24 of a turn. Measured against the exact sum: 2e-5 at 320
+# pixels.
 SINGLE_PRECISION_PER_PIXEL = 7e-8
 
 
 class NUFFTOperator(NonCartesianOperator):
-    """A = W^(1/2) F C with F to a relative error of `tolerance`; signature and conventions of `NonCartesianOperator`.
+    """A = W^(1/2) F C with F to a relative error of `tolerance`; signature and conventions of
+    `NonCartesianOperator`.
 
-    A and A.H are adjoint to rounding whatever the tolerance; `normal` is a convolution (see toeplitz.py) and agrees with A.H(A(x)) to the
-    tolerance. Where single precision cannot reach the tolerance (its floor is 2e-5 at 320 pixels), complex64 tensors are transformed in double
-    precision, coil by coil. Plans and the convolution's spectrum are made when first needed and kept.
+    A and A.H are adjoint to rounding whatever the tolerance; `normal` is a convolution (see
+    toeplitz.py) and agrees with A.H(A(x)) to the tolerance. Where single precision cannot reach the
+    tolerance (its floor is 2e-5 at 320 pixels), complex64 tensors are transformed in double
+    precision, coil by coil. Plans and the convolution's spectrum are made when first needed and
+    kept.
     """
 
     def __init__(
@@ -30,7 +36,9 @@ class NUFFTOperator(NonCartesianOperator):
         weights: Tensor | None = None,
     ):
         if not 1e-14 <= tolerance <= 0.1:
-            raise InputError(f"tolerance: {tolerance} given, a relative error from 1e-14 to 0.1 needed")
+            raise InputError(
+                f"tolerance: {tolerance} given, a relative error from 1e-14 to 0.1 needed"
+            )
         super().__init__(trajectory, shape, coil_maps, weights)
         self.tolerance = tolerance
         self._forget()
@@ -81,14 +89,24 @@ class NUFFTOperator(NonCartesianOperator):
         key = like.dtype, like.device
         if key not in kept:
             weights = None if self.weights is None else of_member(self.weights, member)
-            spectrum = toeplitz_spectrum(of_member(self.trajectory, member), self.shape, self.tolerance, weights)
+            spectrum = toeplitz_spectrum(
+                of_member(self.trajectory, member), self.shape, self.tolerance, weights
+            )
             kept[key] = spectrum.to(like.device, like.dtype.to_real())
         return kept[key]
 
     def select(self, index: Tensor) -> "NUFFTOperator":
-        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole batch stay shared, and so do the plans."""
+        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
+        batch stay shared, and so do the plans.
+        """
         chosen = super().select(index)
         members = index.tolist()
-        chosen._plans = self._plans if len(self._plans) == 1 else [self._plans[member] for member in members]
-        chosen._spectra = self._spectra if len(self._spectra) == 1 else [self._spectra[member] for member in members]
+        chosen._plans = (
+            self._plans if len(self._plans) == 1 else [self._plans[member] for member in members]
+        )
+        chosen._spectra = (
+            self._spectra
+            if len(self._spectra) == 1
+            else [self._spectra[member] for member in members]
+        )
         return chosen

@@ -1,5 +1,6 @@
-"""Off-resonance: while k-space is read out, the phase of every pixel runs on with the local field, y[m] = sum over n of
-x[n] exp(-2 pi i f[n] t[m]) exp(-2 pi i k[m] . n). Fast around any Fourier operator by time segments, and exact by its definition.
+"""Off-resonance: while k-space is read out, the phase of every pixel runs on with the local field,
+y[m] = sum over n of x[n] exp(-2 pi i f[n] t[m]) exp(-2 pi i k[m] . n). Fast around any Fourier
+operator by time segments, and exact by its definition.
 """
 
 from collections.abc import Iterator
@@ -10,27 +11,31 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.operators.linear import LinearOperator
 from deqlab.operators.ndft import BLOCK_BYTES, NDFTOperator
-from deqlab.operators.noncartesian import (
-    AXES,
-    NonCartesianOperator,
-    apply_but_keep,
-    of_member,
-)
+from deqlab.operators.noncartesian import AXES, NonCartesianOperator, apply_but_keep, of_member
 from deqlab.operators.segments import Segments, time_segments
 
 
 class OffResonance(LinearOperator):
-    """A with exp(-2 pi i f t) in it, to an error of `tolerance` for every pixel and sample: sum over l of b_l(t) A exp(-2 pi i f tau_l).
+    """A with exp(-2 pi i f t) in it, to an error of `tolerance` for every pixel and sample: sum
+    over l of b_l(t) A exp(-2 pi i f tau_l).
 
-    fourier: A, any operator from images to k-space, Cartesian or not. field_map: f in Hz, real (y, x) or (batch, y, x); (z, y, x) of a volume.
-    times: t in seconds, real: (samples,) off the grid; on the grid (y,) where every line along y is read out alike, or (y, x). Zero is the time
-        at which off-resonance has no effect: the echo of a spin echo, the excitation of a gradient echo.
-    segments: how many; where None, as few as the tolerance allows; or those of another operator. Each costs one A: 12 for 1e-3 at +-150 Hz
-        and 20 ms. A pixel outside of object counts like any other, so a field map that is wild in air should be masked there.
+    fourier: A, any operator from images to k-space, Cartesian or not. field_map: f in Hz, real (y,
+        x) or (batch, y, x); (z, y, x) of a volume.
+    times: t in seconds, real: (samples,) off the grid; on the grid (y,) where every line along y is
+        read out alike, or (y, x). Zero is the time at which off-resonance has no effect: the echo
+        of a spin echo, the excitation of a gradient echo.
+    segments: how many; where None, as few as the tolerance allows; or those of another operator.
+        Each costs one A: 12 for 1e-3 at +-150 Hz and 20 ms. A pixel outside of object counts like
+        any other, so a field map that is wild in air should be masked there.
     """
 
     def __init__(
-        self, fourier: LinearOperator, field_map: Tensor, times: Tensor, tolerance: float = 1e-3, segments: int | Segments | None = None
+        self,
+        fourier: LinearOperator,
+        field_map: Tensor,
+        times: Tensor,
+        tolerance: float = 1e-3,
+        segments: int | Segments | None = None,
     ):
         super().__init__()
         if not 1e-10 <= tolerance < 1:
@@ -38,20 +43,31 @@ class OffResonance(LinearOperator):
         if isinstance(segments, int) and segments < 1:
             raise InputError(f"segments: {segments} given, 1 or more needed")
         off_grid = isinstance(fourier, NonCartesianOperator)
-        field_map = _checked_field(field_map, fourier.shape if off_grid else None, getattr(fourier, "dimensions", 2))
+        field_map = _checked_field(
+            field_map, fourier.shape if off_grid else None, getattr(fourier, "dimensions", 2)
+        )
         times = _checked_times(times, fourier, field_map.shape[1:])
         members = fourier.members if off_grid else 1
         if len(field_map) > 1 and members not in (1, len(field_map)):
-            raise InputError(f"field_map: for a batch of {len(field_map)} given, the operator is for a batch of {members}")
+            raise InputError(
+                f"field_map: for a batch of {len(field_map)} given, the operator is for a batch of"
+                f" {members}"
+            )
         if not isinstance(segments, Segments):
-            segments = time_segments(times, float(field_map.min()), float(field_map.max()), tolerance, segments)
+            segments = time_segments(
+                times, float(field_map.min()), float(field_map.max()), tolerance, segments
+            )
         self.fourier, self.tolerance, self.segments = fourier, tolerance, segments
         self.register_buffer("field_map", field_map)
         self.register_buffer("times", times)
         self._kept: dict = {}
 
     def _apply(self, fn, *args, **kwargs):
-        apply_but_keep(("field_map", "times"), self, lambda: super(OffResonance, self)._apply(fn, *args, **kwargs))
+        apply_but_keep(
+            ("field_map", "times"),
+            self,
+            lambda: super(OffResonance, self)._apply(fn, *args, **kwargs),
+        )
         self._kept = {}
         return self
 
@@ -64,24 +80,39 @@ class OffResonance(LinearOperator):
         return self.fourier.coils
 
     def _factors(self, like: Tensor) -> tuple[tuple[Tensor, ...], ...]:
-        """exp(-2 pi i f tau_l), (L, batch | 1, *shape); its conjugate; b_l, (L, *times); its conjugate."""
+        """exp(-2 pi i f tau_l), (L, batch | 1, *shape); its conjugate; b_l, (L, *times); its
+        conjugate.
+        """
         if not like.is_complex():
             raise InputError(f"the operator takes complex tensors, {like.dtype} given")
         if len(self.field_map) not in (1, len(like)):
-            raise InputError(f"a batch of {len(like)} given, the field map is for a batch of {len(self.field_map)}")
+            raise InputError(
+                f"a batch of {len(like)} given, the field map is for a batch of"
+                f" {len(self.field_map)}"
+            )
         key = like.dtype, like.device
         if key not in self._kept:
             # Turns are reduced in double precision; in single, 150 Hz and 20 ms would cost digits.
-            turns = torch.stack([node * self.field_map.to("cpu", torch.float64) for node in self.segments.nodes])
-            phases, weights = torch.exp(-2j * torch.pi * turns).to(like), self.segments.interpolators.to(like)
-            self._kept[key] = tuple((tensor, tensor.conj().resolve_conj()) for tensor in (phases, weights))
+            turns = torch.stack(
+                [node * self.field_map.to("cpu", torch.float64) for node in self.segments.nodes]
+            )
+            phases, weights = (
+                torch.exp(-2j * torch.pi * turns).to(like),
+                self.segments.interpolators.to(like),
+            )
+            self._kept[key] = tuple(
+                (tensor, tensor.conj().resolve_conj()) for tensor in (phases, weights)
+            )
         (phases, back), (weights, conjugate) = self._kept[key]
         return phases, back, weights, conjugate
 
     def _forward(self, image: Tensor) -> Tensor:
         phases, _, weights, _ = self._factors(image)
         if image.shape[1:] != self.field_map.shape[1:]:
-            raise InputError(f"an image of {tuple(image.shape[1:])} given, the field map has {tuple(self.field_map.shape[1:])}")
+            raise InputError(
+                f"an image of {tuple(image.shape[1:])} given, the field map has"
+                f" {tuple(self.field_map.shape[1:])}"
+            )
         kspace = 0
         for phase, weight in zip(phases, weights):
             kspace = kspace + self.fourier._forward(image * phase) * weight
@@ -90,33 +121,58 @@ class OffResonance(LinearOperator):
     def _adjoint(self, kspace: Tensor) -> Tensor:
         _, back, _, conjugate = self._factors(kspace)
         if kspace.ndim != 2 + self.times.ndim:
-            raise InputError(f"k-space of {kspace.ndim} axes given, (batch, coil, samples) or (batch, coil, y, x) needed")
-        if any(own not in (1, size) for own, size in zip(self.times.shape, kspace.shape[2:], strict=True)):
-            raise InputError(f"k-space of {tuple(kspace.shape[2:])} given, the readout times have {tuple(self.times.shape)}")
+            raise InputError(
+                f"k-space of {kspace.ndim} axes given, (batch, coil, samples) or (batch, coil, y,"
+                " x) needed"
+            )
+        if any(
+            own not in (1, size)
+            for own, size in zip(self.times.shape, kspace.shape[2:], strict=True)
+        ):
+            raise InputError(
+                f"k-space of {tuple(kspace.shape[2:])} given, the readout times have"
+                f" {tuple(self.times.shape)}"
+            )
         image = 0
         for phase, weight in zip(back, conjugate):
             image = image + self.fourier._adjoint(kspace * weight) * phase
         return image
 
     def select(self, index: Tensor) -> "OffResonance":
-        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole batch stay shared."""
+        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
+        batch stay shared.
+        """
         field_map = self.field_map if len(self.field_map) == 1 else self.field_map[index]
-        return OffResonance(self.fourier.select(index), field_map, self.times, self.tolerance, self.segments)
+        return OffResonance(
+            self.fourier.select(index), field_map, self.times, self.tolerance, self.segments
+        )
 
     @staticmethod
     def stack(operators: "list[OffResonance]") -> "OffResonance":
-        """One operator for a batch, from operators of one slice each with equal sizes and readout times."""
+        """One operator for a batch, from operators of one slice each with equal sizes and readout
+        times.
+        """
         first = operators[0]
-        if any(A.times.shape != first.times.shape or not torch.equal(A.times, first.times) for A in operators):
+        if any(
+            A.times.shape != first.times.shape or not torch.equal(A.times, first.times)
+            for A in operators
+        ):
             raise InputError("operators with different readout times cannot share a batch")
         fourier = type(first.fourier).stack([A.fourier for A in operators])
-        return OffResonance(fourier, torch.cat([A.field_map for A in operators]), first.times, min(A.tolerance for A in operators))
+        return OffResonance(
+            fourier,
+            torch.cat([A.field_map for A in operators]),
+            first.times,
+            min(A.tolerance for A in operators),
+        )
 
 
 class ExactOffResonance(NDFTOperator):
-    """The same map by its definition, one exponential for each pixel and sample: the reference, for small problems.
+    """The same map by its definition, one exponential for each pixel and sample: the reference, for
+    small problems.
 
-    trajectory, shape, coil_maps, weights: as in `NDFTOperator`. field_map: Hz, real (*shape) or (batch, *shape). times: seconds, (samples,).
+    trajectory, shape, coil_maps, weights: as in `NDFTOperator`. field_map: Hz, real (*shape) or
+        (batch, *shape). times: seconds, (samples,).
     """
 
     def __init__(
@@ -134,17 +190,27 @@ class ExactOffResonance(NDFTOperator):
         self._agree()
 
     def _apply(self, fn, *args, **kwargs):
-        apply_but_keep(("field_map", "times"), self, lambda: super(ExactOffResonance, self)._apply(fn, *args, **kwargs))
+        apply_but_keep(
+            ("field_map", "times"),
+            self,
+            lambda: super(ExactOffResonance, self)._apply(fn, *args, **kwargs),
+        )
         return self
 
     def _parts(self) -> dict[str, Tensor | None]:
-        return {**super()._parts(), **({"field_map": self.field_map} if "field_map" in self._buffers else {})}
+        return {
+            **super()._parts(),
+            **({"field_map": self.field_map} if "field_map" in self._buffers else {}),
+        }
 
     def _options(self) -> dict:
         return {**super()._options(), "times": self.times}
 
     def _transform(self, member: int, coil_images: Tensor) -> Tensor:
-        return torch.cat([coil_images.flatten(1) @ matrix.T for matrix in self._matrices(member, coil_images)], dim=-1)
+        return torch.cat(
+            [coil_images.flatten(1) @ matrix.T for matrix in self._matrices(member, coil_images)],
+            dim=-1,
+        )
 
     def _transform_adjoint(self, member: int, samples: Tensor) -> Tensor:
         image, first = 0, 0
@@ -155,24 +221,44 @@ class ExactOffResonance(NDFTOperator):
 
     def _matrices(self, member: int, like: Tensor) -> Iterator[Tensor]:
         """exp(-2 pi i (k . n + f t)), complex (block of samples, pixels), block after block."""
-        axes = [torch.arange(size, dtype=torch.float64, device=like.device) - size // 2 for size in self.shape]
+        axes = [
+            torch.arange(size, dtype=torch.float64, device=like.device) - size // 2
+            for size in self.shape
+        ]
         pixels = torch.cartesian_prod(*axes).T
         field = of_member(self.field_map, member).to(like.device, torch.float64).flatten()
         step = max(1, BLOCK_BYTES // (16 * len(field)))
-        points, times = (part.to(like.device, torch.float64).split(step) for part in (of_member(self.trajectory, member), self.times))
+        points, times = (
+            part.to(like.device, torch.float64).split(step)
+            for part in (of_member(self.trajectory, member), self.times)
+        )
         for block, when in zip(points, times):
-            yield torch.exp(-2j * torch.pi * (block @ pixels + torch.outer(when, field))).to(like.dtype)
+            yield torch.exp(-2j * torch.pi * (block @ pixels + torch.outer(when, field))).to(
+                like.dtype
+            )
 
 
 def _checked_field(field_map: Tensor, shape: tuple[int, ...] | None, dimensions: int = 2) -> Tensor:
-    """(batch | 1, *shape). A Cartesian operator may leave its rows open, so that `shape` is known only off the grid."""
+    """(batch | 1, *shape). A Cartesian operator may leave its rows open, so that `shape` is known
+    only off the grid.
+    """
     given, axes = tuple(field_map.shape), dimensions if shape is None else len(shape)
-    fits = field_map.ndim in (axes, axes + 1) and (shape is None or given[-axes:] == shape) and field_map.numel() > 0
+    fits = (
+        field_map.ndim in (axes, axes + 1)
+        and (shape is None or given[-axes:] == shape)
+        and field_map.numel() > 0
+    )
     if field_map.is_complex() or not fits:
         size = ", ".join(AXES[-axes:]) if shape is None else ", ".join(map(str, shape))
-        raise InputError(f"field_map: {field_map.dtype} of shape {given} given, real ({size}) or (batch, {size}) in Hz needed")
+        raise InputError(
+            f"field_map: {field_map.dtype} of shape {given} given, real ({size}) or (batch, {size})"
+            " in Hz needed"
+        )
     if not bool(torch.isfinite(field_map).all()):
-        raise InputError("field_map: some values are NaN or infinite; finite Hz needed (0 where the field is unknown)")
+        raise InputError(
+            "field_map: some values are NaN or infinite; finite Hz needed (0 where the field is"
+            " unknown)"
+        )
     return field_map.detach().reshape(-1, *given[-axes:])
 
 
@@ -181,9 +267,14 @@ def _checked_times(times: Tensor, fourier: LinearOperator, shape: tuple[int, ...
     if isinstance(fourier, NonCartesianOperator):
         fits, needed = given == (fourier.samples,), f"({fourier.samples},)"
     else:
-        fits, needed = given in ((shape[-2],), (shape[-2], 1), tuple(shape)), f"({shape[-2]},) for the rows or {tuple(shape)}"
+        fits, needed = (
+            given in ((shape[-2],), (shape[-2], 1), tuple(shape)),
+            f"({shape[-2]},) for the rows or {tuple(shape)}",
+        )
     if times.is_complex() or not fits:
-        raise InputError(f"times: {times.dtype} of shape {given} given, real {needed} in seconds needed")
+        raise InputError(
+            f"times: {times.dtype} of shape {given} given, real {needed} in seconds needed"
+        )
     if not bool(torch.isfinite(times).all()):
         raise InputError("times: some are NaN or infinite; finite seconds needed")
     if not isinstance(fourier, NonCartesianOperator) and len(given) < len(shape):

@@ -1,8 +1,10 @@
 """Sampled Fourier transforms of many coils: y = M F C x and its adjoint, coil by coil.
 
-The maps C carry the centring phases of the image, the weights those of k-space, the orthonormal scale and the mask. `PointSampling` and
-`LineSampling` compute the same maps; they differ in what they need not compute. Either goes through the coils in runs: on the CPU a run
-fits a core's cache, because fresh memory for all coils at once may cost as much as the transform itself. Where (y, x) stands, (z, y, x) may.
+The maps C carry the centring phases of the image, the weights those of k-space, the orthonormal
+scale and the mask. `PointSampling` and `LineSampling` compute the same maps; they differ in what
+they need not compute. Either goes through the coils in runs: on the CPU a run fits a core's cache,
+because fresh memory for all coils at once may cost as much as the transform itself. Where (y, x)
+stands, (z, y, x) may.
 """
 
 import math
@@ -11,23 +13,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Coil images of about this size stay in a core's second-level cache between the transform and the products around it.
+# Coil images of about this size stay in a core's second-level cache between the transform and the
+# products around it.
 CACHE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class PointSampling:
-    """Any pattern: all axes are transformed, then multiplied by `weights` (batch | 1, 1, y, x), zero where nothing was sampled."""
+    """Any pattern: all axes are transformed, then multiplied by `weights` (batch | 1, 1, y, x),
+    zero where nothing was sampled.
+    """
 
     weights: Tensor
-    conjugate: Tensor  # kept, not made at each call: a lazily conjugated factor makes the product several times slower
+    # kept, not made at each call: a lazily conjugated factor makes the product several times slower
+    conjugate: Tensor
 
     def forward(self, image: Tensor, maps: Tensor) -> Tensor:
-        """M F C x, (batch, coil, y, x), from an image (batch, y, x) and maps (batch | 1, coil, y, x)."""
+        """M F C x, (batch, coil, y, x), from an image (batch, y, x) and maps (batch | 1, coil, y,
+        x).
+        """
         batch = max(len(image), len(maps), len(self.weights))
         kspace = image.new_empty(batch, maps.shape[1], *image.shape[1:])
         for group, samples in zip(_groups(maps, image), _groups(kspace, image)):
-            torch.mul(torch.fft.fftn(image.unsqueeze(1) * group, dim=_axes(maps)), self.weights, out=samples)
+            torch.mul(
+                torch.fft.fftn(image.unsqueeze(1) * group, dim=_axes(maps)),
+                self.weights,
+                out=samples,
+            )
         return kspace
 
     def adjoint(self, kspace: Tensor, conjugate_maps: Tensor) -> Tensor:
@@ -35,14 +47,17 @@ class PointSampling:
         image = None
         for group, samples in zip(_groups(conjugate_maps, kspace), _groups(kspace, kspace)):
             # norm="forward" leaves the inverse transform unscaled; the scale is in the weights.
-            coil_images = torch.fft.ifftn(samples * self.conjugate, dim=_axes(kspace), norm="forward")
+            coil_images = torch.fft.ifftn(
+                samples * self.conjugate, dim=_axes(kspace), norm="forward"
+            )
             image = _plus(image, coil_images.mul_(group))
         return image
 
 
 @dataclass(frozen=True)
 class LineSampling:
-    """Whole phase-encode lines, the same in all the batch: the readout axis is transformed for the sampled `lines` (n,) only.
+    """Whole phase-encode lines, the same in all the batch: the readout axis is transformed for the
+    sampled `lines` (n,) only.
 
     weights: those of the sampled lines, (1, 1, y, n).
     """
@@ -52,15 +67,22 @@ class LineSampling:
     conjugate: Tensor
 
     def forward(self, image: Tensor, maps: Tensor) -> Tensor:
-        """M F C x, (batch, coil, y, x), from an image (batch, y, x) and maps (batch | 1, coil, y, x)."""
-        kspace, (*others, _) = image.new_empty(max(len(image), len(maps)), maps.shape[1], *image.shape[1:]), _axes(maps)
+        """M F C x, (batch, coil, y, x), from an image (batch, y, x) and maps (batch | 1, coil, y,
+        x).
+        """
+        kspace, (*others, _) = (
+            image.new_empty(max(len(image), len(maps)), maps.shape[1], *image.shape[1:]),
+            _axes(maps),
+        )
         scratch = image.new_empty(0)
         for group, samples in zip(_groups(maps, image), _groups(kspace, image)):
             if scratch.shape != samples.shape:
                 scratch = torch.empty_like(samples)
             rows = torch.fft.fft(torch.mul(image.unsqueeze(1), group, out=scratch), dim=-1)
             columns = self._columns(rows)
-            samples.zero_().scatter_(-1, columns, torch.fft.fftn(rows.gather(-1, columns), dim=others).mul_(self.weights))
+            samples.zero_().scatter_(
+                -1, columns, torch.fft.fftn(rows.gather(-1, columns), dim=others).mul_(self.weights)
+            )
         return kspace
 
     def adjoint(self, kspace: Tensor, conjugate_maps: Tensor) -> Tensor:
@@ -81,11 +103,14 @@ class LineSampling:
 
 
 def sampling(weights: Tensor, mask: Tensor) -> PointSampling | LineSampling:
-    """The cheaper of the two for `mask` (batch | 1, 1, y | 1, x), with `weights` (batch | 1, 1, y, x) that are zero outside it."""
+    """The cheaper of the two for `mask` (batch | 1, 1, y | 1, x), with `weights` (batch | 1, 1, y,
+    x) that are zero outside it.
+    """
     # A mask on the meta device has a shape and no lines.
     if math.prod(mask.shape[:-1]) == 1 and not mask.is_meta:
         lines = mask.flatten().nonzero().flatten()
-        # Beyond half of the lines, gathering and scattering cost more than the transforms that they save.
+        # Beyond half of the lines, gathering and scattering cost more than the transforms that they
+        # save.
         if 0 < 2 * len(lines) <= mask.shape[-1]:
             weights = weights.index_select(-1, lines)
             return LineSampling(lines, weights, weights.conj().resolve_conj())
@@ -95,7 +120,8 @@ def sampling(weights: Tensor, mask: Tensor) -> PointSampling | LineSampling:
 def normal(image: Tensor, maps: Tensor, conjugate_maps: Tensor, mask: Tensor) -> Tensor:
     """C^H F^H M F C x, (batch, y, x), for a real mask (batch | 1, 1, y | 1, x).
 
-    The phases of k-space cancel. Along an axis that the mask has no part in, as the readout of whole lines, the transform meets its inverse.
+    The phases of k-space cancel. Along an axis that the mask has no part in, as the readout of
+    whole lines, the transform meets its inverse.
     """
     axes = tuple(axis for axis in _axes(maps) if mask.shape[axis] > 1) or (-1,)
     image, total = image.unsqueeze(1), None
@@ -106,7 +132,9 @@ def normal(image: Tensor, maps: Tensor, conjugate_maps: Tensor, mask: Tensor) ->
 
 
 def _plus(total: Tensor | None, coil_images: Tensor) -> Tensor:
-    """The running sum over coils: `total` (batch, y, x) plus a run of coil images (batch, coil, y, x)."""
+    """The running sum over coils: `total` (batch, y, x) plus a run of coil images (batch, coil, y,
+    x).
+    """
     added = coil_images.squeeze(1) if coil_images.shape[1] == 1 else coil_images.sum(1)
     return added if total is None else total.add_(added)
 
@@ -120,5 +148,7 @@ def _groups(coils: Tensor, like: Tensor) -> tuple[Tensor, ...]:
 
 
 def _axes(coils: Tensor) -> tuple[int, ...]:
-    """The axes of the image among those of `coils`, (batch | 1, coil, y, x) or (batch | 1, coil, z, y, x)."""
+    """The axes of the image among those of `coils`, (batch | 1, coil, y, x) or (batch | 1, coil, z,
+    y, x).
+    """
     return tuple(range(2 - coils.ndim, 0))

@@ -1,4 +1,6 @@
-"""What is seen: figures in one style, and live pictures. Takes plain arrays and tensors; knows no MRI."""
+"""What is seen: figures in one style, and live pictures. Takes plain arrays and tensors; knows no
+MRI.
+"""
 
 from .canvas import ImageCanvas
 from .export import save

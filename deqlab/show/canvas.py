@@ -17,12 +17,14 @@ _HERE = Path(__file__).parent
 
 
 class ImageCanvas(anywidget.AnyWidget):
-    """A widget that shows panels side by side under one title; `update` redraws all of them in one message.
+    """A widget that shows panels side by side under one title; `update` redraws all of them in one
+    message.
 
-    window: (black, white), fixed for good, so that brightness can be compared while a slider moves; or a
-    dict panel name -> (black, white), for panels such as a mask or log k-space.
+    window: (black, white), fixed for good, so that brightness can be compared while a slider moves;
+    or a dict panel name -> (black, white), for panels such as a mask or log k-space.
     cmap: any matplotlib colour map. size: pixels of a panel's longer side on the screen.
-    A panel is sent as one byte a pixel and coloured in the browser, so 128 x 128 costs 16 kB an update.
+    A panel is sent as one byte a pixel and coloured in the browser, so 128 x 128 costs 16 kB an
+    update.
     """
 
     _esm = _HERE / "canvas.js"
@@ -40,7 +42,9 @@ class ImageCanvas(anywidget.AnyWidget):
         self.images: dict = {}
 
     def update(self, images, title: str = "") -> None:
-        """The canvas shows `images`, a (y, x) array or name -> array, under `title`; complex as magnitude."""
+        """The canvas shows `images`, a (y, x) array or name -> array, under `title`; complex as
+        magnitude.
+        """
         images = images if isinstance(images, dict) else {"": images}
         pictures = {name: to_picture(image) for name, image in images.items()}
         shades = [_to_bytes(picture, *self._window(name)) for name, picture in pictures.items()]
@@ -60,13 +64,16 @@ class ImageCanvas(anywidget.AnyWidget):
             return self.window
         if name not in self.window:
             raise InputError(
-                f"ImageCanvas window: no entry for panel {name!r}, only for {', '.join(self.window)}"
+                f"ImageCanvas window: no entry for panel {name!r}, only for"
+                f" {', '.join(self.window)}"
             )
         return self.window[name]
 
     def __repr__(
         self,
-    ) -> str:  # the inherited one holds an address, so that no two runs of a notebook would print alike
+    ) -> (
+        str
+    ):  # the inherited one holds an address, so that no two runs of a notebook would print alike
         return f"ImageCanvas({', '.join(panel['name'] or 'image' for panel in self.panels)})"
 
 

@@ -1,4 +1,6 @@
-"""Figures as files: one a figure, in the folder that the environment variable DEQLAB_FIGURES names."""
+"""Figures as files: one a figure, in the folder that the environment variable DEQLAB_FIGURES
+names.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,17 @@ from .style import SAVED_DPI
 
 
 def save(figure, name: str):
-    """The same figure, so that a cell can end with `save(figure, name)`; its file is written on the way.
+    """The same figure, so that a cell can end with `save(figure, name)`; its file is written on the
+    way.
 
-    Pictures become PNG, pure curves become SVG, plotly figures become HTML beside one shared plotly.min.js.
-    Nothing is written while DEQLAB_FIGURES is unset or empty; an existing file is replaced whole.
-    Raises InputError for a name that is not made of letters, digits, `-` and `_`.
+    Pictures become PNG, pure curves become SVG, plotly figures become HTML beside one shared
+    plotly.min.js. Nothing is written while DEQLAB_FIGURES is unset or empty; an existing file is
+    replaced whole. Raises InputError for a name that is not made of letters, digits, `-` and `_`.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise InputError(f"figure name {name!r}: use letters, digits, '-' and '_' only, without an ending")
+        raise InputError(
+            f"figure name {name!r}: use letters, digits, '-' and '_' only, without an ending"
+        )
     folder = os.environ.get("DEQLAB_FIGURES")
     if folder:
         _write(figure, Path(folder), name)
@@ -47,8 +52,10 @@ def _kind(figure) -> str:
     if hasattr(figure, "write_html"):
         return "html"
     if not isinstance(figure, Figure):
-        raise InputError(f"save() takes a matplotlib or a plotly figure, not {type(figure).__name__}")
-    drawn = [axes for axes in figure.axes if axes.images or axes.collections and _large(axes)]
+        raise InputError(
+            f"save() takes a matplotlib or a plotly figure, not {type(figure).__name__}"
+        )
+    drawn = [axes for axes in figure.axes if axes.images or (axes.collections and _large(axes))]
     return "png" if drawn else "svg"
 
 

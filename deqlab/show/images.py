@@ -32,11 +32,12 @@ def image_grid(
 
     images: name -> (y, x) array, real or complex (the magnitude is drawn); sizes may differ.
     vmin, vmax: the grey scale; vmax defaults to the largest value of the images that share it.
-    error_against: a name among `images`, or an array: adds maps of error_gain * |magnitude - reference|, and
-    states the gain.
+    error_against: a name among `images`, or an array: adds maps of error_gain * |magnitude -
+    reference|, and states the gain.
     captions: name -> a second, smaller line, such as a PSNR.
-    columns: pictures a row. own_scale: names drawn from their own minimum to maximum (a mask, log k-space).
-    Raises InputError for an image that has not two axes, and for an error map between different sizes.
+    columns: pictures a row. own_scale: names drawn from their own minimum to maximum (a mask, log
+    k-space). Raises InputError for an image that has not two axes, and for an error map between
+    different sizes.
     """
     pictures = {name: to_picture(image) for name, image in images.items()}
     for name in (*own_scale, *(captions or {})):
@@ -61,14 +62,26 @@ def image_grid(
 
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none", facecolor="white")
     if title:
-        figure.text(left / width, 1 - (_MARGIN + 4) / height, title, va="top", fontsize=12, fontweight="bold")
+        figure.text(
+            left / width,
+            1 - (_MARGIN + 4) / height,
+            title,
+            va="top",
+            fontsize=12,
+            fontweight="bold",
+        )
     for index, name in enumerate(names):
         x = left + (index % columns) * (cell_w + _GAP)
         y = top + (index // columns) * (block + 2 * _GAP)
         label, caption = "\n".join(labels[name]), (captions or {}).get(name)
         baseline = y + head - 5 - (_LINE - 2 if captions else 0)
         figure.text(
-            (x + cell_w / 2) / width, 1 - baseline / height, label, ha="center", va="bottom", fontsize=10.5
+            (x + cell_w / 2) / width,
+            1 - baseline / height,
+            label,
+            ha="center",
+            va="bottom",
+            fontsize=10.5,
         )
         if caption:
             figure.text(
@@ -81,7 +94,9 @@ def image_grid(
                 color="#666666",
             )
         own = name in own_scale
-        low, high = (float(pictures[name].min()), float(pictures[name].max())) if own else (vmin, vmax)
+        low, high = (
+            (float(pictures[name].min()), float(pictures[name].max())) if own else (vmin, vmax)
+        )
         _draw(figure, pictures[name], shown[name], (x, y + head, cell_w, cell_h), low, high, cmap)
         if name in errors:
             box = (x, y + head + cell_h + _GAP, cell_w, cell_h)
@@ -104,7 +119,9 @@ def _errors(pictures: dict, against, own_scale: tuple[str, ...]) -> dict[str, np
     if against is None:
         return {}
     if isinstance(against, str) and against not in pictures:
-        raise InputError(f"error_against={against!r} names no image of this figure: {', '.join(pictures)}")
+        raise InputError(
+            f"error_against={against!r} names no image of this figure: {', '.join(pictures)}"
+        )
     reference = pictures[against] if isinstance(against, str) else to_picture(against)
     compared = [
         name
@@ -120,7 +137,9 @@ def _errors(pictures: dict, against, own_scale: tuple[str, ...]) -> dict[str, np
 
 
 def _screen_size(shape: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) on the screen: whole screen pixels per image pixel, unless the image is too large."""
+    """(height, width) on the screen: whole screen pixels per image pixel, unless the image is too
+    large.
+    """
     longest = max(shape)
     zoom = max(1, round(_PANEL / longest)) if longest <= 1.5 * _PANEL else _PANEL / longest
     return max(1, round(shape[0] * zoom)), max(1, round(shape[1] * zoom))
@@ -130,7 +149,9 @@ def _draw(figure: Figure, picture, size, box, low: float, high: float, cmap: str
     width, height = figure.get_figwidth() * DPI, figure.get_figheight() * DPI
     x = round(box[0] + (box[2] - size[1]) / 2)
     y = round(box[1] + (box[3] - size[0]) / 2)
-    axes = figure.add_axes((x / width, 1 - (y + size[0]) / height, size[1] / width, size[0] / height))
+    axes = figure.add_axes(
+        (x / width, 1 - (y + size[0]) / height, size[1] / width, size[0] / height)
+    )
     axes.imshow(
         picture,
         cmap=cmap,

@@ -1,4 +1,6 @@
-"""Curves and dot plots: residuals, PSNR against evaluations, the spread of a metric over volumes."""
+"""Curves and dot plots: residuals, PSNR against evaluations, the spread of a metric over
+volumes.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ def curves(
 ) -> Figure:
     """A figure of curves, each in its method's fixed colour.
 
-    series: name -> y values (x counts 1, 2, 3, ...), or name -> (x, y), or name -> list of such y (thin
-    lines, one a sample, with one entry in the legend).
+    series: name -> y values (x counts 1, 2, 3, ...), or name -> (x, y), or name -> list of such y
+    (thin lines, one a sample, with one entry in the legend).
     log: a logarithmic y axis. level: a dotted horizontal line, named `level_name`.
     axes: draws into these axes of an existing figure instead, and returns that figure.
     """
@@ -71,7 +73,9 @@ def plotly_curves(
     log: bool = True,
     title: str | None = None,
 ):
-    """The same curves as a plotly figure, to zoom and hover in a live notebook (GitHub does not draw it)."""
+    """The same curves as a plotly figure, to zoom and hover in a live notebook (GitHub does not
+    draw it).
+    """
     import plotly.graph_objects as go
 
     made = go.Figure(
@@ -93,7 +97,8 @@ def plotly_curves(
 
 
 def dots(groups: dict, *, xlabel: str, title: str | None = None, axes=None) -> Figure:
-    """A figure with one row per method: every value a dot, the mean a bar, the mean printed beside the row.
+    """A figure with one row per method: every value a dot, the mean a bar, the mean printed beside
+    the row.
 
     groups: name -> values, for example the PSNR of each test volume. axes: as in `curves`.
     """
@@ -104,11 +109,20 @@ def dots(groups: dict, *, xlabel: str, title: str | None = None, axes=None) -> F
         values = np.sort(to_array(values).astype(float).ravel())
         shift = 0.12 * np.where(np.arange(len(values)) % 2, 1, -1) if len(values) > 1 else 0
         axes.scatter(
-            values, row + np.zeros(len(values)) + shift, s=20, color=colour(name, row), alpha=0.55, lw=0
+            values,
+            row + np.zeros(len(values)) + shift,
+            s=20,
+            color=colour(name, row),
+            alpha=0.55,
+            lw=0,
         )
         axes.plot([values.mean()] * 2, [row - 0.32, row + 0.32], color=colour(name, row), lw=2.5)
         axes.annotate(
-            f"{values.mean():#.3g}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9
+            f"{values.mean():#.3g}",
+            (1.01, row),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
         )
     axes.set_yticks(range(len(groups)), list(groups))
     axes.set_ylim(len(groups) - 0.4, -0.6)
@@ -118,7 +132,9 @@ def dots(groups: dict, *, xlabel: str, title: str | None = None, axes=None) -> F
 
 
 def _lines(values) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The (x, y) pairs of one entry: a tuple is (x, y); a list of sequences is one line for each."""
+    """The (x, y) pairs of one entry: a tuple is (x, y); a list of sequences is one line for
+    each.
+    """
     if isinstance(values, tuple):
         x, y = (to_array(part).astype(float).ravel() for part in values)
         return [(x, y)]

@@ -15,7 +15,9 @@ from .images import image_grid
 
 
 class Explorer(ipywidgets.VBox):
-    """Sliders above a canvas. `.controls`: name -> widget; `.canvas`; `.still`: its first figure."""
+    """Sliders above a canvas. `.controls`: name -> widget; `.canvas`; `.still`: its first
+    figure.
+    """
 
     def __init__(self, draw, canvas: ImageCanvas, controls: dict, still) -> None:
         self.draw, self.canvas, self.controls, self.still = draw, canvas, controls, still
@@ -25,9 +27,13 @@ class Explorer(ipywidgets.VBox):
 
     def _redraw(self, _change) -> None:
         try:
-            images, title = self.draw(**{name: control.value for name, control in self.controls.items()})
+            images, title = self.draw(
+                **{name: control.value for name, control in self.controls.items()}
+            )
         except Exception as error:
-            self.canvas.title = str(error) or type(error).__name__  # the picture stays; the reader reads why
+            self.canvas.title = (
+                str(error) or type(error).__name__
+            )  # the picture stays; the reader reads why
             raise
         self.canvas.update(images, title)
 
@@ -36,13 +42,16 @@ class Explorer(ipywidgets.VBox):
 
 
 def explore(draw, canvas: ImageCanvas | None = None, /, **controls) -> Explorer:
-    """A live figure of `draw`; its first picture was also displayed as a still, for readers without a kernel.
+    """A live figure of `draw`; its first picture was also displayed as a still, for readers without
+    a kernel.
 
-    draw: called with one value per control, by name; returns (images, title), as `ImageCanvas.update` needs.
+    draw: called with one value per control, by name; returns (images, title), as
+        `ImageCanvas.update` needs.
     canvas: where to draw; default one window of (0, 1) for all panels.
-    controls: name -> range (slider of integers), (low, high, step) (slider), list (slider over its values, or
-    buttons when they are texts), or any ipywidget. A control starts at draw's default for its argument.
-    Raises InputError for a control that draw does not take, or a default outside a control's range.
+    controls: name -> range (slider of integers), (low, high, step) (slider), list (slider over its
+    values, or buttons when they are texts), or any ipywidget. A control starts at draw's default
+    for its argument. Raises InputError for a control that draw does not take, or a default outside
+    a control's range.
     """
     taken = inspect.signature(draw).parameters
     for name in controls:
@@ -60,7 +69,11 @@ def explore(draw, canvas: ImageCanvas | None = None, /, **controls) -> Explorer:
 def _control(name: str, kind, start):
     if isinstance(kind, ipywidgets.Widget):
         return kind
-    look = {"description": _spoken(name), "style": {"description_width": "8em"}, "layout": {"width": "30em"}}
+    look = {
+        "description": _spoken(name),
+        "style": {"description_width": "8em"},
+        "layout": {"width": "30em"},
+    }
     if isinstance(kind, range):
         values, made = list(kind), ipywidgets.IntSlider
     elif isinstance(kind, tuple) and len(kind) == 3:
@@ -77,7 +90,9 @@ def _control(name: str, kind, start):
         raise InputError(f"explore: {name} starts at {start!r}, which is not within {kind!r}")
     if made is None:
         if all(isinstance(value, str) for value in values):
-            return ipywidgets.ToggleButtons(options=values, value=start, style={"button_width": "9em"})
+            return ipywidgets.ToggleButtons(
+                options=values, value=start, style={"button_width": "9em"}
+            )
         return ipywidgets.SelectionSlider(options=values, value=start, **look)
     step = kind.step if isinstance(kind, range) else kind[2]
     return made(value=start, min=min(values), max=max(values), step=step, **look)
@@ -98,7 +113,9 @@ def _spoken(name: str) -> str:
 
 
 def _still(canvas: ImageCanvas):
-    """The canvas as a figure. Panels are scaled to their windows first, so that all share one grey scale."""
+    """The canvas as a figure. Panels are scaled to their windows first, so that all share one grey
+    scale.
+    """
     shown = {}
     offset = 0
     for panel in canvas.panels:

@@ -14,7 +14,8 @@ from deqlab.core.errors import InputError, one_line_warnings
 DPI = 100  # of figures inside a notebook; exported files have twice as many
 SAVED_DPI = 200
 
-# Colours that stay apart for colour-blind readers and in print (after Okabe and Ito), fixed over the study.
+# Colours that stay apart for colour-blind readers and in print (after Okabe and Ito), fixed over
+# the study.
 METHOD_COLOURS: dict[str, str] = {
     "reference": "#222222",
     "zero-filled": "#8a8a8a",
@@ -73,7 +74,9 @@ _RC = {
 
 
 def style() -> None:
-    """Every matplotlib and plotly figure made afterwards has the house style; Jupyter shows a small PNG."""
+    """Every matplotlib and plotly figure made afterwards has the house style; Jupyter shows a small
+    PNG.
+    """
     matplotlib.rcParams.update(_RC)
     _style_plotly()
     _style_notebook()
@@ -85,14 +88,18 @@ def colour(name: str, position: int = 0) -> str:
 
 
 def to_array(values) -> np.ndarray:
-    """A numpy array of the values: from numpy, lists, or tensors on any device, with or without gradient."""
+    """A numpy array of the values: from numpy, lists, or tensors on any device, with or without
+    gradient.
+    """
     if hasattr(values, "detach"):
         values = values.detach().cpu().resolve_conj().resolve_neg().numpy()
     return np.asarray(values)
 
 
 def to_picture(values) -> np.ndarray:
-    """The real (y, x) image that is drawn: complex becomes magnitude, axes of length 1 go, NaN is 0."""
+    """The real (y, x) image that is drawn: complex becomes magnitude, axes of length 1 go, NaN is
+    0.
+    """
     picture = to_array(values)
     while picture.ndim > 2 and picture.shape[0] == 1:
         picture = picture[0]
@@ -129,7 +136,9 @@ def _style_plotly() -> None:
 
 
 def _style_notebook() -> None:
-    """Figures in a Jupyter kernel become small PNGs, and warnings single lines; elsewhere there is nothing to set."""
+    """Figures in a Jupyter kernel become small PNGs, and warnings single lines; elsewhere there is
+    nothing to set.
+    """
     try:
         from IPython import get_ipython
     except ImportError:
@@ -145,7 +154,8 @@ def _style_notebook() -> None:
 
 
 def small_png(figure: Figure) -> bytes:
-    """The figure as a PNG on its own pixel grid: without loss where it is grey, else in 256 colours.
+    """The figure as a PNG on its own pixel grid: without loss where it is grey, else in 256
+    colours.
 
     A third of the size of the usual one (which has an alpha channel), so that notebooks stay small.
     No tight box is cut: that would move pictures off the pixel grid, which blurs them.

@@ -1,1 +1,3 @@
-"""Tensors and the physics of a scan: Fourier transform, crops, masks, Bloch signal, coil maps, phantoms."""
+"""Tensors and the physics of a scan: Fourier transform, crops, masks, Bloch signal, coil maps,
+phantoms.
+"""

@@ -11,11 +11,7 @@ from deqlab.solvers.loop import solve
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.opa import OPA
 from deqlab.solvers.picard import Picard
-from deqlab.solvers.proximal_gradient import (
-    FISTA,
-    lipschitz_estimate,
-    proximal_gradient,
-)
+from deqlab.solvers.proximal_gradient import FISTA, lipschitz_estimate, proximal_gradient
 from deqlab.solvers.solution import Solution
 
 __all__ = [

@@ -1,9 +1,11 @@
-"""Adjoint Broyden: the inverse Jacobian learned from products with the transposed Jacobian, one with each evaluation.
+"""Adjoint Broyden: the inverse Jacobian learned from products with the transposed Jacobian, one
+with each evaluation.
 
-S. Schlenkrich, A. Griewank and A. Walther, On the local convergence of adjoint Broyden methods, Math. Program. 121 (2010): an
-update that makes the model B of A = I - J exact from the left, v^T B = v^T A, for one direction v. Z. Ramzi et al., SHINE: SHaring
-the INverse Estimate from the forward pass for bi-level optimization and implicit models, ICLR 2022, take it because the left is the
-side from which a backward pass needs it.
+S. Schlenkrich, A. Griewank and A. Walther, On the local convergence of adjoint Broyden methods,
+Math. Program. 121 (2010): an update that makes the model B of A = I - J exact from the left, v^T B
+= v^T A, for one direction v. Z. Ramzi et al., SHINE: SHaring the INverse Estimate from the forward
+pass for bi-level optimization and implicit models, ICLR 2022, take it because the left is the side
+from which a backward pass needs it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from deqlab.solvers.evaluate import Evaluation
+from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.product_form import ProductForm
 from deqlab.solvers.quasi_newton import Pair, QuasiNewton, QuasiNewtonState
@@ -19,12 +21,12 @@ from deqlab.solvers.quasi_newton import Pair, QuasiNewton, QuasiNewtonState
 
 @dataclass(frozen=True)
 class AdjointBroyden(QuasiNewton):
-    """x <- x + H g, with H^T A^T v = v for v = g at the newest iterate, A = I - J there: superlinear, exact on the side of
-    gradients.
+    """x <- x + H g, with H^T A^T v = v for v = g at the newest iterate, A = I - J there:
+    superlinear, exact on the side of gradients.
 
-    Each evaluation but the first of a sample costs one vector-Jacobian product, counted in `Solution.products`, and f records
-    one graph at a time. v = g is the paper's residual choice; for a full step it is its secant choice as well, as y - A s =
-    -g(x + s).
+    Each evaluation but the first of a sample costs one vector-Jacobian product, counted in
+    `Solution.products`, and f records one graph at a time. v = g is the paper's residual choice;
+    for a full step it is its secant choice as well, as y - A s = -g(x + s).
     memory, line_search: as for Broyden. opa: OPA(direction) for the gradient of the outer loss.
     Raises InputError (from the solve) where the output of f carries no graph of its argument.
     """
@@ -52,7 +54,9 @@ class AdjointBroyden(QuasiNewton):
         state.direction = memory.transpose(state.g)
 
     def _match(self, memory: ProductForm, v: Tensor, at: Evaluation) -> None:
-        """Correct H, whose transpose `memory` holds, to H^T A^T v = v: Broyden's update of H^T for the pair (v, A^T v)."""
+        """Correct H, whose transpose `memory` holds, to H^T A^T v = v: Broyden's update of H^T for
+        the pair (v, A^T v).
+        """
         if memory.full:
             memory.reduce()
         memory.correct(v, memory.apply(v - at.transpose(v)))

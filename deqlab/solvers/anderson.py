@@ -1,7 +1,8 @@
 """Anderson acceleration: combine the last few evaluations so that their residuals cancel.
 
-D. G. Anderson, Iterative procedures for nonlinear integral equations, J. ACM 12 (1965); in the difference form of H. F. Walker and
-P. Ni, Anderson acceleration for fixed-point iterations, SIAM J. Numer. Anal. 49 (2011), eq. (2.2).
+D. G. Anderson, Iterative procedures for nonlinear integral equations, J. ACM 12 (1965); in the
+difference form of H. F. Walker and P. Ni, Anderson acceleration for fixed-point iterations, SIAM J.
+Numer. Anal. 49 (2011), eq. (2.2).
 """
 
 import math
@@ -12,16 +13,18 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError, positive
-from deqlab.solvers.evaluate import Evaluation
+from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.products import dot, dots, length
 
 
 @dataclass
 class AndersonState:
-    """History as differences between successive evaluations: a ring of at most `memory` rows, filled up to `filled`.
+    """History as differences between successive evaluations: a ring of at most `memory` rows,
+    filled up to `filled`.
 
-    dots: <row of delta_g, last_g>, (batch, filled), as the next Gram matrix needs it. gram: float64.
+    dots: <row of delta_g, last_g>, (batch, filled), as the next Gram matrix needs it. gram:
+        float64.
     """
 
     last_f: Tensor  # (batch, n)
@@ -36,15 +39,18 @@ class AndersonState:
 
 @dataclass(frozen=True)
 class Anderson:
-    """x <- f(x) - dF c, c = argmin ||g - dG c||: each sample solves its own small least-squares problem.
+    """x <- f(x) - dF c, c = argmin ||g - dG c||: each sample solves its own small least-squares
+    problem.
 
-    memory: number of differences kept, each two vectors of the size of x, allocated as they come. 10 need as many evaluations as GMRES
-        for a symmetric Jacobian of spectral radius 0.97; a nonsymmetric one may want 20 or more.
-    regularization: added to the diagonal of the Gram matrix *relative* to that diagonal, so that neither the scale of x nor a shrinking
-        residual changes the iteration.
+    memory: number of differences kept, each two vectors of the size of x, allocated as they come.
+        10 need as many evaluations as GMRES for a symmetric Jacobian of spectral radius 0.97; a
+        nonsymmetric one may want 20 or more.
+    regularization: added to the diagonal of the Gram matrix *relative* to that diagonal, so that
+        neither the scale of x nor a shrinking residual changes the iteration.
     damping (beta): weight of the residual in the mixed step.
-    Safeguard, per sample: where the small system has no solution, or one whose terms exceed eps^-1/2 ||g|| and so cancel to less than
-    half of the digits, the step is a damped Picard step. The default regularisation never lets it come to that.
+    Safeguard, per sample: where the small system has no solution, or one whose terms exceed
+    eps^-1/2 ||g|| and so cancel to less than half of the digits, the step is a damped Picard step.
+    The default regularisation never lets it come to that.
     """
 
     memory: int = 10
@@ -57,7 +63,9 @@ class Anderson:
         if not self.memory >= 1:
             raise InputError(f"memory: {self.memory} given, at least 1 needed")
         if not 0 <= self.regularization < math.inf:
-            raise InputError(f"regularization: {self.regularization} given, a finite number >= 0 needed")
+            raise InputError(
+                f"regularization: {self.regularization} given, a finite number >= 0 needed"
+            )
         positive("damping", self.damping)
 
     def init(self, x: Tensor) -> AndersonState | None:
@@ -75,10 +83,16 @@ class Anderson:
         right = self._remember(state, at)
         used = slice(0, state.filled)
         largest = torch.finfo(at.x.dtype).eps ** -0.5
-        row = self._coefficients(state.gram[:, used, used], right, length(at.g), largest).to(at.x.dtype).unsqueeze(1)
+        row = (
+            self._coefficients(state.gram[:, used, used], right, length(at.g), largest)
+            .to(at.x.dtype)
+            .unsqueeze(1)
+        )
         step = torch.baddbmm(at.f.unsqueeze(1), row, state.delta_f[:, used], alpha=-1).squeeze(1)
         if self.damping != 1.0:
-            mixed = torch.baddbmm(at.g.unsqueeze(1), row, state.delta_g[:, used], alpha=-1).squeeze(1)
+            mixed = torch.baddbmm(at.g.unsqueeze(1), row, state.delta_g[:, used], alpha=-1).squeeze(
+                1
+            )
             step = step - (1 - self.damping) * mixed
         return step, state
 
@@ -87,15 +101,24 @@ class Anderson:
         if state is None:
             return None
         used = slice(0, state.filled)
-        history = (state.delta_f[index, used], state.delta_g[index, used], state.gram[index, used, used], state.dots[index])
-        return AndersonState(state.last_f[index], state.last_g[index], *history, state.filled, state.position)
+        history = (
+            state.delta_f[index, used],
+            state.delta_g[index, used],
+            state.gram[index, used, used],
+            state.dots[index],
+        )
+        return AndersonState(
+            state.last_f[index], state.last_g[index], *history, state.filled, state.position
+        )
 
     def inverse(self, state: AndersonState | None, at: Evaluation) -> None:
         """Anderson keeps none."""
         return None
 
     def _remember(self, state: AndersonState, at: Evaluation) -> Tensor:
-        """Add the newest differences and their Gram matrix; returns <row of delta_g, g>, (batch, filled)."""
+        """Add the newest differences and their Gram matrix; returns <row of delta_g, g>, (batch,
+        filled).
+        """
         slot = state.position
         if slot == state.delta_g.shape[1]:
             self._grow(state)
@@ -104,7 +127,8 @@ class Anderson:
         known, state.filled = state.filled, max(state.filled, slot + 1)
         used = slice(0, state.filled)
         right = dots(state.delta_g[:, used], at.g)
-        # <row, newest difference> is the change of <row, g>, which is at hand but for the newest row: one pass over the history saved.
+        # <row, newest difference> is the change of <row, g>, which is at hand but for the newest
+        # row: one pass over the history saved.
         column = right.to(torch.float64, copy=True)
         column[:, :known] -= state.dots
         newest = state.delta_g[:, slot]
@@ -122,10 +146,13 @@ class Anderson:
 
     def _coefficients(self, gram: Tensor, right: Tensor, size: Tensor, largest: float) -> Tensor:
         diagonal = torch.diagonal(gram, dim1=-2, dim2=-1)
-        # Unit diagonal first: differences shrink as the solve converges, and one regularisation must fit old and new alike.
+        # Unit diagonal first: differences shrink as the solve converges, and one regularisation
+        # must fit old and new alike.
         scale = diagonal.clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
         system = gram * scale.unsqueeze(-1) * scale.unsqueeze(-2)
-        system = system + self.regularization * torch.eye(system.shape[-1], dtype=system.dtype, device=system.device)
+        system = system + self.regularization * torch.eye(
+            system.shape[-1], dtype=system.dtype, device=system.device
+        )
         solution, failed = torch.linalg.solve_ex(system, right.double() * scale)
         # In units of ||g||: the terms of the mixture that cancel one another.
         terms = torch.linalg.vector_norm(solution, dim=-1, keepdim=True)

@@ -1,14 +1,15 @@
 """Broyden's method: Newton's, with an inverse Jacobian that is learned from the steps themselves.
 
-C. G. Broyden, A class of methods for solving nonlinear simultaneous equations, Math. Comp. 19 (1965), the "good" method, whose
-inverse form is H <- H + (s - H y) s^T H / (s^T H y) = (I + w s^T) H: then H y = s, and H^-1 changes as little as that allows.
+C. G. Broyden, A class of methods for solving nonlinear simultaneous equations, Math. Comp. 19
+(1965), the "good" method, whose inverse form is H <- H + (s - H y) s^T H / (s^T H y) = (I + w s^T)
+H: then H y = s, and H^-1 changes as little as that allows.
 """
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from deqlab.solvers.evaluate import Evaluation
+from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.product_form import ProductForm, corrected
 from deqlab.solvers.quasi_newton import Pair, QuasiNewton
@@ -16,12 +17,14 @@ from deqlab.solvers.quasi_newton import Pair, QuasiNewton
 
 @dataclass(frozen=True)
 class Broyden(QuasiNewton):
-    """x <- x + H g: superlinear near a fixed point where I - J is regular, contraction or not; starts as Picard, with H = I.
+    """x <- x + H g: superlinear near a fixed point where I - J is regular, contraction or not;
+    starts as Picard, with H = I.
 
-    memory: number of corrections kept, each two vectors of the size of x; a full memory is reduced to the half of its rank that
-    matters most.
-    line_search: None for full steps, or Backtracking for starts from which full steps run away. opa: None, or OPA(direction).
-    `Solution.inverse` is H, exact along the last step: H (g(x) - g(x + s)) = s.
+    memory: number of corrections kept, each two vectors of the size of x; a full memory is reduced
+    to the half of its rank that matters most.
+    line_search: None for full steps, or Backtracking for starts from which full steps run away.
+    opa: None, or OPA(direction). `Solution.inverse` is H, exact along the last step: H (g(x) - g(x
+        + s)) = s.
     """
 
     def _start(self, at: Evaluation) -> ProductForm:

@@ -1,4 +1,6 @@
-"""When is a sample done? The residual as a number, relative or absolute, and the smallest one that a precision can reach."""
+"""When is a sample done? The residual as a number, relative or absolute, and the smallest one that
+a precision can reach.
+"""
 
 import sys
 from dataclasses import dataclass
@@ -29,7 +31,9 @@ class RelativeResidual:
 
 @dataclass(frozen=True)
 class AbsoluteResidual:
-    """||f(x) - x|| per sample, in the units of x: for a state whose scale is known, or whose fixed point may be 0."""
+    """||f(x) - x|| per sample, in the units of x: for a state whose scale is known, or whose fixed
+    point may be 0.
+    """
 
     def __call__(self, size: float, length: float) -> float:
         """The residual from ||f(x) - x|| and ||f(x)||."""
@@ -41,9 +45,11 @@ class AbsoluteResidual:
 
 
 def lengths(g: Tensor, f: Tensor) -> tuple[list[float], list[float]]:
-    """||g|| and ||f|| per sample of (batch, n), to about 1e-7 in float32 and exactly in float64, with one transfer from the device.
+    """||g|| and ||f|| per sample of (batch, n), to about 1e-7 in float32 and exactly in float64,
+    with one transfer from the device.
 
-    Where a square may have left the range of single precision, both are taken again in double precision.
+    Where a square may have left the range of single precision, both are taken again in double
+    precision.
     """
     sizes, norms = torch.stack((norm(g), norm(f))).tolist()
     if g.dtype != torch.float64 and not all(SAFE[0] < value < SAFE[1] for value in sizes + norms):
@@ -51,8 +57,11 @@ def lengths(g: Tensor, f: Tensor) -> tuple[list[float], list[float]]:
     return sizes, norms
 
 
-def per_sample_tolerance(tolerance: float | Tensor, batch: int, criterion, dtype: torch.dtype) -> list[float]:
-    """One tolerance a sample. InputError where one is negative, NaN, or positive and below what `dtype` can reach.
+def per_sample_tolerance(
+    tolerance: float | Tensor, batch: int, criterion, dtype: torch.dtype
+) -> list[float]:
+    """One tolerance a sample. InputError where one is negative, NaN, or positive and below what
+    `dtype` can reach.
 
     0 is allowed: no residual but an exact zero passes, so it spends the budget.
     """
@@ -64,8 +73,9 @@ def per_sample_tolerance(tolerance: float | Tensor, batch: int, criterion, dtype
         if 0 < value < smallest:
             precision = str(dtype).removeprefix("torch.")
             raise InputError(
-                f"tolerance: {value:g} given, but rounding hides a residual below {smallest:.2g} in a {precision} state; "
-                "at least that is needed, or a finer dtype, or 0 to spend the whole budget"
+                f"tolerance: {value:g} given, but rounding hides a residual below {smallest:.2g} in"
+                f" a {precision} state; at least that is needed, or a finer dtype, or 0 to spend"
+                " the whole budget"
             )
     return values
 
@@ -83,9 +93,14 @@ def per_sample_budget(max_evaluations: int | Tensor, batch: int) -> list[int]:
 
 def _per_sample(name: str, value: float | Tensor, batch: int) -> list[float]:
     if not isinstance(value, (Real, Tensor)):
-        raise InputError(f"{name}: {type(value).__name__} given, a number or a tensor of shape ({batch},) needed")
+        raise InputError(
+            f"{name}: {type(value).__name__} given, a number or a tensor of shape ({batch},) needed"
+        )
     if not isinstance(value, Tensor) or value.ndim == 0:
         return [value if not isinstance(value, Tensor) else value.item()] * batch
     if value.shape != (batch,):
-        raise InputError(f"{name}: a tensor of shape {tuple(value.shape)} given, a number or shape ({batch},) needed")
+        raise InputError(
+            f"{name}: a tensor of shape {tuple(value.shape)} given, a number or shape ({batch},)"
+            " needed"
+        )
     return value.tolist()

@@ -1,7 +1,8 @@
-"""The border between states and vectors: solvers see one real vector per sample, whatever the state is.
+"""The border between states and vectors: solvers see one real vector per sample, whatever the state
+is.
 
-A complex number is the pair of its real and imaginary part, so the inner product of two flat vectors is Re<a, b>; a tuple is one
-vector.
+A complex number is the pair of its real and imaginary part, so the inner product of two flat
+vectors is Re<a, b>; a tuple is one vector.
 """
 
 import torch
@@ -13,7 +14,8 @@ State = Tensor | tuple[Tensor, ...]
 
 
 def flatten(x: State) -> Tensor:
-    """The state as real (batch, n), the tensors of a tuple one after the other; shares memory with a single contiguous tensor.
+    """The state as real (batch, n), the tensors of a tuple one after the other; shares memory with
+    a single contiguous tensor.
 
     Tensors of a tuple that differ in precision are promoted to the finest.
     """
@@ -24,7 +26,9 @@ def flatten(x: State) -> Tensor:
 
 
 def unflatten(flat: Tensor, like: State) -> State:
-    """The inverse of `flatten`: real (batch, n) in the form of `like`, whose batch may be another."""
+    """The inverse of `flatten`: real (batch, n) in the form of `like`, whose batch may be
+    another.
+    """
     if isinstance(like, tuple):
         sizes = [part[0].numel() * (2 if part.is_complex() else 1) for part in like]
         return tuple(unflatten(piece, part) for piece, part in zip(flat.split(sizes, dim=1), like))
@@ -32,9 +36,16 @@ def unflatten(flat: Tensor, like: State) -> State:
     if not like.is_complex():
         return flat.reshape(shape).to(like.dtype)
     pairs = flat.to(like.dtype.to_real()).reshape(*shape, 2)
-    # A piece of a longer vector may begin at an odd address or repeat after an odd number of elements, which no complex view can.
-    aligned = pairs.storage_offset() % 2 == 0 and pairs.stride(-1) == 1 and not any(stride % 2 for stride in pairs.stride()[:-1])
-    return torch.view_as_complex(pairs if aligned else pairs.clone(memory_format=torch.contiguous_format))
+    # A piece of a longer vector may begin at an odd address or repeat after an odd number of
+    # elements, which no complex view can.
+    aligned = (
+        pairs.storage_offset() % 2 == 0
+        and pairs.stride(-1) == 1
+        and not any(stride % 2 for stride in pairs.stride()[:-1])
+    )
+    return torch.view_as_complex(
+        pairs if aligned else pairs.clone(memory_format=torch.contiguous_format)
+    )
 
 
 def parts(x: State) -> tuple[Tensor, ...]:
@@ -53,29 +64,55 @@ def select(x: State, index: Tensor) -> State:
 
 
 def check_state(name: str, x: State) -> None:
-    """InputError where `x` is no state: floating or complex tensors (batch, ...) of one batch size on one device."""
-    if not isinstance(x, (Tensor, tuple)) or not parts(x) or not all(isinstance(part, Tensor) for part in parts(x)):
-        raise InputError(f"{name}: {type(x).__name__} given, a tensor (batch, ...) or a tuple of such needed")
+    """InputError where `x` is no state: floating or complex tensors (batch, ...) of one batch size
+    on one device.
+    """
+    if (
+        not isinstance(x, (Tensor, tuple))
+        or not parts(x)
+        or not all(isinstance(part, Tensor) for part in parts(x))
+    ):
+        raise InputError(
+            f"{name}: {type(x).__name__} given, a tensor (batch, ...) or a tuple of such needed"
+        )
     for part in parts(x):
         if not (part.is_floating_point() or part.is_complex()):
             raise InputError(f"{name}: dtype {part.dtype} given, a floating or complex one needed")
         if part.ndim == 0 or part.numel() == 0:
-            raise InputError(f"{name}: shape {tuple(part.shape)} given, (batch, ...) with at least one element needed")
+            raise InputError(
+                f"{name}: shape {tuple(part.shape)} given, (batch, ...) with at least one element"
+                " needed"
+            )
     for what in ("device", "batch size"):
         seen = {part.device if what == "device" else part.shape[0] for part in parts(x)}
         if len(seen) > 1:
-            raise InputError(f"{name}: tensors of different {what} ({', '.join(map(str, seen))}) in one tuple; one needed for all")
+            raise InputError(
+                f"{name}: tensors of different {what} ({', '.join(map(str, seen))}) in one tuple;"
+                " one needed for all"
+            )
 
 
 def check_map(x: State, fx: State, name: str = "f") -> None:
     """InputError where f(x) is not of the kind of x."""
     if isinstance(x, tuple) != isinstance(fx, tuple) or len(parts(x)) != len(parts(fx)):
-        kinds = [f"tuple of {len(state)}" if isinstance(state, tuple) else type(state).__name__ for state in (x, fx)]
-        raise InputError(f"{name} changes the structure of its argument from {kinds[0]} to {kinds[1]}; both must be equal")
+        kinds = [
+            f"tuple of {len(state)}" if isinstance(state, tuple) else type(state).__name__
+            for state in (x, fx)
+        ]
+        raise InputError(
+            f"{name} changes the structure of its argument from {kinds[0]} to {kinds[1]}; both must"
+            " be equal"
+        )
     for before, after in zip(parts(x), parts(fx)):
         if not isinstance(after, Tensor):
-            raise InputError(f"{name} returns {type(after).__name__} for a Tensor; a state of the same kind is needed")
+            raise InputError(
+                f"{name} returns {type(after).__name__} for a Tensor; a state of the same kind is"
+                " needed"
+            )
         for what in ("shape", "dtype", "device"):
             old, new = getattr(before, what), getattr(after, what)
             if old != new:
-                raise InputError(f"{name} changes the {what} of its argument from {old} to {new}; both must be equal")
+                raise InputError(
+                    f"{name} changes the {what} of its argument from {old} to {new}; both must be"
+                    " equal"
+                )

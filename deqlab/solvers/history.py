@@ -1,9 +1,11 @@
-"""Room for vectors that a solver remembers: allocated as it is needed, not for a memory or a budget that is never used up."""
+"""Room for vectors that a solver remembers: allocated as it is needed, not for a memory or a budget
+that is never used up.
+"""
 
 from torch import Tensor
 
-# Rows allocated at first, doubled when they are full. A backward solve to 1e-3 takes some six products, so five rows; rows
-# that it never fills would stand beside the graph of f for nothing.
+# Rows allocated at first, doubled when they are full. A backward solve to 1e-3 takes some six
+# products, so five rows; rows that it never fills would stand beside the graph of f for nothing.
 FIRST_ROWS = 5
 
 
@@ -13,7 +15,9 @@ def capacity(rows: int, memory: int) -> int:
 
 
 def grown(vectors: Tensor, rows: int) -> Tensor:
-    """The vectors (batch, old rows, n) with room for more, (batch, rows, n); what is new is left unwritten."""
+    """The vectors (batch, old rows, n) with room for more, (batch, rows, n); what is new is left
+    unwritten.
+    """
     larger = vectors.new_empty(vectors.shape[0], rows, vectors.shape[2])
     larger[:, : vectors.shape[1]] = vectors
     return larger

@@ -1,4 +1,6 @@
-"""The one solve loop: evaluate, measure, stop or step. Every sample of a batch is solved for itself."""
+"""The one solve loop: evaluate, measure, stop or step. Every sample of a batch is solved for
+itself.
+"""
 
 import math
 from collections.abc import Callable
@@ -14,22 +16,16 @@ from deqlab.solvers.criterion import (
     per_sample_budget,
     per_sample_tolerance,
 )
-from deqlab.solvers.evaluate import Evaluation, evaluate, restrict
-from deqlab.solvers.flat import (
-    State,
-    batch_size,
-    check_state,
-    flatten,
-    parts,
-    unflatten,
-)
+from deqlab.solvers.evaluation import Evaluation, evaluate, restrict
+from deqlab.solvers.flat import State, batch_size, check_state, flatten, parts, unflatten
 from deqlab.solvers.low_rank import LowRankInverse, gather
 from deqlab.solvers.solution import Solution
 
-# An absolute residual this many times the first one is called divergence; the excursions of Anderson and Broyden stay far below.
+# An absolute residual this many times the first one is called divergence; the excursions of
+# Anderson and Broyden stay far below.
 DIVERGENCE = 1e4
-# Where the residual has not fallen by one percent within this many evaluations, no budget in use will save the sample: Picard at
-# the rate 0.9999 just passes, and takes 90,000 evaluations to 1e-4.
+# Where the residual has not fallen by one percent within this many evaluations, no budget in use
+# will save the sample: Picard at the rate 0.9999 just passes, and takes 90,000 evaluations to 1e-4.
 STAGNATION_WINDOW, STAGNATION_FACTOR = 100, 0.99
 
 
@@ -43,30 +39,40 @@ def solve(
     callback: Callable[[int, State, Tensor], None] | None = None,
     criterion=RelativeResidual(),
 ) -> Solution:
-    """A fixed point x = f(x) per sample, to the relative residual ||f(x) - x|| / ||f(x)|| <= tolerance.
+    """A fixed point x = f(x) per sample, to the relative residual ||f(x) - x|| / ||f(x)|| <=
+    tolerance.
 
-    f: maps (batch, ...) to the same shape, dtype and device, or a tuple of such to a tuple. Where it offers `f.select(index)`,
-        the map of the batch members in `index`, samples that are done leave the batch and the work falls with them.
-    x0: start, real or complex (batch, ...), or a tuple; or an earlier Solution, from whose value the solve goes on. Complex
-        tensors are solved as real ones of twice the size, so every inner product is Re<a, b>.
-    solver: a frozen dataclass with `init`, `step`, `select` and `inverse`: Picard, Anderson, Broyden, AdjointBroyden, LBFGS.
-    tolerance, max_evaluations: a number for all, or a tensor (batch,) with one for each sample. tolerance = 0 spends the budget.
-    callback: called as callback(evaluation, x, running) before each evaluation, with the running samples' iterates.
+    f: maps (batch, ...) to the same shape, dtype and device, or a tuple of such to a tuple. Where
+        it offers `f.select(index)`, the map of the batch members in `index`, samples that are done
+        leave the batch and the work falls with them.
+    x0: start, real or complex (batch, ...), or a tuple; or an earlier Solution, from whose value
+        the solve goes on. Complex tensors are solved as real ones of twice the size, so every inner
+        product is Re<a, b>.
+    solver: a frozen dataclass with `init`, `step`, `select` and `inverse`: Picard, Anderson,
+        Broyden, AdjointBroyden, LBFGS.
+    tolerance, max_evaluations: a number for all, or a tensor (batch,) with one for each sample.
+        tolerance = 0 spends the budget.
+    callback: called as callback(evaluation, x, running) before each evaluation, with the running
+        samples' iterates.
     criterion: RelativeResidual(), or AbsoluteResidual() for ||f(x) - x|| <= tolerance.
 
-    A sample stops for one of these reasons, named in the Solution; in all of them `value` is the best iterate seen:
-    "converged"; "budget": its evaluations are spent; "not finite": NaN or Inf in f(x); "diverged": ||f(x) - x|| has grown to 1e4
-    times the first one; "stagnated": neither the best residual nor the smallest ||f(x) - x|| has fallen by 1 % within 100
-    evaluations, as it happens at the rounding level and on limit cycles, but not to Picard at the rate 0.999, slow as it is.
+    A sample stops for one of these reasons, named in the Solution; in all of them `value` is the
+    best iterate seen: "converged"; "budget": its evaluations are spent; "not finite": NaN or Inf in
+    f(x); "diverged": ||f(x) - x|| has grown to 1e4 times the first one; "stagnated": neither the
+    best residual nor the smallest ||f(x) - x|| has fallen by 1 % within 100 evaluations, as it
+    happens at the rounding level and on limit cycles, but not to Picard at the rate 0.999, slow as
+    it is.
 
-    No graph of f outlives an evaluation; `deqlab.equilibrium` adds gradients. Raises InputError for an impossible budget or
-    tolerance (a positive one below the state's rounding), for a map that changes the structure, shape, dtype or device of its
-    argument, or its argument itself, and for a map without a graph under a solver that needs products with J^T.
+    No graph of f outlives an evaluation; `deqlab.equilibrium` adds gradients. Raises InputError for
+    an impossible budget or tolerance (a positive one below the state's rounding), for a map that
+    changes the structure, shape, dtype or device of its argument, or its argument itself, and for a
+    map without a graph under a solver that needs products with J^T.
     """
     start = x0.value if isinstance(x0, Solution) else x0
     check_state("x0", start)
     batch, device = batch_size(start), parts(start)[0].device
-    # A start that is its own fixed point is returned as a copy, so that the caller may change one without the other.
+    # A start that is its own fixed point is returned as a copy, so that the caller may change one
+    # without the other.
     x: State = tuple(part.clone() for part in start) if isinstance(start, tuple) else start.clone()
     flat = flatten(x)
     tolerances = per_sample_tolerance(tolerance, batch, criterion, flat.dtype)
@@ -97,7 +103,11 @@ def solve(
                 break
             index = torch.tensor(keep, device=device)
             running, members = running[index], [members[position] for position in keep]
-            state, at, current = solver.select(state, index), at.select(index), restrict(f, running, batch)
+            state, at, current = (
+                solver.select(state, index),
+                at.select(index),
+                restrict(f, running, batch),
+            )
         stepped, state = solver.step(state, at)
         # The graph of an evaluation must not live through the next one.
         del at
@@ -126,14 +136,16 @@ class _Record:
         self.best = [math.inf] * batch
         self.reason = ["budget"] * batch
         self._first = [math.nan] * batch
-        # When the residuals last fell by STAGNATION_FACTOR, and to what. The absolute one counts too: from a far start the
-        # relative one stands still until the size of x has come down.
+        # When the residuals last fell by STAGNATION_FACTOR, and to what. The absolute one counts
+        # too: from a far start the relative one stands still until the size of x has come down.
         self._noted = [(0, math.inf, math.inf)] * batch
 
     def take(
         self, evaluation: int, members: list[int], residuals: list[float], sizes: list[float]
     ) -> tuple[list[int], list[int], list[int]]:
-        """Positions in `members` whose residual is their best so far, of those that go on, and of those that leave."""
+        """Positions in `members` whose residual is their best so far, of those that go on, and of
+        those that leave.
+        """
         improved, keep, leave = [], [], []
         for position, (member, now, size) in enumerate(zip(members, residuals, sizes)):
             self.trace[member].append(now)
@@ -152,7 +164,8 @@ class _Record:
         return improved, keep, leave
 
     def _verdict(self, member: int, evaluation: int, now: float, size: float) -> str | None:
-        # Not of `now`: where f(x) is exactly 0 the relative residual is infinite and nothing is wrong.
+        # Not of `now`: where f(x) is exactly 0 the relative residual is infinite and nothing is
+        # wrong.
         if not math.isfinite(size):
             return "not finite"
         if now <= self.tolerances[member]:
@@ -165,7 +178,9 @@ class _Record:
 
 
 def _improve(best: State, x: State, running: Tensor, improved: list[int], batch: int) -> State:
-    """`best` with the iterates at the positions `improved`; where they are all of the batch nothing is copied."""
+    """`best` with the iterates at the positions `improved`; where they are all of the batch nothing
+    is copied.
+    """
     if len(improved) == batch:
         return x
     if not improved:
@@ -181,4 +196,8 @@ def _improve(best: State, x: State, running: Tensor, improved: list[int], batch:
 def _inverse(solver, state, at: Evaluation, gone: Tensor | None) -> LowRankInverse | None:
     if gone is None:
         return solver.inverse(state, at)
-    return solver.inverse(solver.select(state, gone), at.select(gone)) if solver.keeps_inverse else None
+    return (
+        solver.inverse(solver.select(state, gone), at.select(gone))
+        if solver.keeps_inverse
+        else None
+    )

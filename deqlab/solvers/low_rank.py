@@ -1,4 +1,6 @@
-"""A matrix that is a multiple of the identity but for a low rank: what a quasi-Newton solver has learned of (I - J)^-1."""
+"""A matrix that is a multiple of the identity but for a low rank: what a quasi-Newton solver has
+learned of (I - J)^-1.
+"""
 
 from dataclasses import dataclass
 
@@ -10,11 +12,13 @@ from deqlab.solvers.products import combined, dots
 
 @dataclass(frozen=True)
 class LowRankInverse:
-    """H = scale I + L^T C R per sample, real (n, n), H ~ (I - J)^-1 with J = df/dx; the matrix itself is never formed.
+    """H = scale I + L^T C R per sample, real (n, n), H ~ (I - J)^-1 with J = df/dx; the matrix
+    itself is never formed.
 
     left: L, (batch, rank, n). core: C, (batch, rank, rank). right: R, (batch, rank, n).
-    count: how many of the `rank` rows each sample uses, long (batch,); the others are zero. scale: (batch,), or None where it is 1.
-    Vectors are real (batch, n), as `deqlab.solvers.flat.flatten` makes them.
+    count: how many of the `rank` rows each sample uses, long (batch,); the others are zero. scale:
+    (batch,), or None where it is 1. Vectors are real (batch, n), as `deqlab.solvers.flat.flatten`
+    makes them.
     """
 
     left: Tensor
@@ -31,9 +35,13 @@ class LowRankInverse:
         return cls(empty, core, empty, torch.zeros(batch, dtype=torch.long, device=like.device))
 
     def apply(self, v: Tensor) -> Tensor:
-        """H v, the tangent side: (I - J)^-1 v approximately. A cost of two passes over the factors, no product with J."""
+        """H v, the tangent side: (I - J)^-1 v approximately. A cost of two passes over the factors,
+        no product with J.
+        """
         weights = dots(self.core, dots(self.right, v))
-        return combined(v if self.scale is None else self.scale.unsqueeze(1) * v, weights, self.left)
+        return combined(
+            v if self.scale is None else self.scale.unsqueeze(1) * v, weights, self.left
+        )
 
     def transpose(self, v: Tensor) -> Tensor:
         """H^T v, the cotangent side: (I - J)^-T v approximately, as a backward pass needs it."""
@@ -46,17 +54,27 @@ class LowRankInverse:
     def select(self, index: Tensor) -> "LowRankInverse":
         """H of the batch members in `index`."""
         scale = None if self.scale is None else self.scale[index]
-        return LowRankInverse(self.left[index], self.core[index], self.right[index], self.count[index], scale)
+        return LowRankInverse(
+            self.left[index], self.core[index], self.right[index], self.count[index], scale
+        )
 
 
 def gather(batch: int, pieces: list[tuple[Tensor, LowRankInverse]]) -> LowRankInverse:
-    """One H for a batch, in its order, from pieces (members, their H); shorter factors are padded with zeros."""
+    """One H for a batch, in its order, from pieces (members, their H); shorter factors are padded
+    with zeros.
+    """
     rank = max(piece.left.shape[1] for _, piece in pieces)
     like = pieces[0][1].left
     if len(pieces) == 1 and bool((pieces[0][0] == torch.arange(batch, device=like.device)).all()):
         return pieces[0][1]
-    left, right = like.new_zeros(batch, rank, like.shape[2]), like.new_zeros(batch, rank, like.shape[2])
-    core, count = like.new_zeros(batch, rank, rank), torch.zeros(batch, dtype=torch.long, device=like.device)
+    left, right = (
+        like.new_zeros(batch, rank, like.shape[2]),
+        like.new_zeros(batch, rank, like.shape[2]),
+    )
+    core, count = (
+        like.new_zeros(batch, rank, rank),
+        torch.zeros(batch, dtype=torch.long, device=like.device),
+    )
     scale = None if all(piece.scale is None for _, piece in pieces) else like.new_ones(batch)
     for members, piece in pieces:
         used = slice(0, piece.left.shape[1])

@@ -1,7 +1,9 @@
-"""Outer problem awareness: spend a few evaluations on making the inverse right where the outer problem will use it.
+"""Outer problem awareness: spend a few evaluations on making the inverse right where the outer
+problem will use it.
 
-Z. Ramzi et al., SHINE: SHaring the INverse Estimate from the forward pass for bi-level optimization and implicit models, ICLR 2022.
-A quasi-Newton inverse is right only along the steps that the solver took, and the gradient of the outer problem points elsewhere.
+Z. Ramzi et al., SHINE: SHaring the INverse Estimate from the forward pass for bi-level optimization
+and implicit models, ICLR 2022. A quasi-Newton inverse is right only along the steps that the solver
+took, and the gradient of the outer problem points elsewhere.
 """
 
 from collections.abc import Callable
@@ -17,14 +19,17 @@ from deqlab.solvers.products import length
 
 @dataclass(frozen=True)
 class OPA:
-    """After every `every` evaluations H is corrected along `direction`, at the price of one evaluation or product more.
+    """After every `every` evaluations H is corrected along `direction`, at the price of one
+    evaluation or product more.
 
-    direction: called with the running samples' iterate x, returns d like x. Where it offers `direction.select(index)`, that is called
-        for some samples, as with f; else it sees the whole batch. It may use autograd.
-    Broyden and LBFGS: the extra pair (e, g(x) - g(x + e)) with e along H d, so that H d becomes right: give the direction that
-        (I - J)^-1 is applied to, in bilevel problems df/dtheta. The evaluation at x + e is one of the trace and of the budget.
-    AdjointBroyden: the extra update along v = H^T d, so that H^T d becomes right: give the gradient dL/dx of the outer loss. It costs a
-        product, and one more when a sample is done.
+    direction: called with the running samples' iterate x, returns d like x. Where it offers
+        `direction.select(index)`, that is called for some samples, as with f; else it sees the
+        whole batch. It may use autograd.
+    Broyden and LBFGS: the extra pair (e, g(x) - g(x + e)) with e along H d, so that H d becomes
+        right: give the direction that (I - J)^-1 is applied to, in bilevel problems df/dtheta. The
+            evaluation at x + e is one of the trace and of the budget.
+    AdjointBroyden: the extra update along v = H^T d, so that H^T d becomes right: give the gradient
+        dL/dx of the outer loss. It costs a product, and one more when a sample is done.
     """
 
     direction: Callable[[State], State]
@@ -32,13 +37,17 @@ class OPA:
 
     def __post_init__(self) -> None:
         if not callable(self.direction):
-            raise InputError(f"direction: {type(self.direction).__name__} given, a function of the iterate needed")
+            raise InputError(
+                f"direction: {type(self.direction).__name__} given, a function of the iterate"
+                " needed"
+            )
         if not self.every >= 1:
             raise InputError(f"every: {self.every} given, at least 1 needed")
 
 
 def probe(step: Tensor, x: Tensor, along: Tensor) -> Tensor:
-    """`along`, scaled to the length of the solver's own step, so that both pairs see the same curvature of f; real (batch, n).
+    """`along`, scaled to the length of the solver's own step, so that both pairs see the same
+    curvature of f; real (batch, n).
 
     Not shorter than sqrt(eps) ||x||: below, the change of the residual would be rounding.
     """

@@ -6,12 +6,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from deqlab.core.errors import positive
-from deqlab.solvers.evaluate import Evaluation
+from deqlab.solvers.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
 class Picard:
-    """x <- x + damping (f(x) - x); converges linearly, at the map's contraction rate for damping 1."""
+    """x <- x + damping (f(x) - x); converges linearly, at the map's contraction rate for
+    damping 1.
+    """
 
     damping: float = 1.0
     needs_products: ClassVar[bool] = False

@@ -1,12 +1,15 @@
-"""H as a product of rank-one corrections, (I + w_k s_k^T) ... (I + w_1 s_1^T), as Broyden and adjoint Broyden build it.
+"""H as a product of rank-one corrections, (I + w_k s_k^T) ... (I + w_1 s_1^T), as Broyden and
+adjoint Broyden build it.
 
-Multiplied out it is I + W^T T S with the vectors w_j and s_j as the rows of W and S and a small T, which gains the row (s_k^T
-W^T T, 1) with each correction. So H and its transpose are applied in two passes over the vectors, and a new correction costs one.
+Multiplied out it is I + W^T T S with the vectors w_j and s_j as the rows of W and S and a small T,
+which gains the row (s_k^T W^T T, 1) with each correction. So H and its transpose are applied in two
+passes over the vectors, and a new correction costs one.
 
-A full memory is reduced to the half of its rank that matters most, the largest singular values of H - I: B. van de Rotten and
-S. Verduyn Lunel, A limited memory Broyden method to solve high-dimensional systems of nonlinear equations, EQUADIFF 2003
-(2005). Dropping the oldest correction instead made adjoint Broyden diverge; starting over forgets what a backward pass wants
-to know.
+A full memory is reduced to the half of its rank that matters most, the largest singular values of H
+- I: B. van de Rotten and S. Verduyn Lunel, A limited memory Broyden method to solve
+high-dimensional systems of nonlinear equations, EQUADIFF 2003 (2005). Dropping the oldest
+correction instead made adjoint Broyden diverge; starting over forgets what a backward pass wants to
+know.
 """
 
 from dataclasses import dataclass
@@ -18,16 +21,18 @@ from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.products import dot, dots, length
 
-# A correction is damped where it would shrink H to less than this part along its direction (Powell's rule), so that H stays
-# regular.
+# A correction is damped where it would shrink H to less than this part along its direction
+# (Powell's rule), so that H stays regular.
 LEAST_PIVOT = 0.1
 
 
 @dataclass
 class ProductForm:
-    """H for each sample of a batch, with at most `memory` corrections; memory is allocated as they come.
+    """H for each sample of a batch, with at most `memory` corrections; memory is allocated as they
+    come.
 
-    left: W, (batch, rows, n). core: T, (batch, rows, rows), float64. right: S, (batch, rows, n). filled: rows in use.
+    left: W, (batch, rows, n). core: T, (batch, rows, rows), float64. right: S, (batch, rows, n).
+        filled: rows in use.
     """
 
     memory: int
@@ -41,7 +46,9 @@ class ProductForm:
         """H = I for vectors like (batch, n)."""
         batch, n = like.shape
         empty = like.new_zeros(batch, 0, n)
-        return cls(memory, empty, torch.zeros(batch, 0, 0, dtype=torch.float64, device=like.device), empty)
+        return cls(
+            memory, empty, torch.zeros(batch, 0, 0, dtype=torch.float64, device=like.device), empty
+        )
 
     @property
     def full(self) -> bool:
@@ -57,20 +64,26 @@ class ProductForm:
         return self.inverse().transpose(v)
 
     def correct(self, s: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """H <- (I + w s^T) H with w such that the new H takes to s what the old one took to `image`; returns w and s as used.
+        """H <- (I + w s^T) H with w such that the new H takes to s what the old one took to
+        `image`; returns w and s as used.
 
-        So image = H y gives the secant condition H y = s. s of length zero, NaN and Inf change nothing. The correction is
-        damped where <s, image> < LEAST_PIVOT ||s||^2; the secant condition then holds in part only. A full memory must be
-        reduced before.
-        Source of the damping: J. Zhang, B. O'Donoghue and S. Boyd, Globally convergent type-I Anderson acceleration for nonsmooth
-        fixed-point iterations, SIAM J. Optim. 30 (2020), after M. J. D. Powell.
+        So image = H y gives the secant condition H y = s. s of length zero, NaN and Inf change
+        nothing. The correction is damped where <s, image> < LEAST_PIVOT ||s||^2; the secant
+        condition then holds in part only. A full memory must be reduced before.
+        Source of the damping: J. Zhang, B. O'Donoghue and S. Boyd, Globally convergent type-I
+        Anderson acceleration for nonsmooth fixed-point iterations, SIAM J. Optim. 30 (2020), after
+        M. J. D. Powell.
         """
         size = length(s)
         scale = 1 / size
         s = s * scale
         pivot = dot(s, image) * scale
         usable = torch.isfinite(pivot) & (size > 0)
-        damping = torch.where(pivot.abs() >= LEAST_PIVOT, torch.ones_like(pivot), (1 - _sign(pivot) * LEAST_PIVOT) / (1 - pivot))
+        damping = torch.where(
+            pivot.abs() >= LEAST_PIVOT,
+            torch.ones_like(pivot),
+            (1 - _sign(pivot) * LEAST_PIVOT) / (1 - pivot),
+        )
         factor = damping / (1 - damping + damping * pivot)
         w = torch.addcmul(s * factor, image, -scale * factor)
         if not bool(usable.all()):
@@ -80,24 +93,43 @@ class ProductForm:
         return w, s
 
     def reduce(self) -> None:
-        """Keep the half of the rank with the largest singular values of H - I; a memory of 1 is emptied."""
+        """Keep the half of the rank with the largest singular values of H - I; a memory of 1 is
+        emptied.
+        """
         keep = self.memory // 2
-        # With L^T = Q_l X_l and R^T = Q_r X_r, X the root of the Gram matrix, H - I = Q_l (X_l T X_r^T) Q_r^T: all but Q is
-        # small.
-        (root_l, inverse_l), (root_r, inverse_r) = _roots(self._used(self.left)), _roots(self._used(self.right))
-        u, sigma, vh = torch.linalg.svd(root_l @ self.core[:, : self.filled, : self.filled] @ root_r.mT)
-        self.left = torch.bmm((u[:, :, :keep].mT @ inverse_l).to(self.left.dtype), self._used(self.left))
-        self.right = torch.bmm((vh[:, :keep] @ inverse_r).to(self.right.dtype), self._used(self.right))
+        # With L^T = Q_l X_l and R^T = Q_r X_r, X the root of the Gram matrix, H - I = Q_l (X_l T
+        # X_r^T) Q_r^T: all but Q is small.
+        (root_l, inverse_l), (root_r, inverse_r) = (
+            _roots(self._used(self.left)),
+            _roots(self._used(self.right)),
+        )
+        u, sigma, vh = torch.linalg.svd(
+            root_l @ self.core[:, : self.filled, : self.filled] @ root_r.mT
+        )
+        self.left = torch.bmm(
+            (u[:, :, :keep].mT @ inverse_l).to(self.left.dtype), self._used(self.left)
+        )
+        self.right = torch.bmm(
+            (vh[:, :keep] @ inverse_r).to(self.right.dtype), self._used(self.right)
+        )
         self.core, self.filled = torch.diag_embed(sigma[:, :keep]), keep
 
     def select(self, index: Tensor) -> "ProductForm":
         """H of the batch members in `index`."""
         core = self.core[index, : self.filled, : self.filled]
-        return ProductForm(self.memory, self._used(self.left)[index], core, self._used(self.right)[index], self.filled)
+        return ProductForm(
+            self.memory,
+            self._used(self.left)[index],
+            core,
+            self._used(self.right)[index],
+            self.filled,
+        )
 
     def inverse(self) -> LowRankInverse:
         """H as it is now, in the form that a Solution carries; it shares memory with this one."""
-        count = torch.full((self.left.shape[0],), self.filled, dtype=torch.long, device=self.left.device)
+        count = torch.full(
+            (self.left.shape[0],), self.filled, dtype=torch.long, device=self.left.device
+        )
         core = self.core[:, : self.filled, : self.filled].to(self.left.dtype)
         return LowRankInverse(self._used(self.left), core, self._used(self.right), count)
 
@@ -126,7 +158,9 @@ def corrected(v: Tensor, w: Tensor, s: Tensor) -> Tensor:
 
 
 def _roots(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """X and its pseudoinverse, transposed to act on rows, for rows^T = Q X; float64, (batch, rank, rank)."""
+    """X and its pseudoinverse, transposed to act on rows, for rows^T = Q X; float64, (batch, rank,
+    rank).
+    """
     values, vectors = torch.linalg.eigh(torch.bmm(rows, rows.mT).double().nan_to_num())
     # Below this the Gram matrix of a single-precision history holds rounding only.
     least = 10 * torch.finfo(rows.dtype).eps * values[:, -1:]

@@ -1,4 +1,6 @@
-"""Inner products and lengths of flat vectors, per sample, in the forms that are fast on the CPU and safe in single precision."""
+"""Inner products and lengths of flat vectors, per sample, in the forms that are fast on the CPU and
+safe in single precision.
+"""
 
 import torch
 from torch import Tensor
@@ -29,20 +31,32 @@ def length(v: Tensor) -> Tensor:
 
 
 def norm(v: Tensor) -> Tensor:
-    """||v|| per sample in float64, (batch,): exact to rounding for vectors of any length, if no square leaves the range of the dtype.
+    """||v|| per sample in float64, (batch,): exact to rounding for vectors of any length, if no
+    square leaves the range of the dtype.
 
-    A single-precision norm of a million numbers is wrong in the fourth digit; a double-precision one costs four times as much.
+    A single-precision norm of a million numbers is wrong in the fourth digit; a double-precision
+    one costs four times as much.
     """
-    batch, n = v.shape
+    _batch, n = v.shape
     whole = n - n % BLOCK
     if v.dtype == torch.float64 or whole == 0:
         return torch.linalg.vector_norm(v, dim=1, dtype=torch.float64)
-    blocks = torch.linalg.vector_norm(v[:, :whole].unflatten(1, (-1, BLOCK)), dim=2, dtype=torch.float32)
+    blocks = torch.linalg.vector_norm(
+        v[:, :whole].unflatten(1, (-1, BLOCK)), dim=2, dtype=torch.float32
+    )
     if whole < n:
-        blocks = torch.cat((blocks, torch.linalg.vector_norm(v[:, whole:], dim=1, keepdim=True, dtype=torch.float32)), dim=1)
+        blocks = torch.cat(
+            (
+                blocks,
+                torch.linalg.vector_norm(v[:, whole:], dim=1, keepdim=True, dtype=torch.float32),
+            ),
+            dim=1,
+        )
     return torch.linalg.vector_norm(blocks, dim=1, dtype=torch.float64)
 
 
 def exact_norm(v: Tensor) -> Tensor:
-    """||v|| per sample in float64, (batch,), whatever the units of v: no square of a float32 under- or overflows there."""
+    """||v|| per sample in float64, (batch,), whatever the units of v: no square of a float32 under-
+    or overflows there.
+    """
     return torch.linalg.vector_norm(v, dim=1, dtype=torch.float64)

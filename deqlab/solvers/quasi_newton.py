@@ -1,7 +1,9 @@
-"""What Broyden, adjoint Broyden and L-BFGS share: x <- x + t H g with H ~ (I - J)^-1, corrected by every evaluation.
+"""What Broyden, adjoint Broyden and L-BFGS share: x <- x + t H g with H ~ (I - J)^-1, corrected by
+every evaluation.
 
-The residual g(x) = f(x) - x has the Jacobian -(I - J), so a step s and the change y = g(x) - g(x + s) obey y ~ (I - J) s.
-Whether the evaluation at x + s was a full step or a trial that is rejected, the pair corrects H.
+The residual g(x) = f(x) - x has the Jacobian -(I - J), so a step s and the change y = g(x) - g(x +
+s) obey y ~ (I - J) s. Whether the evaluation at x + s was a full step or a trial that is rejected,
+the pair corrects H.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.solvers.evaluate import Evaluation
+from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.line_search import Backtracking
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.opa import OPA, probe
@@ -20,7 +22,9 @@ from deqlab.solvers.products import length
 
 @dataclass(frozen=True)
 class Pair:
-    """What an evaluation at x + s teaches, real (batch, n): s, y = g(x) - g(x + s), both residuals, direction = H g(x)."""
+    """What an evaluation at x + s teaches, real (batch, n): s, y = g(x) - g(x + s), both residuals,
+    direction = H g(x).
+    """
 
     s: Tensor
     y: Tensor
@@ -36,10 +40,13 @@ class Pair:
 
 @dataclass
 class QuasiNewtonState:
-    """The iterate x, its residual g and direction = H g; what H is made of; and how the step under trial was made.
+    """The iterate x, its residual g and direction = H g; what H is made of; and how the step under
+    trial was made.
 
-    length: t of the step under trial, (batch, 1). None: t = 1 for all samples and every step is accepted.
-    steps: evaluations that were steps. probing: whether the evaluation under way is none, but OPA's.
+    length: t of the step under trial, (batch, 1). None: t = 1 for all samples and every step is
+        accepted.
+    steps: evaluations that were steps. probing: whether the evaluation under way is none, but
+        OPA's.
     """
 
     x: Tensor
@@ -69,7 +76,9 @@ class QuasiNewton:
         """Nothing is known before the first evaluation."""
         return None
 
-    def step(self, state: QuasiNewtonState | None, at: Evaluation) -> tuple[Tensor, QuasiNewtonState]:
+    def step(
+        self, state: QuasiNewtonState | None, at: Evaluation
+    ) -> tuple[Tensor, QuasiNewtonState]:
         """The next point at which f is evaluated, real (batch, n)."""
         if state is None:
             state = QuasiNewtonState(at.x, at.g, at.g, self._start(at))
@@ -83,7 +92,9 @@ class QuasiNewton:
         accepted = self._accepted(state, at)
         self._absorb(state, at, accepted)
         if accepted is not None:
-            state.length = torch.where(accepted, torch.ones_like(state.length), self.line_search.shorter(state.length))
+            state.length = torch.where(
+                accepted, torch.ones_like(state.length), self.line_search.shorter(state.length)
+            )
         state.steps += 1
         if self.opa is not None and state.steps % self.opa.every == 0:
             extra = self._attend(state, at)
@@ -97,7 +108,9 @@ class QuasiNewton:
             return None
         length = None if state.length is None else state.length[index]
         vectors = (state.x[index], state.g[index], state.direction[index])
-        return QuasiNewtonState(*vectors, state.memory.select(index), length, state.steps, state.probing)
+        return QuasiNewtonState(
+            *vectors, state.memory.select(index), length, state.steps, state.probing
+        )
 
     def inverse(self, state: QuasiNewtonState | None, at: Evaluation) -> LowRankInverse:
         """H ~ (I - J)^-1, the last evaluation included, which becomes the iterate of `state`."""
@@ -117,10 +130,14 @@ class QuasiNewton:
         state.x, state.g = pair.choose(state.x, at.x), pair.choose(state.g, at.g)
 
     def _next(self, state: QuasiNewtonState) -> Tensor:
-        return state.x + (state.direction if state.length is None else state.length * state.direction)
+        return state.x + (
+            state.direction if state.length is None else state.length * state.direction
+        )
 
     def _attend(self, state: QuasiNewtonState, at: Evaluation) -> Tensor | None:
-        """OPA's turn: the step e of a probe from the iterate, or None where no evaluation is wanted."""
+        """OPA's turn: the step e of a probe from the iterate, or None where no evaluation is
+        wanted.
+        """
         d = at.outer(self.opa.direction)
         return probe(state.direction, state.x, self._inverse(state.memory).apply(d))
 

@@ -1,10 +1,11 @@
-"""H as L-BFGS builds it from pairs (s, y ~ A s), in its compact form: symmetric, and positive definite where every <s, y> is positive.
+"""H as L-BFGS builds it from pairs (s, y ~ A s), in its compact form: symmetric, and positive
+definite where every <s, y> is positive.
 
-R. H. Byrd, J. Nocedal and R. B. Schnabel, Representations of quasi-Newton matrices and their use in limited memory methods, Math.
-Program. 63 (1994), theorem 2.2:
-H = c I + [S Y] [[R^-T (D + c Y^T Y) R^-1, -c R^-T], [-c R^-1, 0]] [S Y]^T, R the upper triangle of S^T Y in the order of age, D its
-diagonal, and c = <s, y> / <y, y> of the newest pair. It is the matrix of the two-loop recursion, applied in two passes over the
-vectors.
+R. H. Byrd, J. Nocedal and R. B. Schnabel, Representations of quasi-Newton matrices and their use in
+limited memory methods, Math. Program. 63 (1994), theorem 2.2:
+H = c I + [S Y] [[R^-T (D + c Y^T Y) R^-1, -c R^-T], [-c R^-1, 0]] [S Y]^T, R the upper triangle of
+S^T Y in the order of age, D its diagonal, and c = <s, y> / <y, y> of the newest pair. It is the
+matrix of the two-loop recursion, applied in two passes over the vectors.
 """
 
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ class SecantPairs:
     """The last `memory` pairs of each sample of a batch; memory is allocated as they come.
 
     rows: s_0, y_0, s_1, y_1, ... in turn, (batch, 2 pairs, n), each pair over ||s||.
-    sy, yy: <s_i, y_j> and <y_i, y_j>, float64 (batch, pairs, pairs). dots: <row, g> for the residual g at the current iterate,
-    (batch, 2 filled). scale: c, (batch,). position: the pair to be replaced next.
+    sy, yy: <s_i, y_j> and <y_i, y_j>, float64 (batch, pairs, pairs). dots: <row, g> for the
+    residual g at the current iterate, (batch, 2 filled). scale: c, (batch,). position: the pair to
+    be replaced next.
     """
 
     memory: int
@@ -40,23 +42,35 @@ class SecantPairs:
         """H = I, before the first pair, for vectors like (batch, n)."""
         batch, n = like.shape
         small = torch.zeros(batch, 0, 0, dtype=torch.float64, device=like.device)
-        return cls(memory, like.new_zeros(batch, 0, n), small, small, like.new_zeros(batch, 0), like.new_ones(batch))
+        return cls(
+            memory,
+            like.new_zeros(batch, 0, n),
+            small,
+            small,
+            like.new_zeros(batch, 0),
+            like.new_ones(batch),
+        )
 
     def products(self, v: Tensor) -> Tensor:
         """<row, v> for all rows in use, (batch, 2 filled)."""
         return dots(self._used(), v)
 
     def add(self, s: Tensor, y: Tensor, dots_y: Tensor) -> int:
-        """Remember a pair, in place of the oldest one where the memory is full; returns its position.
+        """Remember a pair, in place of the oldest one where the memory is full; returns its
+        position.
 
-        dots_y: `products(y)`. A pair without positive curvature <s, y>, beyond rounding, is remembered as zeros and changes nothing; so is
-        one with NaN or Inf.
+        dots_y: `products(y)`. A pair without positive curvature <s, y>, beyond rounding, is
+        remembered as zeros and changes nothing; so is one with NaN or Inf.
         """
         size = length(s)
         scale, zero = 1 / size, torch.zeros_like(size)
         s, y, dots_y = s * scale, y * scale, (dots_y * scale).double()
         curvature, square = dot(s, y), dot(y, y)
-        usable = (curvature > 100 * torch.finfo(s.dtype).eps * square.sqrt()) & torch.isfinite(square) & (size > 0)
+        usable = (
+            (curvature > 100 * torch.finfo(s.dtype).eps * square.sqrt())
+            & torch.isfinite(square)
+            & (size > 0)
+        )
         if not bool(usable.all()):
             s, y = torch.where(usable, s, zero), torch.where(usable, y, zero)
             dots_y = torch.where(usable, dots_y, zero.double())
@@ -67,8 +81,11 @@ class SecantPairs:
         known = self.filled
         self.sy[:, :known, slot], self.yy[:, :known, slot] = dots_y[:, 0::2], dots_y[:, 1::2]
         self.yy[:, slot, :known] = dots_y[:, 1::2]
-        # A pair of zeros has <s, y> = 1 here, so that R stays regular; it meets zeros everywhere else.
-        self.sy[:, slot, slot] = torch.where(usable, curvature, torch.ones_like(curvature)).squeeze(1)
+        # A pair of zeros has <s, y> = 1 here, so that R stays regular; it meets zeros everywhere
+        # else.
+        self.sy[:, slot, slot] = torch.where(usable, curvature, torch.ones_like(curvature)).squeeze(
+            1
+        )
         self.yy[:, slot, slot] = torch.where(usable, square, zero).squeeze(1)
         self.rows[:, 2 * slot], self.rows[:, 2 * slot + 1] = s, y
         self.filled, self.position = max(known, slot + 1), (slot + 1) % self.memory
@@ -102,12 +119,24 @@ class SecantPairs:
         """The pairs of the batch members in `index`."""
         used = slice(0, self.filled)
         small = (self.sy[index, used, used], self.yy[index, used, used])
-        return SecantPairs(self.memory, self._used()[index], *small, self.dots[index], self.scale[index], self.filled, self.position)
+        return SecantPairs(
+            self.memory,
+            self._used()[index],
+            *small,
+            self.dots[index],
+            self.scale[index],
+            self.filled,
+            self.position,
+        )
 
     def inverse(self) -> LowRankInverse:
         """H as it is now, in the form that a Solution carries; it shares memory with this one."""
-        count = torch.full((len(self.rows),), 2 * self.filled, dtype=torch.long, device=self.rows.device)
-        return LowRankInverse(self._used(), self.core().to(self.rows.dtype), self._used(), count, self.scale)
+        count = torch.full(
+            (len(self.rows),), 2 * self.filled, dtype=torch.long, device=self.rows.device
+        )
+        return LowRankInverse(
+            self._used(), self.core().to(self.rows.dtype), self._used(), count, self.scale
+        )
 
     def _used(self) -> Tensor:
         return self.rows[:, : 2 * self.filled]

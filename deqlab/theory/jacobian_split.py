@@ -1,7 +1,9 @@
-"""What a map's Jacobian does in the range and in the null space of A: the measured counterpart of `deqlab.theory.contraction`.
+"""What a map's Jacobian does in the range and in the null space of A: the measured counterpart of
+`deqlab.theory.contraction`.
 
-The measurements speak in the range of A^H; in the null space of A the denoiser is alone. A bound of 1 or more says nothing there,
-so it is measured. J is split into four blocks by the orthogonal projections P = A^+ A and I - P.
+The measurements speak in the range of A^H; in the null space of A the denoiser is alone. A bound of
+1 or more says nothing there, so it is measured. J is split into four blocks by the orthogonal
+projections P = A^+ A and I - P.
 """
 
 from collections.abc import Callable
@@ -17,10 +19,12 @@ from deqlab.theory.subspaces import range_projection
 
 @dataclass(frozen=True)
 class JacobianSplit:
-    """Norms and radii of the blocks of J, real (batch,), from below; a field a_to_b is ||P_b J P_a||, and `null` means I - A^+ A.
+    """Norms and radii of the blocks of J, real (batch,), from below; a field a_to_b is ||P_b J
+    P_a||, and `null` means I - A^+ A.
 
-    norm, radius: of J itself. radius_range, radius_null: of P J P and of (I - P) J (I - P); `radius` is the larger of the two
-    where a block off the diagonal vanishes, and may exceed both elsewhere.
+    norm, radius: of J itself. radius_range, radius_null: of P J P and of (I - P) J (I - P);
+    `radius` is the larger of the two where a block off the diagonal vanishes, and may exceed both
+    elsewhere.
     """
 
     norm: Tensor
@@ -34,13 +38,20 @@ class JacobianSplit:
 
 
 def split_jacobian(
-    f: Callable[[Tensor], Tensor], x: Tensor, A: LinearOperator, iterations: int = 50, threshold: float = 1e-6, seed: int = 0
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    A: LinearOperator,
+    iterations: int = 50,
+    threshold: float = 1e-6,
+    seed: int = 0,
 ) -> JacobianSplit:
     """The Jacobian of f at x, split by A.
 
-    f: a map of images (batch, y, x), as `model.fixed_point_map(kspace, A).as_one_image()`. x: where, such as its fixed point.
-    iterations: of each power iteration (the radii take twice as many). threshold: of what counts as the null space, see
-    `range_projection`. seed: of the noise that the power iterations begin with, besides the residual f(x) - x (see `spectral_radius`).
+    f: a map of images (batch, y, x), as `model.fixed_point_map(kspace, A).as_one_image()`. x:
+        where, such as its fixed point.
+    iterations: of each power iteration (the radii take twice as many). threshold: of what counts as
+    the null space, see `range_projection`. seed: of the noise that the power iterations begin with,
+    besides the residual f(x) - x (see `spectral_radius`).
     """
     inside = range_projection(A, x, threshold)
     with torch.no_grad():

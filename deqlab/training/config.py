@@ -29,19 +29,28 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A training run: a denoiser is pretrained on Gaussian noise, then the equilibrium model is trained end to end.
+    """A training run: a denoiser is pretrained on Gaussian noise, then the equilibrium model is
+    trained end to end.
 
-    model: a learned one by name, as "de-grad"; options: its architecture, as in `deqlab.recon.create`.
-    acceleration, mask: each training slice draws one of each. noise: upper end of the standard deviation of extra complex noise per slice,
-        relative to the image maximum. max_pixels: a training sample is a strip of rows of at most so many pixels (exact physics: rows are
-        fully sampled).
-    pretrain_epochs, epochs, steps_per_epoch, batch_size: the budget. learning_rate: at the start of each phase, falling to 0 as a cosine.
-    solver, tolerance, max_evaluations, gradient, backward_evaluations: of the equilibrium in training.
-    hinge: weight of the penalty on max(0, ||f(x + d) - f(x)|| / ||d|| - hinge_bound)^2 along a direction d found by `hinge_iterations`
-        power iterations that start at the residual which the solve left, with ||d|| = hinge_radius ||x||: what keeps the trained map contracting about its fixed point.
-    jacobian: weight of `deqlab.equilibrium.jacobian_penalty`, the mean squared singular value of the map's Jacobian there: it speaks of
-        all directions at once, where the hinge looks for the worst.
-    clip: largest gradient norm. seed: of weights and draws. device: auto, cpu or cuda. precision: of the network's convolutions.
+    model: a learned one by name, as "de-grad"; options: its architecture, as in
+        `deqlab.recon.create`.
+    acceleration, mask: each training slice draws one of each. noise: upper end of the standard
+        deviation of extra complex noise per slice, relative to the image maximum. max_pixels: a
+        training sample is a strip of rows of at most so many pixels (exact physics: rows are fully
+        sampled).
+    pretrain_epochs, epochs, steps_per_epoch, batch_size: the budget. learning_rate: at the start of
+        each phase, falling to 0 as a cosine.
+    solver, tolerance, max_evaluations, gradient, backward_evaluations: of the equilibrium in
+        training.
+    hinge: weight of the penalty on max(0, ||f(x + d) - f(x)|| / ||d|| - hinge_bound)^2 along a
+        direction d found by `hinge_iterations` power iterations that start at the residual which
+        the solve left, with ||d|| = hinge_radius ||x||: what keeps the trained map contracting
+        about its fixed point.
+    jacobian: weight of `deqlab.equilibrium.jacobian_penalty`, the mean squared singular value of
+        the map's Jacobian there: it speaks of all directions at once, where the hinge looks for the
+        worst.
+    clip: largest gradient norm. seed: of weights and draws. device: auto, cpu or cuda. precision:
+        of the network's convolutions.
     """
 
     model: str = "de-grad"
@@ -74,16 +83,32 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if not learned(self.model):
-            raise InputError(f"model: {self.model!r} has nothing to train; one of {', '.join(LEARNED)} needed")
+            raise InputError(
+                f"model: {self.model!r} has nothing to train; one of {', '.join(LEARNED)} needed"
+            )
         for name, valid in CHOICES.items():
             given = getattr(self, name)
             for value in given if isinstance(given, tuple) else (given,):
                 if value not in valid:
                     raise InputError(f"{name}: {value!r} given, one of {', '.join(valid)} needed")
-        for name in ("epochs", "steps_per_epoch", "batch_size", "max_evaluations", "backward_evaluations", "max_pixels"):
+        for name in (
+            "epochs",
+            "steps_per_epoch",
+            "batch_size",
+            "max_evaluations",
+            "backward_evaluations",
+            "max_pixels",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} given, at least 1 needed")
-        for name in ("pretrain_epochs", "noise", "hinge", "hinge_iterations", "jacobian", "tolerance"):
+        for name in (
+            "pretrain_epochs",
+            "noise",
+            "hinge",
+            "hinge_iterations",
+            "jacobian",
+            "tolerance",
+        ):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: {getattr(self, name)} given, a number >= 0 needed")
         for name in ("learning_rate", "clip", "hinge_bound", "hinge_radius"):
@@ -96,24 +121,39 @@ class TrainingConfig:
         model.solver = SOLVERS[self.solver]
         model.tolerance, model.max_evaluations = self.tolerance, self.max_evaluations
         if self.gradient == "implicit":
-            model.gradient = ImplicitGradient(tolerance=self.tolerance, max_evaluations=self.backward_evaluations)
+            model.gradient = ImplicitGradient(
+                tolerance=self.tolerance, max_evaluations=self.backward_evaluations
+            )
         else:
             model.gradient = GRADIENTS[self.gradient]()
         return model
 
     def card(self) -> dict[str, Any]:
         """All fields as plain JSON values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
 
     @classmethod
     def from_card(cls, card: dict[str, Any]) -> "TrainingConfig":
         """The inverse of `card`."""
         names = {f.name for f in fields(cls)}
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in card.items() if key in names})
+        return cls(
+            **{
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in card.items()
+                if key in names
+            }
+        )
 
 
 def device_by_name(name: str) -> torch.device:
     """The device "auto" (a GPU where there is one), "cpu" or "cuda"."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: 'cuda' given, but no CUDA device is to be had; choose cpu or auto")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+        raise InputError(
+            "device: 'cuda' given, but no CUDA device is to be had; choose cpu or auto"
+        )
+    return torch.device(
+        "cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu"
+    )

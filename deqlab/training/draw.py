@@ -1,4 +1,6 @@
-"""Training batches as a pure function of (seed, phase, step): a resumed run draws what an uninterrupted one would have drawn."""
+"""Training batches as a pure function of (seed, phase, step): a resumed run draws what an
+uninterrupted one would have drawn.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,29 +16,44 @@ from deqlab.training.config import TrainingConfig
 PHASES = ("pretrain", "train")
 
 
-def mask_rules(kinds: Sequence[str], accelerations: Sequence[float], center_fraction: float | None = None) -> list:
-    """One mask rule for every pair of a kind and an acceleration; the centre fraction follows the acceleration where None."""
+def mask_rules(
+    kinds: Sequence[str], accelerations: Sequence[float], center_fraction: float | None = None
+) -> list:
+    """One mask rule for every pair of a kind and an acceleration; the centre fraction follows the
+    acceleration where None.
+    """
     return [
-        MASKS[kind](acceleration, default_center_fraction(acceleration) if center_fraction is None else center_fraction)
+        MASKS[kind](
+            acceleration,
+            default_center_fraction(acceleration) if center_fraction is None else center_fraction,
+        )
         for kind in kinds
         for acceleration in accelerations
     ]
 
 
 class TrainingSlices:
-    """The training slices under a configuration's masks, noise and strips, grouped by shape so that any group makes a batch."""
+    """The training slices under a configuration's masks, noise and strips, grouped by shape so that
+    any group makes a batch.
+    """
 
     def __init__(self, files: Sequence[Path], config: TrainingConfig):
         rules = mask_rules(config.mask, config.acceleration, config.center_fraction)
-        self.dataset = FastMRIDataset(files, rules, noise=(0.0, config.noise), max_pixels=config.max_pixels)
+        self.dataset = FastMRIDataset(
+            files, rules, noise=(0.0, config.noise), max_pixels=config.max_pixels
+        )
         for volume in self.dataset.volumes:
             if volume.mask is not None:
-                raise InputError(f"{volume.path}: is undersampled; training needs fully sampled files")
+                raise InputError(
+                    f"{volume.path}: is undersampled; training needs fully sampled files"
+                )
         self.groups = list(groups_by_shape(self.dataset).values())
         self.seed, self.batch_size = config.seed, config.batch_size
 
     def batch(self, phase: str, step: int) -> Sample:
-        """The batch of `step` (0, 1, ...) in `phase`: a shape is drawn by its share of the slices, then slices of that shape."""
+        """The batch of `step` (0, 1, ...) in `phase`: a shape is drawn by its share of the slices,
+        then slices of that shape.
+        """
         rng = np.random.default_rng([self.seed, PHASES.index(phase), step])
         sizes = np.array([len(group) for group in self.groups])
         group = self.groups[rng.choice(len(sizes), p=sizes / sizes.sum())]

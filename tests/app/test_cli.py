@@ -35,10 +35,13 @@ def command(monkeypatch: pytest.MonkeyPatch):
 def raising(error: BaseException):
     def act(args):
         raise error
+
     return act
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"], ["--nonsense"], ["sense"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["--version"], ["--nonsense"], ["sense"]]
+)
 def test_help_and_typing_errors_import_nothing_heavy(words: list[str]) -> None:
     script = f"""if True:
         import sys
@@ -54,10 +57,13 @@ def test_help_and_typing_errors_import_nothing_heavy(words: list[str]) -> None:
 
 
 def test_module_and_installed_command_are_one() -> None:
-    done = subprocess.run([sys.executable, "-m", "deqlab", "--help"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "deqlab", "--help"], capture_output=True, text=True
+    )
     assert done.returncode == 0
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
     from importlib.metadata import entry_points
+
     (script,) = entry_points(group="console_scripts", name="deqlab")
     assert script.load() is main
 
@@ -70,17 +76,22 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert f"usage: deqlab {name}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "parts"), [
-    (["trian"], ["no command `trian`", "did you mean train?"]),
-    (["zzz"], ["no command `zzz`", "run, train, evaluate, reconstruct, data"]),
-    (["--vresion"], ["--vresion", "did you mean --version?"]),
-    (["data", "--epoch", "4"], ["unknown option --epoch,", "did you mean --epochs?"]),
-    (["data", "a.h5", "--epcohs=4"], ["unknown option --epcohs,", "did you mean --epochs?"]),
-    (["data", "--zzz"], ["unknown option --zzz (see `deqlab data --help`)"]),
-    (["data", "--epochs", "few"], ["--epochs", "few"]),
-    (["data", "--mask", "randm"], ["randm", "did you mean random?"]),
-])
-def test_typing_errors_name_the_nearest(words, parts, command, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["trian"], ["no command `trian`", "did you mean train?"]),
+        (["zzz"], ["no command `zzz`", "run, train, evaluate, reconstruct, data"]),
+        (["--vresion"], ["--vresion", "did you mean --version?"]),
+        (["data", "--epoch", "4"], ["unknown option --epoch,", "did you mean --epochs?"]),
+        (["data", "a.h5", "--epcohs=4"], ["unknown option --epcohs,", "did you mean --epochs?"]),
+        (["data", "--zzz"], ["unknown option --zzz (see `deqlab data --help`)"]),
+        (["data", "--epochs", "few"], ["--epochs", "few"]),
+        (["data", "--mask", "randm"], ["randm", "did you mean random?"]),
+    ],
+)
+def test_typing_errors_name_the_nearest(
+    words, parts, command, capsys: pytest.CaptureFixture[str]
+) -> None:
     command(raising(AssertionError("the command must not start")))
     assert main(words) == 2
     line = capsys.readouterr().err
@@ -95,22 +106,39 @@ def test_options_and_words_may_alternate(command) -> None:
     assert seen == [(["a.h5", "b.h5"], -4, False)]
 
 
-def test_negative_numbers_with_exponents_are_values(command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_negative_numbers_with_exponents_are_values(
+    command, capsys: pytest.CaptureFixture[str]
+) -> None:
     command(lambda args: 0)
     assert main(["data", "--epochs", "-1e-3"]) == 2
     assert "invalid int value: '-1e-3'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("error", "status", "line"), [
-    (InputError("brain.h5: no dataset\n`kspace`"), 2, "deqlab: error: brain.h5: no dataset `kspace`\n"),
-    (OSError(errno.ENOSPC, "No space left on device", "out.h5"), 1,
-     "deqlab: error: out.h5: No space left on device\n"),
-    (OSError("can't read\ndata"), 1, "deqlab: error: can't read data\n"),
-    (OSError(errno.EACCES, "Permission denied", ".out.partial", None, "out.h5"), 1,
-     "deqlab: error: out.h5: Permission denied\n"),
-    (KeyboardInterrupt(), 130, "deqlab: error: interrupted\n"),
-])
-def test_errors_are_one_line(error, status, line, command, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (
+            InputError("brain.h5: no dataset\n`kspace`"),
+            2,
+            "deqlab: error: brain.h5: no dataset `kspace`\n",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out.h5"),
+            1,
+            "deqlab: error: out.h5: No space left on device\n",
+        ),
+        (OSError("can't read\ndata"), 1, "deqlab: error: can't read data\n"),
+        (
+            OSError(errno.EACCES, "Permission denied", ".out.partial", None, "out.h5"),
+            1,
+            "deqlab: error: out.h5: Permission denied\n",
+        ),
+        (KeyboardInterrupt(), 130, "deqlab: error: interrupted\n"),
+    ],
+)
+def test_errors_are_one_line(
+    error, status, line, command, capsys: pytest.CaptureFixture[str]
+) -> None:
     command(raising(error))
     assert main(["data"]) == status
     assert capsys.readouterr().err == line
@@ -144,8 +172,10 @@ def test_warnings_are_one_line(command, capsys: pytest.CaptureFixture[str]) -> N
 
     command(act)
     assert main(["data"]) == 0
-    assert capsys.readouterr().err == ("deqlab: warning: a.h5: no header; sizes are guessed\n"
-                                       "deqlab: warning: b.h5: no header; sizes are guessed\n")
+    assert capsys.readouterr().err == (
+        "deqlab: warning: a.h5: no header; sizes are guessed\n"
+        "deqlab: warning: b.h5: no header; sizes are guessed\n"
+    )
 
 
 def test_status_of_the_command_is_the_exit_status(command) -> None:
@@ -161,7 +191,9 @@ def test_closed_pipe_is_no_error() -> None:
         stub.add_arguments, stub.main = lambda parser: None, lambda args: print("x" * 1_000_000)
         sys.modules["deqlab.app.commands.data"] = stub
         sys.exit(main(["data"]))"""
-    writer = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     writer.stdout.read(1)
     writer.stdout.close()
     assert writer.stderr.read() == b"" and writer.wait() == 0

@@ -1,4 +1,6 @@
-"""Options as words: typed by the method's signature, refused with the nearest valid one, never for trained weights."""
+"""Options as words: typed by the method's signature, refused with the nearest valid one, never for
+trained weights.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,13 @@ def test_words_become_options_of_the_right_type() -> None:
 
 
 def test_a_word_belongs_to_its_model() -> None:
-    assert read_options(["weight=0.1", "levels=2"], ["wavelet"]) == {"wavelet": {"weight": "0.1", "levels": "2"}}
-    assert read_options(["tv.weight=0.1"], ["wavelet", "tv"]) == {"wavelet": {}, "tv": {"weight": "0.1"}}
+    assert read_options(["weight=0.1", "levels=2"], ["wavelet"]) == {
+        "wavelet": {"weight": "0.1", "levels": "2"}
+    }
+    assert read_options(["tv.weight=0.1"], ["wavelet", "tv"]) == {
+        "wavelet": {},
+        "tv": {"weight": "0.1"},
+    }
     assert read_options([], ["wavelet"]) == {"wavelet": {}}
 
 
@@ -58,7 +65,9 @@ def test_options_that_do_not_fit(name: str, options: dict, expected: list[str]) 
     assert all(word in str(error.value) for word in expected)
 
 
-def test_the_shell_reconstructs_and_evaluates_with_options(tiny_data, tmp_path: Path, capsys) -> None:
+def test_the_shell_reconstructs_and_evaluates_with_options(
+    tiny_data, tmp_path: Path, capsys
+) -> None:
     source = str(tiny_data["test"][0])
     for name, options in (("wavelet", ["weight=0.01", "wavelet=haar"]), ("tv", ["weight=0.01"])):
         words = [word for option in options for word in ("--option", option)]
@@ -67,5 +76,18 @@ def test_the_shell_reconstructs_and_evaluates_with_options(tiny_data, tmp_path: 
     words = ["--model", "wavelet", "tv", "--option", "tv.weight=0.01", "--acceleration", "4"]
     assert main(["evaluate", "--data", source, *words]) == 0
     assert capsys.readouterr().out.count("%") >= 2
-    assert main(["reconstruct", source, str(tmp_path / "out.h5"), "--model", "tv", "--option", "wieght=1"]) == 2
+    assert (
+        main(
+            [
+                "reconstruct",
+                source,
+                str(tmp_path / "out.h5"),
+                "--model",
+                "tv",
+                "--option",
+                "wieght=1",
+            ]
+        )
+        == 2
+    )
     assert "did you mean 'weight'?" in capsys.readouterr().err

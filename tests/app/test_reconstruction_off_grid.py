@@ -1,4 +1,6 @@
-"""`deqlab reconstruct` on radial and spiral files: right images at their own scale, honest attributes, one line for every refusal."""
+"""`deqlab reconstruct` on radial and spiral files: right images at their own scale, honest
+attributes, one line for every refusal.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from deqlab.app.reconstruction import set_solver, summary
+from deqlab.app.reconstruct_file import set_solver, summary
 from deqlab.app.reconstruction_off_grid import density_of, reconstruct_noncartesian_file
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.data.formats.trajectory_layout import open_noncartesian, write_noncartesian
@@ -20,23 +22,29 @@ from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.recon.registry import create
 from deqlab.signal.coils.coil_maps import simulate_coil_maps
 from deqlab.signal.sampling.density import ramp
-from deqlab.signal.sampling.trajectories import (
-    GoldenAngles,
-    Radial,
-    Spiral,
-    nyquist_spokes,
-)
+from deqlab.signal.sampling.trajectories import GoldenAngles, Radial, Spiral, nyquist_spokes
 from deqlab.signal.scan.gradients import Gradients
 
 SHAPE = (28, 24)
 SPIRAL = Spiral(5, gradients=Gradients(dwell=1e-5))
-CHOICES = {"radial": Radial(nyquist_spokes(SHAPE), angles=GoldenAngles()), "spiral": SPIRAL, "few spokes": Radial(8, angles=GoldenAngles())}
+CHOICES = {
+    "radial": Radial(nyquist_spokes(SHAPE), angles=GoldenAngles()),
+    "spiral": SPIRAL,
+    "few spokes": Radial(8, angles=GoldenAngles()),
+}
 
 
 def images(slices: int = 2) -> torch.Tensor:
     """Blobs without sharp edges, complex128 (slices, y, x), maximum near 1."""
-    y, x = torch.meshgrid(*[(torch.arange(side, dtype=torch.float64) - side // 2) / side for side in SHAPE], indexing="ij")
-    found = [torch.exp(-(y**2 + x**2) / 0.05) + 0.5 * torch.exp(-((y - 0.1) ** 2 + (x + 0.1 * n) ** 2) / 0.01) for n in range(slices)]
+    y, x = torch.meshgrid(
+        *[(torch.arange(side, dtype=torch.float64) - side // 2) / side for side in SHAPE],
+        indexing="ij",
+    )
+    found = [
+        torch.exp(-(y**2 + x**2) / 0.05)
+        + 0.5 * torch.exp(-((y - 0.1) ** 2 + (x + 0.1 * n) ** 2) / 0.01)
+        for n in range(slices)
+    ]
     return torch.stack(found) * torch.exp(0.5j * x)
 
 
@@ -44,12 +52,18 @@ def images(slices: int = 2) -> torch.Tensor:
 def measured(tmp_path: Path):
     """`measured(name, ...)` writes a file of exact samples, and says where it is."""
 
-    def write(name: str = "radial", coils: int | None = 3, intensity: float = 1.0, **options) -> Path:
+    def write(
+        name: str = "radial", coils: int | None = 3, intensity: float = 1.0, **options
+    ) -> Path:
         points = CHOICES[name].sample(SHAPE)
-        maps = None if coils is None else simulate_coil_maps(coils, SHAPE, seed=0).to(torch.complex128)
+        maps = (
+            None if coils is None else simulate_coil_maps(coils, SHAPE, seed=0).to(torch.complex128)
+        )
         kspace = intensity * NDFTOperator(points, SHAPE, maps)(images())
         kspace = kspace.numpy() if coils else kspace[:, 0].numpy()
-        return write_noncartesian(tmp_path / "in.h5", kspace, points.numpy(), SHAPE, contrast="AXT2", **options)
+        return write_noncartesian(
+            tmp_path / "in.h5", kspace, points.numpy(), SHAPE, contrast="AXT2", **options
+        )
 
     return write
 
@@ -65,15 +79,21 @@ def error(found: np.ndarray, intensity: float = 1.0) -> float:
 
 
 def contracting() -> torch.nn.Module:
-    """A small equilibrium model that converges, with a denoiser near nothing: a data term and a little weight decay."""
+    """A small equilibrium model that converges, with a denoiser near nothing: a data term and a
+    little weight decay.
+    """
     torch.manual_seed(0)
-    return create("de-grad", depth=2, width=4, lipschitz=0.5, residual=False, step=0.5, weight=0.01).eval()
+    return create(
+        "de-grad", depth=2, width=4, lipschitz=0.5, residual=False, step=0.5, weight=0.01
+    ).eval()
 
 
 @pytest.mark.parametrize("name", ["radial", "spiral"])
 @pytest.mark.parametrize("coils", [None, 3])
 @pytest.mark.parametrize("intensity", [1.0, 1e-20, 1e15])
-def test_full_sampling_gives_back_the_object_at_its_own_scale(measured, out, name, coils, intensity) -> None:
+def test_full_sampling_gives_back_the_object_at_its_own_scale(
+    measured, out, name, coils, intensity
+) -> None:
     path = measured(name, coils, intensity)
     for model, limit in ((ZeroFilled(), 0.08), (CGSense(weight=1e-3), 0.05)):
         result = reconstruct_noncartesian_file(path, out, model)
@@ -83,7 +103,10 @@ def test_full_sampling_gives_back_the_object_at_its_own_scale(measured, out, nam
 
 def test_undersampled_spokes_are_undone_by_coils(measured, out) -> None:
     path = measured("few spokes", 3)
-    found = {name: reconstruct_noncartesian_file(path, out, create(name)) for name in ("zero-filled", "cg-sense")}
+    found = {
+        name: reconstruct_noncartesian_file(path, out, create(name))
+        for name in ("zero-filled", "cg-sense")
+    }
     assert error(found["cg-sense"].images) < 0.75 * error(found["zero-filled"].images)
 
 
@@ -91,14 +114,20 @@ def test_undersampled_spokes_are_undone_by_coils(measured, out) -> None:
 def test_an_equilibrium_is_one_for_samples_off_the_grid_too(measured, out, name) -> None:
     model = contracting()
     set_solver(model, "small", 1e-4, 100)
-    result = reconstruct_noncartesian_file(measured(name), out, model, attributes={"model": "small"})
+    result = reconstruct_noncartesian_file(
+        measured(name), out, model, attributes={"model": "small"}
+    )
     assert result.converged == [True, True] and max(result.residual) <= 1e-4
     assert error(result.images) < 0.15
     with h5py.File(out) as file:
         np.testing.assert_array_equal(file["reconstruction"][()], result.images)
         assert file["reconstruction"].attrs["evaluations"].tolist() == result.evaluations
         assert file["reconstruction"].attrs["slices"].tolist() == [0, 1]
-        assert (file.attrs["model"], file.attrs["source"], file.attrs["acquisition"]) == ("small", "in.h5", "AXT2")
+        assert (file.attrs["model"], file.attrs["source"], file.attrs["acquisition"]) == (
+            "small",
+            "in.h5",
+            "AXT2",
+        )
         assert "mask" not in file
     assert "2 slices of 28x24; 2 of 2 converged" in summary(result)
 
@@ -123,11 +152,21 @@ def test_the_files_own_weights_are_used_in_whatever_unit(measured, out, unit) ->
 
 
 def test_a_trajectory_and_weights_of_each_slice(tmp_path, out) -> None:
-    """Slices turned against each other and sampled in another order, chosen one at a time and all together."""
-    turned = [Radial(nyquist_spokes(SHAPE) + 1, angles=GoldenAngles(n)).sample(SHAPE) for n in (1, 2)]
-    turned[1] = turned[1][torch.randperm(len(turned[1]), generator=torch.Generator().manual_seed(0))]
-    kspace = torch.stack([NDFTOperator(points, SHAPE)(images()[n : n + 1])[0, 0] for n, points in enumerate(turned)])
-    path = write_noncartesian(tmp_path / "in.h5", kspace.numpy(), torch.stack(turned).numpy(), SHAPE)
+    """Slices turned against each other and sampled in another order, chosen one at a time and all
+    together.
+    """
+    turned = [
+        Radial(nyquist_spokes(SHAPE) + 1, angles=GoldenAngles(n)).sample(SHAPE) for n in (1, 2)
+    ]
+    turned[1] = turned[1][
+        torch.randperm(len(turned[1]), generator=torch.Generator().manual_seed(0))
+    ]
+    kspace = torch.stack(
+        [NDFTOperator(points, SHAPE)(images()[n : n + 1])[0, 0] for n, points in enumerate(turned)]
+    )
+    path = write_noncartesian(
+        tmp_path / "in.h5", kspace.numpy(), torch.stack(turned).numpy(), SHAPE
+    )
     both = reconstruct_noncartesian_file(path, out, CGSense(weight=1e-3))
     assert error(both.images) < 0.05
     second = reconstruct_noncartesian_file(path, out, CGSense(weight=1e-3), slices=[1])
@@ -147,12 +186,18 @@ def test_a_silent_slice_stays_silent(tmp_path, out) -> None:
 def test_a_field_map_in_the_file_is_undone(tmp_path, out, model) -> None:
     slow = Spiral(2, gradients=Gradients(slew=8, dwell=2e-5))
     points, times = slow.sample(SHAPE), slow.readout_times(SHAPE)
-    y, x = torch.meshgrid(*[torch.linspace(-1, 1, side, dtype=torch.float64) for side in SHAPE], indexing="ij")
-    field = 1.5 / slow.duration(SHAPE) * torch.exp(-(y**2 + x**2))  # one turn and a half in the middle
+    y, x = torch.meshgrid(
+        *[torch.linspace(-1, 1, side, dtype=torch.float64) for side in SHAPE], indexing="ij"
+    )
+    field = (
+        1.5 / slow.duration(SHAPE) * torch.exp(-(y**2 + x**2))
+    )  # one turn and a half in the middle
     maps = simulate_coil_maps(3, SHAPE, seed=0).to(torch.complex128)
     kspace = ExactOffResonance(points, SHAPE, field, times, maps)(images()).numpy()
     given = (tmp_path / "in.h5", kspace, points.numpy(), SHAPE)
-    path = write_noncartesian(*given, readout_times=times.numpy(), field_map=torch.stack([field, field]).numpy())
+    path = write_noncartesian(
+        *given, readout_times=times.numpy(), field_map=torch.stack([field, field]).numpy()
+    )
     known = error(reconstruct_noncartesian_file(path, out, model).images)
     ignored = error(reconstruct_noncartesian_file(write_noncartesian(*given), out, model).images)
     assert known < 0.1 and known < 0.5 * ignored
@@ -164,7 +209,9 @@ def test_coil_maps_by_other_methods_and_from_a_file(measured, out, tmp_path, she
     with h5py.File(tmp_path / "maps.h5", "w") as file:
         file["coil_maps"] = np.stack([maps, maps])
     source = tmp_path / "maps.h5" if name == "file" else name
-    status, output, errors = shell(measured(), out, "--model", "cg-sense", "--option", "weight=0.001", "--coil-maps", source)
+    status, output, errors = shell(
+        measured(), out, "--model", "cg-sense", "--option", "weight=0.001", "--coil-maps", source
+    )
     assert (status, errors) == (0, []) and "2 of 2 converged" in output
     with h5py.File(out) as file:
         # A blob has no edge: cropped maps cut its tails off.
@@ -172,8 +219,14 @@ def test_coil_maps_by_other_methods_and_from_a_file(measured, out, tmp_path, she
     with h5py.File(tmp_path / "maps.h5", "r+") as file:
         del file["coil_maps"]
         file["coil_maps"] = maps[:, :-1]
-    status, _, errors = shell(measured(), out, "--model", "cg-sense", "--coil-maps", tmp_path / "maps.h5")
-    assert status == 2 and len(errors) == 1 and "maps.h5: coil_maps are for 3 coils of 27x24" in errors[0]
+    status, _, errors = shell(
+        measured(), out, "--model", "cg-sense", "--coil-maps", tmp_path / "maps.h5"
+    )
+    assert (
+        status == 2
+        and len(errors) == 1
+        and "maps.h5: coil_maps are for 3 coils of 27x24" in errors[0]
+    )
 
 
 @pytest.mark.parametrize("name", ["radial", "spiral"])
@@ -196,7 +249,11 @@ def test_every_bad_input_is_one_line_and_leaves_no_output(shell, measured, out, 
     rim = points[points.norm(dim=1) > 0.45].numpy()
     write_noncartesian(hollow, np.ones((1, 2, len(rim)), np.complex64), rim, (40, 40))
     for source, options, message in (
-        (far, (), "far.h5: trajectory reaches 99 in ky; cycles per field of view within +-14 needed"),
+        (
+            far,
+            (),
+            "far.h5: trajectory reaches 99 in ky; cycles per field of view within +-14 needed",
+        ),
         (hollow, (), "hollow.h5: coil maps: trajectory: its nearest sample is"),
         (path, ("--acceleration", 4), "--acceleration: 4.0 given, but"),
         (path, ("--center-fraction", 0.1), "--center-fraction: 0.1 given, but"),

@@ -1,4 +1,6 @@
-"""A JupyterLab of its own for a test: free port, own settings, and nothing left running afterwards."""
+"""A JupyterLab of its own for a test: free port, own settings, and nothing left running
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from pathlib import Path
 TOKEN = "deqlab-browser-test"
 _SETTINGS = {
     # Off-screen cells stay in the page, so that a test can find their outputs.
-    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"}
 }
 _PAGE = {
     "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}
@@ -54,10 +56,15 @@ def jupyterlab(folder: Path, scratch: Path, patience: float = 120.0):
         "IPYTHONDIR": str(scratch / "ipython"),
     }
     with (scratch / "jupyterlab.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
     try:
         _wait(
-            f"http://127.0.0.1:{port}/api/status?token={TOKEN}", server, scratch / "jupyterlab.log", patience
+            f"http://127.0.0.1:{port}/api/status?token={TOKEN}",
+            server,
+            scratch / "jupyterlab.log",
+            patience,
         )
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -65,7 +72,9 @@ def jupyterlab(folder: Path, scratch: Path, patience: float = 120.0):
 
 
 def _end(server: subprocess.Popen) -> None:
-    """SIGTERM lets the server end its kernels, which have their own groups; they also leave when it dies."""
+    """SIGTERM lets the server end its kernels, which have their own groups; they also leave when it
+    dies.
+    """
     for kind, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 10)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, kind)

@@ -1,4 +1,6 @@
-"""A reader opens notebook 01 in a real browser, runs it, moves a slider, and sees the picture change."""
+"""A reader opens notebook 01 in a real browser, runs it, moves a slider, and sees the picture
+change.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import TOKEN, jupyterlab  # noqa: E402
+from lab import TOKEN, jupyterlab
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_see_aliasing.ipynb"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 SECOND = 1000  # playwright counts milliseconds
 QUIET = [
     "--disable-background-networking",
@@ -26,9 +30,15 @@ QUIET = [
 ]
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt-get install chromium)"),
-    pytest.mark.skipif(importlib.util.find_spec("jupyterlab") is None, reason="jupyterlab is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="playwright is not installed"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no chromium here (Debian: apt-get install chromium)"
+    ),
+    pytest.mark.skipif(
+        importlib.util.find_spec("jupyterlab") is None, reason="jupyterlab is not installed"
+    ),
+    pytest.mark.skipif(
+        importlib.util.find_spec("playwright") is None, reason="playwright is not installed"
+    ),
 ]
 
 # What the reader sees: the title, and every panel's caption with its pixels.
@@ -36,7 +46,8 @@ SEEN = """() => {
   const live = document.querySelector(".deqlab-canvas");
   const panels = [...live.querySelectorAll("figure")].map((f) =>
     [f.querySelector("figcaption").textContent, f.querySelector("canvas").toDataURL()]);
-  return {title: live.querySelector(".deqlab-title").textContent, panels: Object.fromEntries(panels)};
+  const title = live.querySelector(".deqlab-title").textContent;
+  return {title, panels: Object.fromEntries(panels)};
 }"""
 READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady === true"
 # A canvas that was drawn has its picture's size; an untouched one is 300 x 150.
@@ -45,7 +56,9 @@ DRAWN = """() => {
   const ready = (c) => c.width === c.height && c.getBoundingClientRect().width > 50;
   return canvases.length > 0 && canvases.every(ready);
 }"""
-IDLE = "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
+IDLE = (
+    "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
+)
 
 
 @pytest.fixture
@@ -93,5 +106,7 @@ def test_moving_the_slider_changes_the_picture_and_its_title(lab_page):
         page.screenshot(path=str(Path(screenshots) / "live_picture.png"))
     assert after["title"] != before["title"]
     assert after["panels"].keys() == before["panels"].keys()
-    unchanged = [name for name, pixels in after["panels"].items() if pixels == before["panels"][name]]
+    unchanged = [
+        name for name, pixels in after["panels"].items() if pixels == before["panels"][name]
+    ]
     assert not unchanged, f"the slider left these panels as they were: {unchanged}"

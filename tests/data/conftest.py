@@ -24,7 +24,9 @@ HEADER = """<?xml version="1.0" encoding="utf-8"?>
 
 def transform(image: np.ndarray, axes: tuple[int, ...] = (-2, -1)) -> np.ndarray:
     """Centred orthonormal FFT, by numpy."""
-    return np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes)
+    return np.fft.fftshift(
+        np.fft.fftn(np.fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes
+    )
 
 
 def middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -75,7 +77,8 @@ def raw_file(tmp_path: Path) -> Callable[..., RawFile]:
             head = sum(
                 rng.uniform(0.5, 1)
                 * np.exp(
-                    -(((y - rng.uniform(-0.2, 0.2)) / 0.15) ** 2) - ((x - rng.uniform(-0.4, 0.4)) / 0.3) ** 2
+                    -(((y - rng.uniform(-0.2, 0.2)) / 0.15) ** 2)
+                    - ((x - rng.uniform(-0.4, 0.4)) / 0.3) ** 2
                 )
                 for _ in range(4)
             ) * np.exp(1j * (x + 0.5 * y))
@@ -90,7 +93,9 @@ def raw_file(tmp_path: Path) -> Callable[..., RawFile]:
         kspace = transform(images)
         left, right = padding[0], columns - padding[1]
         kspace[..., :left], kspace[..., right:] = 0, 0
-        images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, (-2, -1)), norm="ortho"), (-2, -1))
+        images = np.fft.fftshift(
+            np.fft.ifft2(np.fft.ifftshift(kspace, (-2, -1)), norm="ortho"), (-2, -1)
+        )
         target = middle(np.sqrt((np.abs(images) ** 2).sum(1)), *recon)
         stored = (kspace if mask is None else np.where(mask, kspace, 0)).astype(dtype)
 
@@ -107,7 +112,9 @@ def raw_file(tmp_path: Path) -> Callable[..., RawFile]:
             )
             file["ismrmrd_header"] = header.encode()
             if mask is None:
-                file["reconstruction_rss" if coils else "reconstruction_esc"] = target.astype(np.float32)
+                file["reconstruction_rss" if coils else "reconstruction_esc"] = target.astype(
+                    np.float32
+                )
                 file.attrs["max"] = float(target.astype(np.float32).max())
                 file.attrs["norm"] = float(np.linalg.norm(target))
             else:
@@ -123,7 +130,9 @@ def raw_file(tmp_path: Path) -> Callable[..., RawFile]:
 
 @pytest.fixture
 def center_mask() -> Callable[..., np.ndarray]:
-    """`center_mask(columns, lines, step)`: the centre `lines` and every `step`-th column, bool (columns,)."""
+    """`center_mask(columns, lines, step)`: the centre `lines` and every `step`-th column, bool
+    (columns,).
+    """
 
     def make(columns: int, lines: int = 6, step: int = 4) -> np.ndarray:
         mask = np.zeros(columns, bool)

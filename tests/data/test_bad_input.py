@@ -1,4 +1,6 @@
-"""Every kind of bad file ends in one line that names the file, the field and what would be right."""
+"""Every kind of bad file ends in one line that names the file, the field and what would be
+right.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from deqlab.data import FastMRIDataset, open_volume
 from deqlab.data.check import check
 from deqlab.signal.sampling.masks import EquispacedMask, RandomMask
 
-BOMB = b"""<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>
+BOMB = b"""<?xml version="1.0"?><!DOCTYPE b [
+<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">&b;</ismrmrdHeader>"""
 LEAK = b"""<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a SYSTEM "file:///etc/hostname">]>
 <ismrmrdHeader>&a;</ismrmrdHeader>"""
@@ -101,14 +104,20 @@ DEFECTS = {
         lambda file: file.__delitem__("kspace"),
         "no `kspace`; it holds ismrmrd_header, reconstruction_rss",
     ),
-    "two axes": (replace("kspace", Z((32, 20), np.complex64)), r"kspace has shape \(32, 20\); .*needed"),
+    "two axes": (
+        replace("kspace", Z((32, 20), np.complex64)),
+        r"kspace has shape \(32, 20\); .*needed",
+    ),
     "five axes": (replace("kspace", Z((1, 1, 1, 4, 4), np.complex64)), "kspace has shape .*needed"),
     "no axes": (replace("kspace", 1j), r"kspace has shape \(\); .*needed"),
     "no rows": (
         replace("kspace", Z((2, 3, 0, 20), np.complex64)),
         "kspace has shape .*every axis needs at least one sample",
     ),
-    "real": (replace("kspace", Z((2, 3, 32, 20), np.float32)), "kspace is float32; complex samples needed"),
+    "real": (
+        replace("kspace", Z((2, 3, 32, 20), np.float32)),
+        "kspace is float32; complex samples needed",
+    ),
     "text": (replace("kspace", "k"), "kspace has shape .*needed"),
     "other compound": (
         replace("kspace", Z((2, 3, 32, 20), [("a", "f4"), ("b", "f4"), ("c", "f4")])),
@@ -120,11 +129,17 @@ DEFECTS = {
         relink(h5py.ExternalLink("other.h5", "/kspace")),
         "kspace is an external link; .*in the file itself",
     ),
-    "soft link": (relink(h5py.SoftLink("/elsewhere")), "kspace is a soft link; .*in the file itself"),
+    "soft link": (
+        relink(h5py.SoftLink("/elsewhere")),
+        "kspace is a soft link; .*in the file itself",
+    ),
     "dangling link": (relink(h5py.SoftLink("/nowhere")), "kspace is a soft link"),
     "virtual": (virtual, "kspace takes its data from other files"),
     "external storage": (external_storage, "kspace takes its data from other files"),
-    "short mask": (replace("mask", Z(19, bool)), r"mask has shape \(19,\); \(20,\), one per k-space column"),
+    "short mask": (
+        replace("mask", Z(19, bool)),
+        r"mask has shape \(19,\); \(20,\), one per k-space column",
+    ),
     "square mask": (replace("mask", Z((20, 20), bool)), r"mask has shape \(20, 20\)"),
     "empty mask": (replace("mask", Z(20, bool)), "mask is empty"),
     "grey mask": (replace("mask", np.full(20, 0.5)), "mask holds values other than 0 and 1"),
@@ -149,7 +164,10 @@ DEFECTS = {
         "ismrmrd_header: holds a document type or an entity.*refused",
     ),
     "unknown encoding": (edit_header(b"utf-8", b"utf-77"), "ismrmrd_header: not well-formed XML"),
-    "no recon size": (edit_header(b"<x>16</x>", b""), "ismrmrd_header: no encoding/reconSpace/matrixSize/x"),
+    "no recon size": (
+        edit_header(b"<x>16</x>", b""),
+        "ismrmrd_header: no encoding/reconSpace/matrixSize/x",
+    ),
     "word for a size": (
         edit_header(b"<x>16</x>", b"<x>many</x>"),
         "ismrmrd_header: encoding/reconSpace/matrixSize/x is 'many', a whole number",
@@ -176,10 +194,19 @@ DEFECTS = {
     ),
     "flat target": (replace("reconstruction_rss", Z((16, 18))), "reconstruction_rss has shape"),
     "object attribute": (objects, "attribute acquisition holds objects; a text needed"),
-    "number as contrast": (attribute("acquisition", 3), "attribute acquisition is .*; a text needed"),
-    "text as maximum": (attribute("max", "large"), "attribute max is 'large'; a finite number needed"),
+    "number as contrast": (
+        attribute("acquisition", 3),
+        "attribute acquisition is .*; a text needed",
+    ),
+    "text as maximum": (
+        attribute("max", "large"),
+        "attribute max is 'large'; a finite number needed",
+    ),
     "nan maximum": (attribute("max", np.nan), "attribute max is 'nan'; a finite number needed"),
-    "list as maximum": (attribute("max", [1.0, 2.0]), r"attribute max has shape \(2,\); a number needed"),
+    "list as maximum": (
+        attribute("max", [1.0, 2.0]),
+        r"attribute max has shape \(2,\); a number needed",
+    ),
 }
 
 
@@ -249,12 +276,16 @@ def test_files_that_are_no_hdf5(raw_file, tmp_path: Path):
 
 
 def test_damaged_samples_are_an_input_error(raw_file):
-    """A compressed block that was overwritten: the structure is sound, the samples cannot be had."""
+    """A compressed block that was overwritten: the structure is sound, the samples cannot be
+    had.
+    """
 
     def compress(file: h5py.File) -> None:
         samples = file["kspace"][()]
         del file["kspace"]
-        file.create_dataset("kspace", data=samples, chunks=samples.shape, compression="gzip", fletcher32=True)
+        file.create_dataset(
+            "kspace", data=samples, chunks=samples.shape, compression="gzip", fletcher32=True
+        )
 
     path = raw_file(change=compress).path
     with h5py.File(path) as file:

@@ -38,12 +38,18 @@ def stray_samples(file: h5py.File) -> None:
 def wider_header(file: h5py.File) -> None:
     text = file["ismrmrd_header"][()]
     del file["ismrmrd_header"]
-    file["ismrmrd_header"] = text.replace(b"<y>20</y>", b"<y>22</y>").replace(b"<x>16</x>", b"<x>14</x>")
+    file["ismrmrd_header"] = text.replace(b"<y>20</y>", b"<y>22</y>").replace(
+        b"<x>16</x>", b"<x>14</x>"
+    )
 
 
 HIDDEN = [
     ({}, zero_columns, "whole columns of zeros, as if undersampled"),
-    ({}, scale_target, "reconstruction_rss is not the root-sum-of-squares of the coil images in slices 0, 1"),
+    (
+        {},
+        scale_target,
+        "reconstruction_rss is not the root-sum-of-squares of the coil images in slices 0, 1",
+    ),
     ({}, lambda file: file.attrs.modify("max", 5.0), "attribute max is 5, but the largest value"),
     (
         {},
@@ -60,13 +66,19 @@ HIDDEN = [
         lambda file: file.create_dataset("mask", data=np.ones(20, bool)),
         "both a mask and reconstruction_rss",
     ),
-    ({}, lambda file: file.__setitem__("extra", h5py.ExternalLink("o.h5", "/x")), "extra is a link"),
+    (
+        {},
+        lambda file: file.__setitem__("extra", h5py.ExternalLink("o.h5", "/x")),
+        "extra is a link",
+    ),
     ({"padding": (2, 3)}, stray_samples, "samples outside the acquired columns in slice 0"),
     ({"mask": np.arange(20) > 4}, stray_samples, "samples outside the mask in slice 0"),
 ]
 
 
-@pytest.mark.parametrize("options, change, message", HIDDEN, ids=[message[:30] for *_, message in HIDDEN])
+@pytest.mark.parametrize(
+    "options, change, message", HIDDEN, ids=[message[:30] for *_, message in HIDDEN]
+)
 def test_what_the_reader_lets_pass_is_named(raw_file, options, change, message):
     defects = check(raw_file(change=change, **options).path)
     assert any(message in defect for defect in defects), defects

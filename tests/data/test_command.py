@@ -12,7 +12,9 @@ from deqlab.data.simulated import SimulationConfig
 
 @pytest.fixture
 def shell(capsys, tmp_path, monkeypatch):
-    """`shell(words...)` is (exit status, output lines, error lines) of `deqlab data`, with an empty cache."""
+    """`shell(words...)` is (exit status, output lines, error lines) of `deqlab data`, with an empty
+    cache.
+    """
     monkeypatch.setenv("DEQLAB_CACHE", str(tmp_path / "cache"))
 
     def run(*words: object) -> tuple[int, list[str], list[str]]:
@@ -53,9 +55,9 @@ def test_make_fills_the_cache_that_the_library_reads(shell, tmp_path):
         matrix=24, coils=2, slices=1, volumes=(1, 0, 1), noise=(0.01, 0.02), seed=3, oversampling=1
     )
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.h5")}
-    assert {path for split in ("train", "test") for path in builtin(split, config)} == set(made) and len(
+    assert {path for split in ("train", "test") for path in builtin(split, config)} == set(
         made
-    ) == 2
+    ) and len(made) == 2
     assert {path: path.stat().st_mtime_ns for path in made} == made  # found, not made again
     status, output, _ = shell("list")
     assert (
@@ -91,7 +93,9 @@ def test_list_shows_masks_and_goes_on_after_a_bad_file(shell, raw_file, center_m
 
 
 def test_list_of_an_empty_cache_says_what_to_do(shell):
-    assert shell("list")[1] == ["no simulated data set in the cache yet; `deqlab data make` makes one"]
+    assert shell("list")[1] == [
+        "no simulated data set in the cache yet; `deqlab data make` makes one"
+    ]
 
 
 def test_check_names_every_defect_of_every_file(shell, raw_file, tmp_path):
@@ -103,7 +107,9 @@ def test_check_names_every_defect_of_every_file(shell, raw_file, tmp_path):
     raw_file("good.h5")
     status, output, errors = shell("check", tmp_path, tmp_path / "none.h5")
     assert status == 1 and errors == []
-    assert output[0].endswith("bad.h5: 2 defects") and {line[:4] for line in output[1:3]} == {"  - "}
+    assert output[0].endswith("bad.h5: 2 defects") and {line[:4] for line in output[1:3]} == {
+        "  - "
+    }
     assert (
         output[3].endswith("good.h5: sound")
         and output[5] == "  - no such file"

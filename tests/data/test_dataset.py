@@ -1,4 +1,6 @@
-"""The reader against files written by h5py and numpy: physics, padding, targets, selection, shapes."""
+"""The reader against files written by h5py and numpy: physics, padding, targets, selection,
+shapes.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,12 @@ SIZES = [(32, 20, (16, 18)), (33, 21, (15, 17)), (30, 20, (30, 20)), (31, 18, (1
 
 @pytest.mark.parametrize("rows, columns, recon", SIZES)
 @pytest.mark.parametrize("coils", [None, 3])
-def test_a_sample_is_the_masked_transform_of_the_cropped_image(raw_file, rows, columns, recon, coils):
-    """Readout oversampling leaves by a crop in image space; then come mask and scale, and nothing else."""
+def test_a_sample_is_the_masked_transform_of_the_cropped_image(
+    raw_file, rows, columns, recon, coils
+):
+    """Readout oversampling leaves by a crop in image space; then come mask and scale, and nothing
+    else.
+    """
     raw = raw_file(rows=rows, columns=columns, recon=recon, coils=coils)
     dataset = FastMRIDataset(raw.path, RandomMask(2, 0.3), slices="all")
     for index, sample in enumerate(dataset):
@@ -57,7 +63,9 @@ def test_scale_makes_the_zero_filled_maximum_one(raw_file, coils):
 
 
 def test_reference_is_the_image_that_the_operator_measures(raw_file):
-    """Its magnitude is the target's, and A(reference) reproduces k-space as well as estimated maps allow."""
+    """Its magnitude is the target's, and A(reference) reproduces k-space as well as estimated maps
+    allow.
+    """
     raw = raw_file(rows=64, columns=48, recon=(32, 40))
     sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
     shown = crop_magnitude(sample.reference, sample.crop)
@@ -77,7 +85,9 @@ def test_single_coil_reference_is_the_image_without_its_smooth_phase(raw_file):
 
 @pytest.mark.parametrize("factor", [2.0**-60, 2.0**40, 1e-41, 1e-30, 1e30])
 def test_intensity_scale_changes_nothing_but_scale(raw_file, factor):
-    """A power of two changes no bit; samples whose squares leave float32 neither vanish nor overflow."""
+    """A power of two changes no bit; samples whose squares leave float32 neither vanish nor
+    overflow.
+    """
     one = FastMRIDataset(raw_file("volume.h5", intensity=1.0).path, RandomMask(2, 0.3))[0]
     other = FastMRIDataset(raw_file("volume.h5", intensity=factor).path, RandomMask(2, 0.3))[0]
     # Below 1e-38 float32 has fewer digits in the file itself.
@@ -133,7 +143,9 @@ def test_two_dimensional_masks_keep_all_rows(raw_file):
     raw = raw_file(mask=mask)
     sample = FastMRIDataset(raw.path)[0]
     assert sample.kspace.shape == (3, 32, 20) and sample.crop == (16, 18)
-    np.testing.assert_allclose(sample.kspace, transform(raw.images[0]) * mask / sample.scale, atol=1e-4)
+    np.testing.assert_allclose(
+        sample.kspace, transform(raw.images[0]) * mask / sample.scale, atol=1e-4
+    )
     # Maps come from the centre block alone: samples outside it do not move them.
     rows, columns = np.mgrid[:32, :20]
     far = (np.abs(rows - 16) > 8) | (np.abs(columns - 10) > 5)
@@ -147,7 +159,9 @@ def test_two_dimensional_masks_keep_all_rows(raw_file):
 def test_a_two_dimensional_mask_of_whole_columns_is_one_of_columns(raw_file, center_mask):
     mask = center_mask(20)
     flat, tall = (raw_file("volume.h5", mask=m).path for m in (mask, np.tile(mask, (32, 1))))
-    assert FastMRIDataset(tall)[0].kspace.shape == FastMRIDataset(flat)[0].kspace.shape == (3, 16, 20)
+    assert (
+        FastMRIDataset(tall)[0].kspace.shape == FastMRIDataset(flat)[0].kspace.shape == (3, 16, 20)
+    )
 
 
 def test_file_without_target_gets_the_root_sum_of_squares(raw_file):
@@ -161,10 +175,14 @@ def test_file_without_target_gets_the_root_sum_of_squares(raw_file):
 
 
 def test_single_coil_files_prefer_the_target_of_their_own_kspace(raw_file):
-    """Single-coil fastMRI files also hold reconstruction_rss, which came from all coils of the scanner."""
+    """Single-coil fastMRI files also hold reconstruction_rss, which came from all coils of the
+    scanner.
+    """
     raw = raw_file(
         coils=None,
-        change=lambda file: file.create_dataset("reconstruction_rss", data=np.ones((2, 16, 18), np.float32)),
+        change=lambda file: file.create_dataset(
+            "reconstruction_rss", data=np.ones((2, 16, 18), np.float32)
+        ),
     )
     sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
     np.testing.assert_allclose(sample.target, raw.target[0] / sample.scale, rtol=1e-5)
@@ -184,7 +202,9 @@ def test_a_matrix_wider_than_kspace_is_cut_to_it(raw_file):
         text = file["ismrmrd_header"][()]
         del file["ismrmrd_header"]
         encoded, recon = text.split(b"<reconSpace>")
-        file["ismrmrd_header"] = encoded + b"<reconSpace>" + recon.replace(b"<y>20</y>", b"<y>40</y>")
+        file["ismrmrd_header"] = (
+            encoded + b"<reconSpace>" + recon.replace(b"<y>20</y>", b"<y>40</y>")
+        )
 
     raw = raw_file(recon=(16, 20), change=widen)
     sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
@@ -225,7 +245,9 @@ def test_evaluation_masks_belong_to_the_volume(raw_file):
     paths = [raw_file(name, columns=48).path for name in ("a.h5", "b.h5")]
 
     def masks(seed=0):
-        return [sample.operator.mask for sample in FastMRIDataset(paths, RandomMask(4, 0.08), seed=seed)]
+        return [
+            sample.operator.mask for sample in FastMRIDataset(paths, RandomMask(4, 0.08), seed=seed)
+        ]
 
     first, again, reseeded = masks(), masks(), masks(seed=1)
     assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
@@ -251,7 +273,9 @@ def test_training_draws_depend_on_the_generator_alone(raw_file):
 
 
 def test_mixed_rules_are_all_used(raw_file):
-    dataset = FastMRIDataset(raw_file(columns=64).path, [EquispacedMask(2, 0.1), EquispacedMask(8, 0.1)])
+    dataset = FastMRIDataset(
+        raw_file(columns=64).path, [EquispacedMask(2, 0.1), EquispacedMask(8, 0.1)]
+    )
     rng = np.random.default_rng(0)
     counts = [int(dataset.sample(0, rng).operator.mask.sum()) for _ in range(40)]
     assert set(counts) == {32, 8} and 8 <= counts.count(8) <= 32
@@ -308,13 +332,18 @@ def test_wrong_choices_are_refused(raw_file, options):
 
 
 @pytest.mark.skipif(
-    "DEQLAB_REAL_DATA" not in os.environ, reason="DEQLAB_REAL_DATA names no folder of measured files"
+    "DEQLAB_REAL_DATA" not in os.environ,
+    reason="DEQLAB_REAL_DATA names no folder of measured files",
 )
 def test_measured_brain_is_read():
     dataset = FastMRIDataset(
         Path(os.environ["DEQLAB_REAL_DATA"]) / "brain_t2_4ch_256x256.h5", RandomMask(4, 0.08)
     )
     sample = dataset[0]
-    assert sample.kspace.shape == (4, 256, 256) and sample.crop == (256, 256) and 1e-4 < sample.scale < 1e-2
+    assert (
+        sample.kspace.shape == (4, 256, 256)
+        and sample.crop == (256, 256)
+        and 1e-4 < sample.scale < 1e-2
+    )
     again = sample.operator(sample.reference[None])[0]
     assert (again - sample.kspace).norm() / sample.kspace.norm() < 0.05

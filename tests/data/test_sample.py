@@ -39,7 +39,10 @@ def test_slices_that_do_not_fit_are_named(raw_file, center_mask):
     wide = FastMRIDataset(raw_file("b.h5", columns=24).path, rule)[1]
     with pytest.raises(
         InputError,
-        match=r"a.h5 slice 0 has 3 coils of 16x20 .* b.h5 slice 1 has 3 coils of 16x24 .*groups_by_shape",
+        match=(
+            r"a.h5 slice 0 has 3 coils of 16x20 .* b.h5 slice 1 has 3 coils of 16x24"
+            r" .*groups_by_shape"
+        ),
     ):
         collate([first, wide])
     other_crop = FastMRIDataset(raw_file("b.h5", recon=(16, 20)).path, rule)[0]

@@ -1,4 +1,6 @@
-"""The built-in data set: reproducible to the byte, never the same head twice, and honest raw data."""
+"""The built-in data set: reproducible to the byte, never the same head twice, and honest raw
+data.
+"""
 
 import hashlib
 import os
@@ -56,7 +58,9 @@ def test_files_follow_the_schema(tiny_set):
         assert kspace.shape == (2, 3, 64, 32) and kspace.dtype == np.complex64
         assert target.shape == (2, 32, 32)
         image = rss(ifft2c(torch.from_numpy(kspace)))
-        np.testing.assert_allclose(center_crop(image, (32, 32)).numpy(), target, rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(
+            center_crop(image, (32, 32)).numpy(), target, rtol=1e-4, atol=1e-9
+        )
         assert file.attrs["max"] == pytest.approx(target.max())
 
 
@@ -75,7 +79,9 @@ def test_same_seed_same_bytes_in_another_process_with_other_threads(tiny_set, tm
         "from deqlab.data.simulated import *\n"
         f"make({str(tmp_path)!r}, {TINY!r}, ('test',), progress=False)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "2"}
+    )
     ours = [path for path in tiny_set if path.name.startswith("test")]
     assert digests([tmp_path / path.name for path in ours]) == digests(ours)
 
@@ -115,7 +121,9 @@ def test_seed_and_index_decide():
     assert np.array_equal(first, simulate_volume(config, "val", 2))
     other_seed = SimulationConfig(matrix=16, coils=2, slices=1, seed=1)
     for named in ((config, "val", 6), (config, "test", 2), (other_seed, "val", 2)):
-        assert not np.allclose(first, simulate_volume(*named), rtol=0.1, atol=0.01 * np.abs(first).max())
+        assert not np.allclose(
+            first, simulate_volume(*named), rtol=0.1, atol=0.01 * np.abs(first).max()
+        )
 
 
 def test_doubled_field_of_view_is_empty_beyond_the_head():
@@ -147,9 +155,13 @@ def test_noise_has_the_asked_level(level):
 
 
 def test_oversampling_and_single_coil_are_options():
-    kspace = simulate_volume(SimulationConfig(matrix=17, coils=1, slices=3, oversampling=1), "test", 0)
+    kspace = simulate_volume(
+        SimulationConfig(matrix=17, coils=1, slices=3, oversampling=1), "test", 0
+    )
     assert kspace.shape == (3, 17, 17) and np.isfinite(kspace).all()
-    kspace = simulate_volume(SimulationConfig(matrix=17, coils=2, slices=1, oversampling=3), "test", 0)
+    kspace = simulate_volume(
+        SimulationConfig(matrix=17, coils=2, slices=1, oversampling=3), "test", 0
+    )
     assert kspace.shape == (1, 2, 51, 17)
 
 
@@ -163,7 +175,11 @@ def test_coil_images_have_phase():
 def test_present_files_are_kept_and_missing_ones_made(tmp_path):
     config = SimulationConfig(matrix=16, coils=1, slices=1, volumes=(2, 0, 1))
     paths = make(tmp_path, config, progress=False)
-    assert [path.name for path in paths] == ["train_000_AXT1.h5", "train_001_AXT2.h5", "test_000_AXT1.h5"]
+    assert [path.name for path in paths] == [
+        "train_000_AXT1.h5",
+        "train_001_AXT2.h5",
+        "test_000_AXT1.h5",
+    ]
     before = digests(paths)
     stamp = paths[0].stat().st_mtime_ns
     paths[1].unlink()
@@ -205,9 +221,15 @@ def test_builtin_makes_only_the_asked_split_in_the_cache(tmp_path, monkeypatch):
 
 
 def test_a_folder_keeps_to_one_configuration(tmp_path):
-    make(tmp_path, SimulationConfig(matrix=16, coils=1, slices=1, volumes=(0, 0, 0)), progress=False)
+    make(
+        tmp_path, SimulationConfig(matrix=16, coils=1, slices=1, volumes=(0, 0, 0)), progress=False
+    )
     with pytest.raises(InputError, match="simulation.json"):
-        make(tmp_path, SimulationConfig(matrix=16, coils=2, slices=1, volumes=(0, 0, 0)), progress=False)
+        make(
+            tmp_path,
+            SimulationConfig(matrix=16, coils=2, slices=1, volumes=(0, 0, 0)),
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Small equilibria in complex128, each with its exact gradient by dense linear algebra, and a count of living bytes."""
+"""Small equilibria in complex128, each with its exact gradient by dense linear algebra, and a count
+of living bytes.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class Convolutional(nn.Module):
         self.double()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        hidden = functional.leaky_relu(functional.conv2d(to_channels(x), self.first, padding=1), 0.1)
+        hidden = functional.leaky_relu(
+            functional.conv2d(to_channels(x), self.first, padding=1), 0.1
+        )
         return y + to_complex(functional.conv2d(hidden, self.second, padding=1))
 
 
@@ -73,7 +77,9 @@ def _contraction(n: int, rate: float) -> Tensor:
 
 
 def rows(state: State) -> Tensor:
-    """A state as real (batch, n): complex numbers are pairs, a tuple is one row. Written apart from the library's."""
+    """A state as real (batch, n): complex numbers are pairs, a tuple is one row. Written apart from
+    the library's.
+    """
     if isinstance(state, tuple):
         return torch.cat([rows(part) for part in state], 1)
     if state.is_complex():
@@ -122,7 +128,11 @@ class Problem:
 
     def member(self, i: int) -> Problem:
         """One sample for itself."""
-        return Problem(self.f, self.y.detach()[i : i + 1].requires_grad_(), state_of(rows(self.g)[i : i + 1], self.g))
+        return Problem(
+            self.f,
+            self.y.detach()[i : i + 1].requires_grad_(),
+            state_of(rows(self.g)[i : i + 1], self.g),
+        )
 
     @torch.no_grad()
     def fixed_point(self) -> State:
@@ -205,7 +215,9 @@ def as_state() -> Callable[[Tensor, State], State]:
 
 @pytest.fixture
 def assert_same_vector() -> Callable[[Tensor, Tensor], None]:
-    """To 1e-6 of its length, and so to a cosine of 1 - 5e-13: no wrong sign, conjugate, factor or turn passes."""
+    """To 1e-6 of its length, and so to a cosine of 1 - 5e-13: no wrong sign, conjugate, factor or
+    turn passes.
+    """
 
     def check(found: Tensor, expected: Tensor) -> None:
         assert float((found - expected).norm()) <= 1e-6 * float(expected.norm())
@@ -214,7 +226,9 @@ def assert_same_vector() -> Callable[[Tensor, Tensor], None]:
 
 
 class LiveBytes(TorchDispatchMode):
-    """Bytes of the tensors made inside, now and at the most: what saved-tensor hooks cannot see is counted too."""
+    """Bytes of the tensors made inside, now and at the most: what saved-tensor hooks cannot see is
+    counted too.
+    """
 
     def __init__(self):
         super().__init__()
@@ -222,7 +236,9 @@ class LiveBytes(TorchDispatchMode):
         self.seen: set[int] = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        before = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        before = {
+            id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)
+        }
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):
@@ -258,7 +274,9 @@ def live_bytes() -> Callable[[Callable], int]:
 
 @pytest.fixture
 def bytes_left() -> Callable[[Callable], int]:
-    """`bytes_left(f)`: what is alive of all that f() made, as long as its result is: for an image with a graph, the graph."""
+    """`bytes_left(f)`: what is alive of all that f() made, as long as its result is: for an image
+    with a graph, the graph.
+    """
 
     def measure(f: Callable) -> int:
         with LiveBytes() as count:

@@ -1,4 +1,6 @@
-"""Gradients through an equilibrium against dense linear algebra, and the laws that all rules share."""
+"""Gradients through an equilibrium against dense linear algebra, and the laws that all rules
+share.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from deqlab.equilibrium import (
 from deqlab.solvers import AbsoluteResidual, Anderson, Picard, solve
 
 PRECISE = ImplicitGradient(tolerance=1e-12, max_evaluations=300)
-# Exact in the limit: the Jacobians of these maps have spectral radii of 0.64 and less, and 0.64^80 is below rounding.
+# Exact in the limit: the Jacobians of these maps have spectral radii of 0.64 and less, and 0.64^80
+# is below rounding.
 EXACT = [PRECISE, NeumannSeries(80), Phantom(160, 0.6), Unrolled(80, "sqrt")]
 UNDAMPED = [PRECISE, JacobianFree(), NeumannSeries(2), Phantom(3, 1.0), Unrolled(3)]
 RULES = [PRECISE, JacobianFree(), NeumannSeries(2), Phantom(3, 0.5), Unrolled(3, 2), Invertible(20)]
@@ -68,7 +71,9 @@ def test_any_solver_serves_both_ways(problem, assert_same_vector, solver) -> Non
 def test_the_dense_reference_agrees_with_differences(problem) -> None:
     """The yardstick itself: the change of the solved loss along a random change of the inputs."""
     change = torch.randn_like(problem.y)
-    gradient = torch.view_as_complex(problem.exact()[-2 * problem.y.numel() :].reshape(*problem.y.shape, 2))
+    gradient = torch.view_as_complex(
+        problem.exact()[-2 * problem.y.numel() :].reshape(*problem.y.shape, 2)
+    )
     losses = []
     for sign in (1, -1):
         moved = replace(problem, y=problem.y.detach() + sign * 1e-6 * change)
@@ -125,7 +130,9 @@ def test_a_second_backward_through_a_kept_graph(problem, rule) -> None:
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e6])
 def test_the_scale_of_the_loss_does_not_matter(problem, assert_same_vector, scale: float) -> None:
-    """With a loose backward tolerance too: what is left undone is the same share of every gradient."""
+    """With a loose backward tolerance too: what is left undone is the same share of every
+    gradient.
+    """
     for gradient in (PRECISE, ImplicitGradient(tolerance=1e-2)):
         x = layer(problem, gradient)(problem.start(), problem.y)
         scaled = problem.gradients(scale * problem.loss(x)) / scale
@@ -135,7 +142,9 @@ def test_the_scale_of_the_loss_does_not_matter(problem, assert_same_vector, scal
 @pytest.mark.parametrize("rule", [ImplicitGradient(tolerance=1e-6), *RULES[1:]], ids=name)
 @pytest.mark.parametrize("kind", ["tanh", "pair"])
 def test_samples_have_their_own_gradients(make_problem, as_rows, as_state, kind: str, rule) -> None:
-    """A sample's input gradient is the same alone and beside a mate whose loss is a million times larger."""
+    """A sample's input gradient is the same alone and beside a mate whose loss is a million times
+    larger.
+    """
     problem = make_problem(kind, 3)
     loud = as_rows(problem.g).clone()
     loud[1] *= 1e6
@@ -150,7 +159,9 @@ def test_samples_have_their_own_gradients(make_problem, as_rows, as_state, kind:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=name)
-def test_a_sample_without_a_finite_cotangent_harms_no_other(make_problem, as_rows, as_state, rule) -> None:
+def test_a_sample_without_a_finite_cotangent_harms_no_other(
+    make_problem, as_rows, as_state, rule
+) -> None:
     """NaN in the loss of one sample ends in NaN for that sample, soon, and in nothing else."""
     problem = make_problem("tanh", 3)
     x = layer(problem, rule)(problem.start(), problem.y)
@@ -159,7 +170,9 @@ def test_a_sample_without_a_finite_cotangent_harms_no_other(make_problem, as_row
     broken[1] = torch.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeqlabWarning)
-        found = torch.autograd.grad(replace(problem, g=as_state(broken, problem.g)).loss(x), problem.y)[0]
+        found = torch.autograd.grad(
+            replace(problem, g=as_state(broken, problem.g)).loss(x), problem.y
+        )[0]
     assert torch.isnan(found[1].abs()).all()
     assert_close(found[[0, 2]], expected[[0, 2]], rtol=1e-10, atol=1e-10)
 
@@ -184,7 +197,9 @@ def test_jacobian_free_is_its_formula(problem, as_rows) -> None:
 
 
 @pytest.mark.parametrize("rule", UNDAMPED, ids=name)
-def test_undamped_rules_are_exact_where_the_jacobian_is_zero(make_problem, assert_same_vector, rule) -> None:
+def test_undamped_rules_are_exact_where_the_jacobian_is_zero(
+    make_problem, assert_same_vector, rule
+) -> None:
     problem = make_problem("tanh")
     with torch.no_grad():
         problem.f.W.zero_()
@@ -204,17 +219,23 @@ def test_a_map_that_ignores_its_argument_has_a_gradient(rule) -> None:
 
 @pytest.mark.parametrize("rule", [PRECISE, NeumannSeries(2), Phantom(2, 0.5)], ids=name)
 def test_a_graph_that_does_not_lead_to_the_argument_is_told(rule) -> None:
-    """With detach inside f the Jacobian would silently count as zero; one part of a tuple that is ignored is no reason to worry."""
+    """With detach inside f the Jacobian would silently count as zero; one part of a tuple that is
+    ignored is no reason to worry.
+    """
     w, start = nn.Parameter(torch.tensor(0.5)), torch.ones(2, 3, dtype=torch.float64)
     with pytest.warns(DeqlabWarning, match="none of its argument"):
         equilibrium(lambda x: w * x.detach() + 1, start, gradient=rule)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         equilibrium(lambda x: w * x + 1, start, gradient=rule)
-        equilibrium(lambda x: (w * x[0] + 1, w * torch.ones_like(x[1])), (start, start), gradient=rule)
+        equilibrium(
+            lambda x: (w * x[0] + 1, w * torch.ones_like(x[1])), (start, start), gradient=rule
+        )
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if not isinstance(rule, (Unrolled, Invertible))], ids=name)
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if not isinstance(rule, (Unrolled, Invertible))], ids=name
+)
 def test_a_second_derivative_is_refused(problem, rule) -> None:
     """The adjoint is not differentiated; silence would give a wrong Hessian."""
     x = layer(problem, rule)(problem.start(), problem.y)
@@ -231,9 +252,13 @@ def test_the_start_gets_no_gradient(problem, as_rows, as_state, rule) -> None:
 
 @pytest.mark.parametrize("rule", [PRECISE, JacobianFree(), NeumannSeries(2)], ids=name)
 def test_the_point_of_differentiation_collects_no_gradient(make_problem, rule) -> None:
-    """The backward pass ends at x*, whose gradient nobody asks for: it is neither computed twice nor kept."""
+    """The backward pass ends at x*, whose gradient nobody asks for: it is neither computed twice
+    nor kept.
+    """
     problem, points = make_problem("tanh"), []
-    solution = equilibrium(lambda x: (points.append(x), problem.map(x))[1], problem.start(), gradient=rule)
+    solution = equilibrium(
+        lambda x: (points.append(x), problem.map(x))[1], problem.start(), gradient=rule
+    )
     problem.loss(solution.value).backward()
     assert not (points[-1].is_leaf and points[-1].grad is not None)
     assert problem.f.W.grad is not None
@@ -265,7 +290,10 @@ def test_the_next_solve_may_begin_at_an_earlier_solution(problem, assert_same_ve
 
 def test_each_sample_has_its_own_budget(make_problem) -> None:
     problem = make_problem("tanh", 3)
-    budget = {"tolerance": torch.tensor([1e-2, 1e-12, 0.0]), "max_evaluations": torch.tensor([50, 50, 4])}
+    budget = {
+        "tolerance": torch.tensor([1e-2, 1e-12, 0.0]),
+        "max_evaluations": torch.tensor([50, 50, 4]),
+    }
     solved = layer(problem, **budget)
     solved(problem.start(), problem.y)
     evaluations = solved.solution.evaluations.tolist()
@@ -282,7 +310,12 @@ def test_what_stops_a_solve_and_who_watches_it_are_those_of_solve(make_problem) 
     problem, seen = make_problem("tanh"), []
     options = {"tolerance": 1e-3, "criterion": AbsoluteResidual()}
     direct = solve(problem.map, problem.start(), **options)
-    watched = equilibrium(problem.map, problem.start(), callback=lambda count, x, running: seen.append(count), **options)
+    watched = equilibrium(
+        problem.map,
+        problem.start(),
+        callback=lambda count, x, running: seen.append(count),
+        **options,
+    )
     through = layer(problem, **options)
     through(problem.start(), problem.y)
     assert seen == list(range(1, len(direct.trace[0]) + 1))
@@ -301,7 +334,9 @@ def test_an_unconverged_backward_is_told_once_a_rule(make_problem) -> None:
     problem, seen = make_problem("affine", 2), []
     rule = ImplicitGradient(tolerance=1e-9, max_evaluations=3, observe=seen.append)
     solved = layer(problem, rule)
-    with pytest.warns(DeqlabWarning, match=r"2 of 2 samples missed the tolerance 1e-09.*after 3 .*budget") as told:
+    with pytest.warns(
+        DeqlabWarning, match=r"2 of 2 samples missed the tolerance 1e-09.*after 3 .*budget"
+    ) as told:
         for _ in range(3):
             problem.gradients(problem.loss(solved(problem.start(), problem.y)))
     assert len(told) == 1 and len(seen) == 3

@@ -1,4 +1,6 @@
-"""The momentum iteration run backwards gives the gradient of the momentum iteration run forwards."""
+"""The momentum iteration run backwards gives the gradient of the momentum iteration run
+forwards.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def plain(problem, as_rows, as_state, start, k: int, momentum: float):
 
 
 @pytest.mark.parametrize(("k", "momentum"), [(1, 0.5), (2, 0.1), (20, 0.5), (40, 0.9), (100, 0.9)])
-def test_the_gradient_is_that_of_plain_autograd(problem, as_rows, as_state, k: int, momentum: float) -> None:
+def test_the_gradient_is_that_of_plain_autograd(
+    problem, as_rows, as_state, k: int, momentum: float
+) -> None:
     """In the parameters, in the inputs that f closes over and in the start, complex128, to 1e-8."""
     start = torch.randn_like(as_rows(problem.g)).requires_grad_()
     found = []
@@ -33,7 +37,9 @@ def test_the_gradient_is_that_of_plain_autograd(problem, as_rows, as_state, k: i
         plain(problem, as_rows, as_state, start, k, momentum),
     ):
         loss = problem.loss(x)
-        found.append((as_rows(x).detach(), problem.gradients(loss), torch.autograd.grad(loss, start)[0]))
+        found.append(
+            (as_rows(x).detach(), problem.gradients(loss), torch.autograd.grad(loss, start)[0])
+        )
     assert torch.equal(found[0][0], found[1][0])
     for one, other in zip(*found):
         assert_close(one, other, rtol=1e-8, atol=1e-8 * float(other.abs().max()))
@@ -85,16 +91,18 @@ def test_one_more_evaluation_a_step(make_problem) -> None:
 
 def test_the_rule_comes_near_the_truth(problem) -> None:
     """32 steps of momentum 0.5 from the solution leave 1 % or less of the truth undone."""
-    x = EquilibriumLayer(problem.f, gradient=Invertible(32, 0.5), tolerance=1e-13, max_evaluations=300)(
-        problem.start(), problem.y
-    )
+    x = EquilibriumLayer(
+        problem.f, gradient=Invertible(32, 0.5), tolerance=1e-13, max_evaluations=300
+    )(problem.start(), problem.y)
     found, exact = problem.gradients(problem.loss(x)), problem.exact()
     assert float((found - exact).norm() / exact.norm()) < 1e-2
 
 
 @pytest.mark.parametrize("momentum", [0.5, 0.9])
 def test_single_precision_of_f_is_enough(momentum: float) -> None:
-    """x and v are kept in double precision: after 30 steps a float32 f still has its float32 gradient."""
+    """x and v are kept in double precision: after 30 steps a float32 f still has its float32
+    gradient.
+    """
     w = torch.tensor([0.9, -0.5, 0.3], requires_grad=True)
 
     def f(x: torch.Tensor) -> torch.Tensor:
@@ -112,7 +120,9 @@ def test_single_precision_of_f_is_enough(momentum: float) -> None:
 
 
 def test_too_deep_for_the_momentum_is_refused() -> None:
-    with pytest.raises(InputError, match="k: 40 given, but momentum 0.5 can be run backwards for 32 steps"):
+    with pytest.raises(
+        InputError, match="k: 40 given, but momentum 0.5 can be run backwards for 32 steps"
+    ):
         Invertible(40, 0.5)
     Invertible(32, 0.5)
     with pytest.raises(InputError, match="momentum: 1.0 given"):
@@ -128,7 +138,9 @@ def test_the_momentum_that_is_named_is_enough() -> None:
 def test_a_walk_that_misses_its_start_is_told() -> None:
     """f with a slope of -60: what the walk back multiplies is far more than 1 / momentum."""
     w = torch.tensor(-60.0, dtype=torch.float64, requires_grad=True)
-    x = momentum_unrolled(lambda x: torch.sin(w * x), torch.ones(1, 3, dtype=torch.float64), 30, 0.5)
+    x = momentum_unrolled(
+        lambda x: torch.sin(w * x), torch.ones(1, 3, dtype=torch.float64), 30, 0.5
+    )
     with pytest.warns(DeqlabWarning, match="the way back missed its start by"):
         x.sum().backward()
 

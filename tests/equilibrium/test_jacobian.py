@@ -93,7 +93,10 @@ def test_estimates_without_grad_and_bad_choices(make_problem) -> None:
     for call, message in (
         (lambda: jacobian_penalty(problem.map, problem.start(), 0), "probes: 0 given"),
         (lambda: power_iteration(problem.map, problem.start(), None, 0), "iterations: 0 given"),
-        (lambda: power_iteration(problem.map, problem.start(), torch.ones(2, 3)), "direction: shape"),
+        (
+            lambda: power_iteration(problem.map, problem.start(), torch.ones(2, 3)),
+            "direction: shape",
+        ),
         (lambda: jacobian_penalty(lambda x: x.detach(), torch.ones(2, 3)), "no graph"),
     ):
         with pytest.raises(InputError, match=message):

@@ -41,7 +41,12 @@ class Image(nn.Module):
         self.first, self.second = nn.Conv2d(2, 8, 3, padding=1), nn.Conv2d(8, 2, 3, padding=1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return functional.conv2d(torch.tanh(self.first(x)), self.second.weight, 0.1 * self.second.bias, padding=1) + y
+        return (
+            functional.conv2d(
+                torch.tanh(self.first(x)), self.second.weight, 0.1 * self.second.bias, padding=1
+            )
+            + y
+        )
 
 
 def gradients(f: nn.Module, y: Tensor, rule, tolerance: float = 1e-5) -> tuple[Tensor, Tensor]:
@@ -71,11 +76,17 @@ def test_a_compiled_map(rule, backend: str) -> None:
     assert apart(found[1], expected[1]) < 1e-4
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if not isinstance(rule, ImplicitGradient)], ids=repr)
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if not isinstance(rule, ImplicitGradient)], ids=repr
+)
 def test_autocast_keeps_the_state_in_its_precision(rule) -> None:
-    """f in bfloat16, the solve, the solution and the gradients in float32, and near those of a float32 f."""
+    """f in bfloat16, the solve, the solution and the gradients in float32, and near those of a
+    float32 f.
+    """
     f, y, seen = Image(), torch.randn(2, 2, 6, 5), []
-    f.first.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0].dtype, output.dtype)))
+    f.first.register_forward_hook(
+        lambda module, inputs, output: seen.append((inputs[0].dtype, output.dtype))
+    )
     expected = gradients(f, y, rule, 1e-2)
     seen.clear()
     with torch.autocast("cpu", torch.bfloat16):
@@ -104,7 +115,10 @@ def test_autocast_with_the_implicit_gradient() -> None:
 def test_only_autocast_may_change_the_precision() -> None:
     with pytest.raises(InputError, match="f changes the dtype"):
         equilibrium(lambda x: (0.5 * x + 1).bfloat16(), torch.zeros(2, 3))
-    with torch.autocast("cpu", torch.bfloat16), pytest.raises(InputError, match="f changes the dtype"):
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        pytest.raises(InputError, match="f changes the dtype"),
+    ):
         equilibrium(lambda x: (0.5 * x + 1).double(), torch.zeros(2, 3))
 
 
@@ -126,8 +140,12 @@ def test_done_samples_leave_the_batch_under_autocast_too() -> None:
     """The map that casts back passes `select` on where f has it, and only there."""
     a, rows = torch.tensor([[0.0], [0.5]]).requires_grad_(), []
     with torch.autocast("cpu", torch.bfloat16):
-        solution = equilibrium(Selectable(a, rows), torch.zeros(2, 3), Picard(), JacobianFree(), 1e-2)
-        equilibrium(lambda x: (a * x + 1).bfloat16(), torch.zeros(2, 3), Picard(), JacobianFree(), 1e-2)
+        solution = equilibrium(
+            Selectable(a, rows), torch.zeros(2, 3), Picard(), JacobianFree(), 1e-2
+        )
+        equilibrium(
+            lambda x: (a * x + 1).bfloat16(), torch.zeros(2, 3), Picard(), JacobianFree(), 1e-2
+        )
     assert solution.evaluations[0] < solution.evaluations[1]
     assert sum(rows[:-1]) == int(solution.evaluations.sum())
 
@@ -164,6 +182,8 @@ def test_cuda_autocast(rule) -> None:
         ({"max_evaluations": 0}, "max_evaluations: 0 given"),
     ],
 )
-def test_an_impossible_backward_budget_is_refused_before_the_forward_solve(options: dict, words: str) -> None:
+def test_an_impossible_backward_budget_is_refused_before_the_forward_solve(
+    options: dict, words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         ImplicitGradient(**options)

@@ -54,7 +54,10 @@ def test_norm_is_approached_from_below() -> None:
     truth = torch.linalg.matrix_norm(M, ord=2)
     for iterations in (0, 1, 3, 10):
         assert bool(
-            (spectral_norm(linear(M), points(3, 9, torch.float64), iterations) <= truth * (1 + 1e-12)).all()
+            (
+                spectral_norm(linear(M), points(3, 9, torch.float64), iterations)
+                <= truth * (1 + 1e-12)
+            ).all()
         )
 
 
@@ -70,7 +73,9 @@ def test_radius_is_the_largest_modulus_of_an_eigenvalue(skew: float) -> None:
 
 
 def test_what_a_solve_left_over_finds_the_slow_mode_at_once() -> None:
-    """One mode in two hundred fades slowly: few iterations overlook it from an image anywhere, and do not where Picard stopped."""
+    """One mode in two hundred fades slowly: few iterations overlook it from an image anywhere, and
+    do not where Picard stopped.
+    """
     eigenvalues = torch.linspace(-0.9, 0.9, 200, dtype=torch.float64)[None].clone()
     eigenvalues[:, 0] = 0.99
     M = with_spectrum(eigenvalues, 0.0)
@@ -78,7 +83,9 @@ def test_what_a_solve_left_over_finds_the_slow_mode_at_once() -> None:
     stopped = (torch.linalg.matrix_power(M, 120) @ x[..., None])[..., 0]
     assert float(spectral_radius(linear(M), stopped, 8)) == pytest.approx(0.99, abs=0.01)
     assert float(spectral_radius(linear(M), x, 8)) < 0.95
-    assert float(spectral_norm(linear(M), x, 8, start=linear(M)(stopped) - stopped)) == pytest.approx(0.99, abs=0.01)
+    assert float(
+        spectral_norm(linear(M), x, 8, start=linear(M)(stopped) - stopped)
+    ) == pytest.approx(0.99, abs=0.01)
     assert float(spectral_norm(linear(M), x, 8)) < 0.95
     # Nothing left over is no reason to find nothing.
     assert 0.5 < float(spectral_radius(linear(M), 0 * x, 8)) < 0.95
@@ -89,26 +96,33 @@ def test_what_a_solve_left_over_finds_the_slow_mode_at_once() -> None:
 def test_radius_of_a_rotation(angle: float) -> None:
     """A pair of conjugate eigenvalues turns for ever: the mean growth is their modulus."""
     turn = torch.tensor(
-        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64
+        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]],
+        dtype=torch.float64,
     )
     stretch = torch.diag(torch.tensor([3.0, 1.0], dtype=torch.float64))
     M = (0.8 * stretch @ turn @ torch.linalg.inv(stretch)).expand(1, 2, 2)
-    assert float(spectral_radius(linear(M), points(1, 2, torch.float64), iterations=400)) == pytest.approx(
-        0.8, rel=0.02
-    )
+    assert float(
+        spectral_radius(linear(M), points(1, 2, torch.float64), iterations=400)
+    ) == pytest.approx(0.8, rel=0.02)
     complex_turn = torch.full(
         (1, 1, 1), 0.8 * complex(math.cos(angle), math.sin(angle)), dtype=torch.complex128
     )
-    assert float(spectral_radius(linear(complex_turn), points(1, 1, torch.complex128))) == pytest.approx(
-        0.8, rel=1e-6
-    )
+    assert float(
+        spectral_radius(linear(complex_turn), points(1, 1, torch.complex128))
+    ) == pytest.approx(0.8, rel=1e-6)
 
 
 def test_complex_maps_count_as_real_ones() -> None:
-    """x + conj(x) doubles the real part and loses the imaginary one: no complex matrix does that."""
+    """x + conj(x) doubles the real part and loses the imaginary one: no complex matrix does
+    that.
+    """
     x = points(2, 3, torch.complex128)
-    assert_close(spectral_norm(lambda z: z + z.conj(), x), torch.full((2,), 2.0, dtype=torch.float64))
-    assert_close(spectral_radius(lambda z: z + z.conj(), x), torch.full((2,), 2.0, dtype=torch.float64))
+    assert_close(
+        spectral_norm(lambda z: z + z.conj(), x), torch.full((2,), 2.0, dtype=torch.float64)
+    )
+    assert_close(
+        spectral_radius(lambda z: z + z.conj(), x), torch.full((2,), 2.0, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
@@ -119,7 +133,9 @@ def test_products_with_the_jacobian_and_its_transpose(dtype: torch.dtype) -> Non
     def f(x: Tensor) -> Tensor:
         z = x @ W.mT
         return (
-            torch.complex(torch.tanh(z.real), torch.sin(z.imag) * z.real) if z.is_complex() else torch.tanh(z)
+            torch.complex(torch.tanh(z.real), torch.sin(z.imag) * z.real)
+            if z.is_complex()
+            else torch.tanh(z)
         )
 
     x, v, u = (points(2, 4, dtype) for _ in range(3))
@@ -139,7 +155,9 @@ def test_products_with_the_jacobian_and_its_transpose(dtype: torch.dtype) -> Non
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 def test_the_dense_jacobian_predicts_small_changes(dtype: torch.dtype) -> None:
-    """f(x + d) - f(x) = J d to first order, per sample, between spaces of two sizes, for a map that is not analytic."""
+    """f(x + d) - f(x) = J d to first order, per sample, between spaces of two sizes, for a map that
+    is not analytic.
+    """
     W = torch.randn(4, 6, dtype=dtype)
 
     def f(x: Tensor) -> Tensor:
@@ -152,7 +170,9 @@ def test_the_dense_jacobian_predicts_small_changes(dtype: torch.dtype) -> None:
     J = dense_jacobian(f, x)
     assert J.shape == (3, 4, 6) if dtype == torch.float64 else J.shape == (3, 8, 12)
     predicted = (J @ as_real(d).unsqueeze(-1)).squeeze(-1)
-    assert_close(predicted, as_real(f(x + d) - f(x)), rtol=0, atol=1e-5 * float(predicted.abs().max()))
+    assert_close(
+        predicted, as_real(f(x + d) - f(x)), rtol=0, atol=1e-5 * float(predicted.abs().max())
+    )
 
 
 def projections(n: int, rank: int) -> tuple[Tensor, Tensor]:
@@ -166,20 +186,27 @@ def test_norm_between_two_subspaces() -> None:
     P, Q = projections(7, 3)[0], projections(7, 2)[0]
     M = torch.randn(3, 7, 7, dtype=torch.complex128)
     measured = spectral_norm(
-        linear(M), points(3, 7, torch.complex128), 300, domain=lambda v: v @ P.mT, target=lambda v: v @ Q.mT
+        linear(M),
+        points(3, 7, torch.complex128),
+        300,
+        domain=lambda v: v @ P.mT,
+        target=lambda v: v @ Q.mT,
     )
     assert_close(measured, torch.linalg.matrix_norm(Q @ M @ P, ord=2), rtol=1e-4, atol=0)
 
 
 def test_radius_within_a_subspace() -> None:
-    """The largest eigenvalue of P M P: for a block triangular M each half has its own, whatever couples them."""
+    """The largest eigenvalue of P M P: for a block triangular M each half has its own, whatever
+    couples them.
+    """
     P, rest = projections(6, 3)
     start = points(1, 6, torch.complex128)
     M = 0.9 * P + 0.4 * rest + 5 * P @ torch.randn(1, 6, 6, dtype=torch.complex128) @ rest
     for subspace, radius in ((P, 0.9), (rest, 0.4)):
         measured = spectral_radius(linear(M), start, within=lambda v, S=subspace: v @ S.mT)
         assert float(measured) == pytest.approx(radius, rel=1e-3)
-    # What leaves the subspace and comes back has not stayed in it: the whole has radius 1, either half 0.
+    # What leaves the subspace and comes back has not stayed in it: the whole has radius 1, either
+    # half 0.
     swap = torch.zeros(1, 6, 6, dtype=torch.complex128)
     swap[:, :3, 3:] = swap[:, 3:, :3] = torch.eye(3)
     first = torch.tensor([1, 1, 1, 0, 0, 0], dtype=torch.complex128)
@@ -211,11 +238,17 @@ def test_measuring_works_without_grad_and_leaves_no_gradients() -> None:
 
 def test_the_worst_direction_is_the_leading_eigenvector() -> None:
     Q = torch.linalg.qr(torch.randn(2, 6, 6, dtype=torch.float64))[0]
-    M = Q @ torch.diag_embed(torch.tensor([-1.2, 0.6, 0.5, 0.3, 0.2, 0.1], dtype=torch.float64)) @ Q.mT
+    M = (
+        Q
+        @ torch.diag_embed(torch.tensor([-1.2, 0.6, 0.5, 0.3, 0.2, 0.1], dtype=torch.float64))
+        @ Q.mT
+    )
     f = linear(M)
     x = points(2, 6, torch.float64)
     radius = torch.tensor([[0.1], [5.0]], dtype=torch.float64)
-    direction = worst_direction(f, x, f(x), radius, iterations=40, start=points(2, 6, torch.float64))
+    direction = worst_direction(
+        f, x, f(x), radius, iterations=40, start=points(2, 6, torch.float64)
+    )
     assert_close(direction.norm(dim=1, keepdim=True), radius)
     assert_close((direction / radius * Q[:, :, 0]).sum(1).abs(), torch.ones(2, dtype=torch.float64))
     assert_close(expansion(f, x, f(x), direction), torch.full((2,), 1.2, dtype=torch.float64))
@@ -232,7 +265,9 @@ def test_expansion_sees_a_neighbourhood_and_is_differentiable() -> None:
     def f(z: Tensor) -> Tensor:
         return w * z.clamp_min(1)
 
-    ratios = [expansion(f, x, w * torch.ones_like(x), torch.full_like(x, length)) for length in (0.5, 4.0)]
+    ratios = [
+        expansion(f, x, w * torch.ones_like(x), torch.full_like(x, length)) for length in (0.5, 4.0)
+    ]
     assert_close(torch.cat(ratios), torch.tensor([0.0, 2 * 3 / 4], dtype=torch.float64))
     assert float(torch.autograd.grad(ratios[1].sum(), w)[0]) == pytest.approx(3 / 4)
     assert float(expansion(f, x, fx, torch.full_like(x, 4.0))) == pytest.approx(1.5)

@@ -1,4 +1,6 @@
-"""What a training step keeps alive: one graph of f, however long the solve was; for unrolled twins what their kind promises."""
+"""What a training step keeps alive: one graph of f, however long the solve was; for unrolled twins
+what their kind promises.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Counted:
 
     def step(self, gradient, evaluations: int = 10, solver=Picard()) -> None:
         """Forward and backward of an equilibrium; tolerance 0 spends the whole budget."""
-        value = equilibrium(self, torch.zeros_like(self.y), solver, gradient, 0.0, evaluations).value
+        value = equilibrium(
+            self, torch.zeros_like(self.y), solver, gradient, 0.0, evaluations
+        ).value
         value.abs().sum().backward()
 
 
@@ -79,7 +83,8 @@ def test_saved_bytes_do_not_grow_with_the_evaluations(gradient, solver) -> None:
     for evaluations in (10, 100):
         f = Counted()
         figures[evaluations] = saved_bytes(lambda: f.step(gradient, evaluations, solver))
-        # The whole budget is spent without recording; then one evaluation is recorded, and none more in the backward pass.
+        # The whole budget is spent without recording; then one evaluation is recorded, and none
+        # more in the backward pass.
         assert (f.silent, f.recorded) == (evaluations, 1)
         assert all(torch.isfinite(p.grad).all() and p.grad.any() for p in f.denoiser.parameters())
     assert figures[100] <= 1.01 * figures[10]
@@ -90,7 +95,9 @@ def test_saved_bytes_do_not_grow_with_the_evaluations(gradient, solver) -> None:
 
 
 def test_the_count_of_living_bytes_counts(live_bytes) -> None:
-    """The yardstick: ten tensors kept, ten made and dropped, views and operations in place for nothing."""
+    """The yardstick: ten tensors kept, ten made and dropped, views and operations in place for
+    nothing.
+    """
 
     def keep() -> list[Tensor]:
         return [torch.zeros(1000) + i for i in range(10)]
@@ -107,7 +114,9 @@ def test_the_count_of_living_bytes_counts(live_bytes) -> None:
 
 @pytest.mark.parametrize("gradient", ONE_GRAPH, ids=name)
 def test_the_backward_lives_in_one_graph_of_f(live_bytes, gradient) -> None:
-    """Peak of a whole training step over that of one evaluation and its backward; two graphs would be 1.9 and more."""
+    """Peak of a whole training step over that of one evaluation and its backward; two graphs would
+    be 1.9 and more.
+    """
     f = Counted()
     once = live_bytes(lambda: f(torch.zeros_like(f.y).requires_grad_()).abs().sum().backward())
     f.denoiser.zero_grad()
@@ -117,10 +126,17 @@ def test_the_backward_lives_in_one_graph_of_f(live_bytes, gradient) -> None:
 
 
 def test_at_full_size_the_history_is_small_change(live_bytes, bytes_left) -> None:
-    """17 layers of 64 channels, two images of 128x128: six products, as a solve to 1e-3 takes, in 1.16 graphs of f at the most."""
+    """17 layers of 64 channels, two images of 128x128: six products, as a solve to 1e-3 takes, in
+    1.16 graphs of f at the most.
+    """
     f = Counted(17, 64, 128)
     graph = bytes_left(lambda: f(torch.zeros_like(f.y).requires_grad_()))
-    assert live_bytes(lambda: f.step(ImplicitGradient(tolerance=0.0, max_evaluations=6), evaluations=1)) <= 1.16 * graph
+    assert (
+        live_bytes(
+            lambda: f.step(ImplicitGradient(tolerance=0.0, max_evaluations=6), evaluations=1)
+        )
+        <= 1.16 * graph
+    )
 
 
 def depth_profile(live_bytes, run) -> list[int]:
@@ -145,7 +161,9 @@ def test_four_ways_to_pay_for_depth(live_bytes) -> None:
 
 
 def test_nothing_of_a_step_outlives_it() -> None:
-    """The rule holds the graph of f, and the graph must not hold the rule: no cycle keeps it alive."""
+    """The rule holds the graph of f, and the graph must not hold the rule: no cycle keeps it
+    alive.
+    """
     gc.collect()
     gc.disable()
     try:

@@ -75,15 +75,21 @@ def test_a_rule_is_its_series_at_the_fixed_point(problem, as_rows, k: int) -> No
         (Phantom(k, 0.4), 0.4 * powers(B.mT, g, k)),
         (Unrolled(k), powers(J.mT, g, k)),
     ):
-        x = EquilibriumLayer(problem.f, gradient=rule, tolerance=1e-13, max_evaluations=300)(problem.start(), problem.y)
+        x = EquilibriumLayer(problem.f, gradient=rule, tolerance=1e-13, max_evaluations=300)(
+            problem.start(), problem.y
+        )
         assert_close(problem.gradients(problem.loss(x)), problem.pulled(u), rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("damping", [0.3, 1.0])
-def test_the_phantom_gradient_is_that_of_damped_steps(problem, as_rows, as_state, damping: float) -> None:
+def test_the_phantom_gradient_is_that_of_damped_steps(
+    problem, as_rows, as_state, damping: float
+) -> None:
     """The two forms of the source, by a series and by unrolling, agree at a fixed point."""
     start = problem.fixed_point()
-    layer = EquilibriumLayer(problem.f, gradient=Phantom(4, damping), tolerance=1e-13, max_evaluations=300)
+    layer = EquilibriumLayer(
+        problem.f, gradient=Phantom(4, damping), tolerance=1e-13, max_evaluations=300
+    )
     found = problem.gradients(problem.loss(layer(problem.start(), problem.y)))
     x = start
     for _ in range(4):

@@ -1,4 +1,6 @@
-"""The shared inverse against dense matrices: exact where it is, Jacobian-free where it misleads, refined by products."""
+"""The shared inverse against dense matrices: exact where it is, Jacobian-free where it misleads,
+refined by products.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +13,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from deqlab.core.errors import InputError
-from deqlab.equilibrium import (
-    SHINE,
-    EquilibriumLayer,
-    JacobianFree,
-    equilibrium,
-    shared_inverse,
-)
+from deqlab.equilibrium import SHINE, EquilibriumLayer, JacobianFree, equilibrium, shared_inverse
 from deqlab.equilibrium.shine import refined
-from deqlab.solvers import (
-    LBFGS,
-    AdjointBroyden,
-    Anderson,
-    Broyden,
-    LowRankInverse,
-    Picard,
-    solve,
-)
+from deqlab.solvers import LBFGS, AdjointBroyden, Anderson, Broyden, LowRankInverse, Picard, solve
 
 
 def low_rank(H: Tensor) -> LowRankInverse:
@@ -45,14 +33,20 @@ def inverses(problem) -> Tensor:
 def gradient(problem, rule, H: Tensor) -> Tensor:
     """What a rule makes of a solution whose solver had learned H."""
     solution = solve(problem.map, problem.start(), tolerance=1e-13, max_evaluations=300)
-    return problem.gradients(problem.loss(rule.attach(problem.map, replace(solution, inverse=low_rank(H)))))
+    return problem.gradients(
+        problem.loss(rule.attach(problem.map, replace(solution, inverse=low_rank(H))))
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("kind", ["affine", "tanh", "convolutional", "pair"])
-def test_exact_where_the_inverse_is(make_problem, assert_same_vector, kind: str, batch: int) -> None:
+def test_exact_where_the_inverse_is(
+    make_problem, assert_same_vector, kind: str, batch: int
+) -> None:
     problem = make_problem(kind, batch)
-    assert_same_vector(gradient(problem, SHINE(fallback=math.inf), inverses(problem)), problem.exact())
+    assert_same_vector(
+        gradient(problem, SHINE(fallback=math.inf), inverses(problem)), problem.exact()
+    )
 
 
 def test_any_inverse_enters_transposed(problem, as_rows) -> None:
@@ -60,7 +54,9 @@ def test_any_inverse_enters_transposed(problem, as_rows) -> None:
     J = problem.jacobians()
     H = torch.eye(J.shape[-1], dtype=J.dtype) + torch.triu(torch.randn_like(J))
     u = torch.einsum("bij,bi->bj", H, as_rows(problem.g))
-    assert_close(gradient(problem, SHINE(fallback=math.inf), H), problem.pulled(u), rtol=1e-8, atol=1e-8)
+    assert_close(
+        gradient(problem, SHINE(fallback=math.inf), H), problem.pulled(u), rtol=1e-8, atol=1e-8
+    )
 
 
 def dense(inverse: LowRankInverse) -> Tensor:
@@ -73,7 +69,9 @@ def dense(inverse: LowRankInverse) -> Tensor:
 @pytest.mark.parametrize("solver", [Broyden(), Broyden(memory=3), AdjointBroyden()], ids=repr)
 def test_a_solver_and_its_inverse(problem, as_rows, solver) -> None:
     """The inverse that a solver ends with, whole: no sample of another, nothing transposed."""
-    layer = EquilibriumLayer(problem.f, solver, SHINE(fallback=math.inf), tolerance=torch.tensor([1e-12, 1e-8]))
+    layer = EquilibriumLayer(
+        problem.f, solver, SHINE(fallback=math.inf), tolerance=torch.tensor([1e-12, 1e-8])
+    )
     x = layer(problem.start(), problem.y)
     seen = dense(layer.solution.inverse)
     u = torch.einsum("bij,bi->bj", seen, as_rows(problem.g))
@@ -83,25 +81,38 @@ def test_a_solver_and_its_inverse(problem, as_rows, solver) -> None:
 
 
 def test_exact_where_broyden_ends_with_the_exact_inverse(assert_same_vector) -> None:
-    """J = r q q^T and a start from which all steps go along q: one correction says all; other r for each sample."""
+    """J = r q q^T and a start from which all steps go along q: one correction says all; other r for
+    each sample.
+    """
     q = torch.randn(6, dtype=torch.float64)
     q /= q.norm()
     r = torch.tensor([[0.7], [-0.4], [0.9]], dtype=torch.float64).requires_grad_()
     b, g = (torch.randn(3, 6, dtype=torch.float64) for _ in range(2))
     b.requires_grad_()
     solution = equilibrium(
-        lambda x: r * (x @ q)[:, None] * q + b, b.detach(), Broyden(), SHINE(fallback=math.inf), tolerance=1e-14
+        lambda x: r * (x @ q)[:, None] * q + b,
+        b.detach(),
+        Broyden(),
+        SHINE(fallback=math.inf),
+        tolerance=1e-14,
     )
     found = torch.autograd.grad((g * solution.value).sum(), (b, r))
     J = r.detach()[:, :, None] * torch.outer(q, q)
     u = torch.linalg.solve((torch.eye(6, dtype=torch.float64) - J).mT, g)
     slope = (u @ q)[:, None] * (solution.value.detach() @ q)[:, None]
-    assert_same_vector(torch.cat((found[0].flatten(), found[1].flatten())), torch.cat((u.flatten(), slope.flatten())))
+    assert_same_vector(
+        torch.cat((found[0].flatten(), found[1].flatten())),
+        torch.cat((u.flatten(), slope.flatten())),
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 3, 5])
-def test_exact_on_affine_maps_with_adjoint_broyden(make_problem, assert_same_vector, batch: int) -> None:
-    """It has learned every direction when it stops, and J is the same everywhere: no inverse is handed in here."""
+def test_exact_on_affine_maps_with_adjoint_broyden(
+    make_problem, assert_same_vector, batch: int
+) -> None:
+    """It has learned every direction when it stops, and J is the same everywhere: no inverse is
+    handed in here.
+    """
     problem = make_problem("affine", batch)
     layer = EquilibriumLayer(problem.f, AdjointBroyden(), SHINE(fallback=math.inf), 1e-13)
     x = layer(problem.start(), problem.y)
@@ -109,13 +120,20 @@ def test_exact_on_affine_maps_with_adjoint_broyden(make_problem, assert_same_vec
 
 
 def test_near_on_symmetric_maps_with_lbfgs() -> None:
-    """Eigenvalues of J from -0.9 to 0.9: within two degrees of the truth, where Jacobian-free is 30 degrees off and more."""
+    """Eigenvalues of J from -0.9 to 0.9: within two degrees of the truth, where Jacobian-free is 30
+    degrees off and more.
+    """
     Q = torch.linalg.qr(torch.randn(3, 8, 8, dtype=torch.float64))[0]
     J = Q @ torch.diag(torch.linspace(-0.9, 0.9, 8, dtype=torch.float64)) @ Q.mT
     b, g = (torch.randn(3, 8, dtype=torch.float64) for _ in range(2))
     b.requires_grad_()
     solution = equilibrium(
-        lambda x: torch.einsum("bij,bj->bi", J, x) + b, b.detach() * 0, LBFGS(), SHINE(fallback=math.inf), 1e-12, 100
+        lambda x: torch.einsum("bij,bj->bi", J, x) + b,
+        b.detach() * 0,
+        LBFGS(),
+        SHINE(fallback=math.inf),
+        1e-12,
+        100,
     )
     found = torch.autograd.grad((g * solution.value).sum(), b)[0]
     exact = torch.linalg.solve(torch.eye(8, dtype=torch.float64) - J, g)
@@ -131,14 +149,21 @@ def test_samples_have_their_own_gradients(make_problem, refine: int) -> None:
     for member in range(3):
         alone = problem.member(member)
         x = EquilibriumLayer(alone.f, Broyden(), rule, 1e-8)(alone.start(), alone.y)
-        assert_close(together[member], torch.autograd.grad(alone.loss(x), alone.y)[0][0], rtol=1e-6, atol=1e-6)
+        assert_close(
+            together[member],
+            torch.autograd.grad(alone.loss(x), alone.y)[0][0],
+            rtol=1e-6,
+            atol=1e-6,
+        )
 
 
 def test_a_second_derivative_and_two_calls(make_problem) -> None:
     """The laws of the other rules hold here too: each call keeps its own inverse."""
     problem = make_problem("tanh")
     layer = EquilibriumLayer(problem.f, Broyden(), SHINE(fallback=math.inf), 1e-10)
-    apart = [problem.gradients(problem.loss(layer(problem.start(), a * problem.y))) for a in (1.0, 0.3)]
+    apart = [
+        problem.gradients(problem.loss(layer(problem.start(), a * problem.y))) for a in (1.0, 0.3)
+    ]
     first, second = (layer(problem.start(), a * problem.y) for a in (1.0, 0.3))
     assert_close(problem.gradients(problem.loss(first) + problem.loss(second)), apart[0] + apart[1])
     with pytest.raises(InputError, match="create_graph"):
@@ -151,16 +176,20 @@ def test_a_sample_falls_back_where_the_inverse_blows_it_up(problem, as_rows) -> 
     H[0] *= 5 / float(torch.linalg.vector_norm(H[0].mT @ g[0]) / g[0].norm())
     H[1] *= 1.2 / float(torch.linalg.vector_norm(H[1].mT @ g[1]) / g[1].norm())
     u = torch.stack((g[0], H[1].mT @ g[1]))
-    assert_close(gradient(problem, SHINE(observe=seen.append), H), problem.pulled(u), rtol=1e-8, atol=1e-8)
+    assert_close(
+        gradient(problem, SHINE(observe=seen.append), H), problem.pulled(u), rtol=1e-8, atol=1e-8
+    )
     assert seen[0].tolist() == [True, False]
     u = torch.stack((H[0].mT @ g[0], H[1].mT @ g[1]))
-    assert_close(gradient(problem, SHINE(fallback=5.01), H), problem.pulled(u), rtol=1e-8, atol=1e-8)
+    assert_close(
+        gradient(problem, SHINE(fallback=5.01), H), problem.pulled(u), rtol=1e-8, atol=1e-8
+    )
 
 
 def test_the_border_of_the_fallback() -> None:
     g = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
     for factor, falls in ((1.29, False), (1.31, True), (math.nan, True), (math.inf, True)):
-        u, fell_back = shared_inverse(lambda v: factor * v, g, 1.3)  # noqa: B023
+        u, fell_back = shared_inverse(lambda v: factor * v, g, 1.3)
         assert fell_back.tolist() == [falls]
         assert_close(u, g if falls else factor * g)
 
@@ -186,13 +215,17 @@ def test_refinement_is_the_best_of_its_span(problem, as_rows, quality: float) ->
         assert len(products) == k
         for i in range(len(g)):
             M, P = (eye - J[i]).mT, H[i].mT
-            space = torch.stack([torch.linalg.matrix_power(P @ M, j) @ P @ g[i] for j in range(k)], 1)
+            space = torch.stack(
+                [torch.linalg.matrix_power(P @ M, j) @ P @ g[i] for j in range(k)], 1
+            )
             best = space @ torch.linalg.lstsq(M @ space, g[i][:, None]).solution
             assert_close(u[i], best[:, 0], rtol=1e-8, atol=1e-10)
 
 
 def test_refinement_ends_in_the_exact_gradient(problem, assert_same_vector, as_rows) -> None:
-    """As many products as unknowns solve the system, whatever H, from a fallback too; further ones do no harm."""
+    """As many products as unknowns solve the system, whatever H, from a fallback too; further ones
+    do no harm.
+    """
     J = problem.jacobians()
     H = torch.eye(J.shape[-1], dtype=J.dtype) + 0.05 * torch.randn_like(J)
     H[0] *= 10
@@ -204,7 +237,10 @@ def test_each_product_brings_it_nearer(make_problem) -> None:
     problem = make_problem("tanh", 3)
     H = torch.eye(10, dtype=torch.float64).expand(3, 10, 10)
     errors = [
-        float((gradient(problem, SHINE(refine=k), H) - problem.exact()).norm() / problem.exact().norm())
+        float(
+            (gradient(problem, SHINE(refine=k), H) - problem.exact()).norm()
+            / problem.exact().norm()
+        )
         for k in (0, 2, 4, 6)
     ]
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.05 * errors[0]

@@ -40,7 +40,9 @@ def test_the_rule_starts_at_the_solution_as_a_constant(problem, as_rows) -> None
     EquilibriumLayer(problem.f, gradient=Recorder(seen), tolerance=1e-2)(problem.start(), problem.y)
     expected = by_hand(problem, seen[0].value, 3)
     assert torch.equal(as_rows(x), as_rows(expected))
-    assert torch.equal(problem.gradients(problem.loss(x)), problem.gradients(problem.loss(expected)))
+    assert torch.equal(
+        problem.gradients(problem.loss(x)), problem.gradients(problem.loss(expected))
+    )
 
 
 class Recorder:

@@ -49,7 +49,10 @@ def test_one_row_for_every_method_volume_and_acceleration(rows, tiny_data) -> No
     found = [(row.acceleration, row.file, row.method) for row in rows]
     names = [path.name for path in tiny_data["test"]]
     assert found == [
-        (a, f, m) for a in (1.0, 4.0) for f in names for m in ("zero", "sense", "sense again", "equilibrium")
+        (a, f, m)
+        for a in (1.0, 4.0)
+        for f in names
+        for m in ("zero", "sense", "sense again", "equilibrium")
     ]
     assert {row.contrast for row in rows} == {"AXT1", "AXT2"}
 
@@ -94,11 +97,15 @@ def test_scores_can_be_recomputed_in_the_files_own_units(rows, tiny_data) -> Non
 def test_the_data_range_stays_the_volumes_when_slices_are_chosen(tiny_data) -> None:
     """One slice of two: the peak in PSNR is still the maximum over both."""
     path = tiny_data["test"][0]
-    targets = [s.target.numpy().astype(float) * s.scale for s in FastMRIDataset([path], slices="all")]
+    targets = [
+        s.target.numpy().astype(float) * s.scale for s in FastMRIDataset([path], slices="all")
+    ]
     darker = int(np.argmin([t.max() for t in targets]))
     row = evaluate({"zero": create("zero-filled")}, [path], (4,), slices=[darker])[0]
     error = row.nmse * (targets[darker] ** 2).mean()
-    assert row.psnr == pytest.approx(10 * np.log10(max(t.max() for t in targets) ** 2 / error), abs=1e-2)
+    assert row.psnr == pytest.approx(
+        10 * np.log10(max(t.max() for t in targets) ** 2 / error), abs=1e-2
+    )
 
 
 def test_all_methods_see_the_same_kspace_and_the_seed_changes_it(tiny_data) -> None:
@@ -107,7 +114,9 @@ def test_all_methods_see_the_same_kspace_and_the_seed_changes_it(tiny_data) -> N
     evaluate({"reseeded": reseeded}, tiny_data["test"], (4,), seed=1)
     assert all(torch.equal(a, b) for a, b in zip(one.seen, other.seen, strict=True))
     assert not torch.equal(one.seen[0], reseeded.seen[0])
-    assert calls == [f"{label} {path.name} 4x" for path in tiny_data["test"] for label in ("one", "other")]
+    assert calls == [
+        f"{label} {path.name} 4x" for path in tiny_data["test"] for label in ("one", "other")
+    ]
 
 
 def row(method: str = "a", acceleration: float = 4.0, value: float = 1.0, **details) -> Row:
@@ -153,7 +162,9 @@ def test_summary_by_hand() -> None:
     assert first["psnr"] == pytest.approx(32.5) and first["psnr_std"] == pytest.approx(3 / 2**0.5)
     assert first["ssim"] == pytest.approx(0.25) and first["nmse"] == pytest.approx(0.025)
     assert (
-        first["converged"] == pytest.approx(3 / 4) and first["evaluations"] == 6 and first["seconds"] == 1.0
+        first["converged"] == pytest.approx(3 / 4)
+        and first["evaluations"] == 6
+        and first["seconds"] == 1.0
     )
     assert table[1]["psnr_std"] == 0 and "converged" not in table[1]
 
@@ -163,7 +174,11 @@ def test_the_table_shows_the_summary(rows) -> None:
     lines = table_text(table).splitlines()
     assert len(lines) == 1 + len(table) and len({len(line) for line in lines[1:]}) == 1
     for line, entry in zip(lines[1:], table, strict=True):
-        assert f"{entry['psnr']:.2f}" in line and f"{entry['ssim']:.4f}" in line and entry["method"] in line
+        assert (
+            f"{entry['psnr']:.2f}" in line
+            and f"{entry['ssim']:.4f}" in line
+            and entry["method"] in line
+        )
         assert ("converged" in entry) == ("%" in line)
 
 

@@ -1,4 +1,6 @@
-"""Tuning finds the best of its grid, reports all of it, and refuses what cannot be tried before it tries anything."""
+"""Tuning finds the best of its grid, reports all of it, and refuses what cannot be tried before it
+tries anything.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from deqlab.training.draw import mask_rules
 
 @pytest.fixture(scope="module")
 def slices(tiny_data) -> list:
-    dataset = FastMRIDataset(tiny_data["test"], mask_rules(["random"], [4], None), slices="all", seed=0)
+    dataset = FastMRIDataset(
+        tiny_data["test"], mask_rules(["random"], [4], None), slices="all", seed=0
+    )
     return [dataset[index] for index in range(3)]
 
 
@@ -25,8 +29,14 @@ def test_the_best_of_the_grid_is_found(slices) -> None:
     result = tune("cg-sense", {"weight": weights}, slices)
     assert [trial.options for trial in result.trials] == [{"weight": weight} for weight in weights]
     scores = [trial.psnr for trial in result.trials]
-    assert len(set(scores)) == 4 and result.best.psnr == max(scores) and result.options == result.trials[scores.index(max(scores))].options
-    assert tune("cg-sense", {"weight": weights}, slices, "nmse").best.nmse == min(trial.nmse for trial in result.trials)
+    assert (
+        len(set(scores)) == 4
+        and result.best.psnr == max(scores)
+        and result.options == result.trials[scores.index(max(scores))].options
+    )
+    assert tune("cg-sense", {"weight": weights}, slices, "nmse").best.nmse == min(
+        trial.nmse for trial in result.trials
+    )
     # Each score is the mean of what evaluation says of each slice.
     from deqlab.data.sample import collate
 
@@ -36,11 +46,18 @@ def test_the_best_of_the_grid_is_found(slices) -> None:
 
 def test_every_combination_is_tried_and_reported(slices) -> None:
     seen: list[str] = []
-    result = tune("wavelet", {"weight": [1e-3, 1e-2], "shifts": [1, 2]}, slices[:1], progress=seen.append)
+    result = tune(
+        "wavelet", {"weight": [1e-3, 1e-2], "shifts": [1, 2]}, slices[:1], progress=seen.append
+    )
     assert len(result.trials) == len(seen) == 4 and seen[1] == "weight=0.001, shifts=2"
     assert all(0 <= trial.converged <= 1 for trial in result.trials)
     report = result.report()
-    assert report.count("\n") == 5 and report.count("best psnr") == 1 and "0.01" in report and "shifts" in report
+    assert (
+        report.count("\n") == 5
+        and report.count("best psnr") == 1
+        and "0.01" in report
+        and "shifts" in report
+    )
     assert tune("cg-sense", {"weight": [1e-2]}, slices[:1]).best.converged is None
 
 
@@ -59,7 +76,9 @@ def test_a_best_value_at_the_edge_is_told(slices) -> None:
         ("wavelet", {"weight": [1.0]}, "psrn", ["metric: 'psrn'", "did you mean psnr?"]),
     ],
 )
-def test_what_cannot_be_tried_is_named(slices, family: str, grid: dict, metric: str, words: list[str]) -> None:
+def test_what_cannot_be_tried_is_named(
+    slices, family: str, grid: dict, metric: str, words: list[str]
+) -> None:
     def no_work(label: str) -> None:
         raise AssertionError("tried")
 

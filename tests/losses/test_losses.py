@@ -32,14 +32,16 @@ def test_is_a_differentiable_real_scalar_with_its_minimum_at_the_reference(loss)
     exact = reference.clone().requires_grad_()
     at_minimum = loss(exact, reference)
     # The modulus has a kink at zero: its gradient there must be zero, not NaN.
-    assert float(at_minimum.detach()) == 0 and bool((torch.autograd.grad(at_minimum, exact)[0] == 0).all())
+    assert float(at_minimum.detach()) == 0 and bool(
+        (torch.autograd.grad(at_minimum, exact)[0] == 0).all()
+    )
 
 
 def minimiser(loss, references: Tensor) -> complex:
     """The one number that is closest to all references under `loss`, by Newton's method."""
     a = torch.zeros(2, dtype=torch.float64)
     for _ in range(3):
-        value = lambda z: loss(torch.complex(z[0], z[1]).expand(references.shape), references)  # noqa: E731
+        value = lambda z: loss(torch.complex(z[0], z[1]).expand(references.shape), references)
         gradient, hessian = (
             torch.autograd.functional.jacobian(value, a),
             torch.autograd.functional.hessian(value, a),
@@ -50,7 +52,9 @@ def minimiser(loss, references: Tensor) -> complex:
 
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 2.0])
 def test_l2_under_phase_noise_shrinks_the_magnitude(sigma: float) -> None:
-    """References m exp(i (phi + noise)), noise normal: the minimiser is m exp(-sigma^2 / 2) exp(i phi)."""
+    """References m exp(i (phi + noise)), noise normal: the minimiser is m exp(-sigma^2 / 2) exp(i
+    phi).
+    """
     # The normal distribution by its quantiles, so that nothing is random.
     quantiles = torch.special.ndtri((torch.arange(20000, dtype=torch.float64) + 0.5) / 20000)
     references = 3.0 * torch.exp(1j * (0.7 + sigma * quantiles))

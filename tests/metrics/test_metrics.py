@@ -1,4 +1,6 @@
-"""PSNR, SSIM and NMSE by hand, and SSIM against a second implementation that takes windows one by one."""
+"""PSNR, SSIM and NMSE by hand, and SSIM against a second implementation that takes windows one by
+one.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def volumes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def ssim_by_windows(target: np.ndarray, image: np.ndarray, peak: float) -> float:
-    """Every 7x7 window that fits, sample variances, two constants; mean over windows, then over slices."""
+    """Every 7x7 window that fits, sample variances, two constants; mean over windows, then over
+    slices.
+    """
     slices = []
     for t, i in zip(target, image, strict=True):
         values = []
@@ -42,7 +46,9 @@ def test_values_by_hand() -> None:
 
 def test_ssim_is_the_mean_over_all_windows(volumes) -> None:
     target, image = volumes
-    assert ssim(target, image) == pytest.approx(ssim_by_windows(target, image, target.max()), abs=1e-10)
+    assert ssim(target, image) == pytest.approx(
+        ssim_by_windows(target, image, target.max()), abs=1e-10
+    )
     assert ssim(target, image, maximum=100.0) == pytest.approx(
         ssim_by_windows(target, image, 100.0), abs=1e-10
     )
@@ -70,7 +76,9 @@ def test_the_data_range_is_the_maximum_of_the_volume(volumes) -> None:
 def test_noise_of_known_size_has_the_psnr_it_should() -> None:
     rng = np.random.default_rng(0)
     target = np.ones((2, 100, 100))
-    assert psnr(target, target + 0.01 * rng.standard_normal(target.shape)) == pytest.approx(40, abs=0.1)
+    assert psnr(target, target + 0.01 * rng.standard_normal(target.shape)) == pytest.approx(
+        40, abs=0.1
+    )
 
 
 def test_identical_volumes(volumes) -> None:
@@ -84,18 +92,28 @@ def test_identical_volumes(volumes) -> None:
 @pytest.mark.parametrize("name", list(METRICS))
 def test_the_intensity_scale_does_not_matter(volumes, name: str, scale: float) -> None:
     target, image = volumes
-    assert METRICS[name](scale * target, scale * image) == pytest.approx(METRICS[name](target, image))
+    assert METRICS[name](scale * target, scale * image) == pytest.approx(
+        METRICS[name](target, image)
+    )
 
 
 @pytest.mark.parametrize("name", list(METRICS))
 def test_single_precision_and_lists_are_computed_in_double(volumes, name: str) -> None:
     target, image = (v.astype(np.float32) for v in volumes)
     expected = METRICS[name](target.astype(float), image.astype(float))
-    assert METRICS[name](target, image) == expected == METRICS[name](target.tolist(), image.tolist())
+    assert (
+        METRICS[name](target, image) == expected == METRICS[name](target.tolist(), image.tolist())
+    )
 
 
 @pytest.mark.parametrize(
-    "shapes", [((8, 8), (8, 8)), ((1, 8, 8), (1, 8, 9)), ((1, 8, 8), (2, 8, 8)), ((1, 1, 8, 8), (1, 1, 8, 8))]
+    "shapes",
+    [
+        ((8, 8), (8, 8)),
+        ((1, 8, 8), (1, 8, 9)),
+        ((1, 8, 8), (2, 8, 8)),
+        ((1, 1, 8, 8), (1, 1, 8, 8)),
+    ],
 )
 @pytest.mark.parametrize("name", list(METRICS))
 def test_what_is_no_pair_of_volumes_is_refused(name: str, shapes) -> None:

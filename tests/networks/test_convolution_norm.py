@@ -17,10 +17,16 @@ def _seed() -> None:
 
 
 def toeplitz(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """The matrix of the zero-padded convolution on images of `size`, from its action on every unit image."""
+    """The matrix of the zero-padded convolution on images of `size`, from its action on every unit
+    image.
+    """
     inside = kernel.shape[1]
     basis = torch.eye(inside * size[0] * size[1], dtype=kernel.dtype).reshape(-1, inside, *size)
-    return functional.conv2d(basis, kernel, padding=tuple(n // 2 for n in kernel.shape[-2:])).flatten(1).T
+    return (
+        functional.conv2d(basis, kernel, padding=tuple(n // 2 for n in kernel.shape[-2:]))
+        .flatten(1)
+        .T
+    )
 
 
 def periodic_norm(kernel: Tensor, grid: int = 256) -> float:

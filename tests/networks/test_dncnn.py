@@ -1,4 +1,6 @@
-"""The denoiser's promises: homogeneous, bounded where asked, free of batch mates, right at any size."""
+"""The denoiser's promises: homogeneous, bounded where asked, free of batch mates, right at any
+size.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def image(*shape: int) -> Tensor:
 
 
 def network(depth: int = 3, width: int = 4, **options) -> DnCNN:
-    """A DnCNN in double precision with random weights and biases, projected where it has a bound."""
+    """A DnCNN in double precision with random weights and biases, projected where it has a
+    bound.
+    """
     model = DnCNN(depth, width, **options).double()
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -38,12 +42,16 @@ def network(depth: int = 3, width: int = 4, **options) -> DnCNN:
 def test_starts_as_the_identity(norm: str | None, unshuffle: int) -> None:
     x = image(2, 6, 5).to(torch.complex64)
     assert torch.equal(DnCNN(5, 8, norm, unshuffle=unshuffle)(x), x)
-    assert torch.equal(DnCNN(5, 8, norm, unshuffle=unshuffle, residual=False)(x), torch.zeros_like(x))
+    assert torch.equal(
+        DnCNN(5, 8, norm, unshuffle=unshuffle, residual=False)(x), torch.zeros_like(x)
+    )
 
 
 @pytest.mark.parametrize("depth, width", [(2, 3), (5, 4)])
 def test_is_what_the_paper_draws(depth: int, width: int) -> None:
-    """Convolution, ReLU, ..., convolution, added to the input: by functional calls on the same weights."""
+    """Convolution, ReLU, ..., convolution, added to the input: by functional calls on the same
+    weights.
+    """
     model = network(depth, width)
     x = image(2, 6, 5)
     channels = torch.stack([x.real, x.imag], 1)
@@ -74,7 +82,9 @@ def test_biases_and_group_norm_do_not(options: dict) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("options", [{}, {"norm": "group"}, {"unshuffle": 2}, {"norm": "group", "width": 12}])
+@pytest.mark.parametrize(
+    "options", [{}, {"norm": "group"}, {"unshuffle": 2}, {"norm": "group", "width": 12}]
+)
 def test_a_sample_does_not_depend_on_its_batch_mates(options: dict, batch: int) -> None:
     """In training mode too: batch normalisation would fail here."""
     model = network(**options).train()
@@ -98,8 +108,12 @@ def test_unshuffle_moves_space_to_channels_and_back() -> None:
     model, x = network(unshuffle=2), image(1, 6, 4)
     real = torch.stack([x.real, x.imag], 1)
     # Channel order of pixel_unshuffle: colour, row within the block, column within the block.
-    blocks = torch.stack([real[:, c, i::2, j::2] for c in range(2) for i in range(2) for j in range(2)], 1)
-    assert_close(model.residual_part(x), to_complex(functional.pixel_shuffle(model.layers(blocks), 2)))
+    blocks = torch.stack(
+        [real[:, c, i::2, j::2] for c in range(2) for i in range(2) for j in range(2)], 1
+    )
+    assert_close(
+        model.residual_part(x), to_complex(functional.pixel_shuffle(model.layers(blocks), 2))
+    )
 
 
 def expected_share(model: DnCNN) -> float:
@@ -111,12 +125,16 @@ def expected_share(model: DnCNN) -> float:
 def test_every_layer_keeps_its_share_of_the_bound(depth: int, lipschitz: float) -> None:
     model = network(depth, lipschitz=lipschitz)
     for convolution in model.convolutions():
-        assert convolution_norm(convolution.weight) == pytest.approx(expected_share(model), rel=1e-6)
+        assert convolution_norm(convolution.weight) == pytest.approx(
+            expected_share(model), rel=1e-6
+        )
 
 
 @pytest.mark.parametrize("unshuffle", [1, 2])
 def test_the_bound_holds_while_training(unshuffle: int) -> None:
-    """Steps that do all they can to expand, from the start on: the constant stays below the bound."""
+    """Steps that do all they can to expand, from the start on: the constant stays below the
+    bound.
+    """
     model = DnCNN(3, 6, lipschitz=0.7, unshuffle=unshuffle, residual=False).double()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     x, z, target = image(2, 8, 7), image(2, 8, 7), image(2, 8, 7)
@@ -202,7 +220,11 @@ def test_the_border_loses_nothing(shape: tuple[int, ...], dtype: torch.dtype) ->
     x = torch.randn(*shape, dtype=dtype)
     for given in (x, x.conj(), x.mT, x[..., ::1].expand_as(x)):
         channels = to_channels(given)
-        assert channels.dtype == dtype.to_real() and channels.shape == (given.shape[0], 2, *given.shape[1:])
+        assert channels.dtype == dtype.to_real() and channels.shape == (
+            given.shape[0],
+            2,
+            *given.shape[1:],
+        )
         assert torch.equal(channels[:, 0], given.real) and torch.equal(channels[:, 1], given.imag)
         assert torch.equal(to_complex(channels), given.resolve_conj())
     # No sample is moved: the complex image is the channels' memory.

@@ -1,6 +1,8 @@
-"""Every kind of operator, odd and even sizes, batches 1 to 5, and what each is by definition: a matrix.
+"""Every kind of operator, odd and even sizes, batches 1 to 5, and what each is by definition: a
+matrix.
 
-The matrices come from the formula M F C, or from the exponentials of every sample and pixel; they share no code with `deqlab`.
+The matrices come from the formula M F C, or from the exponentials of every sample and pixel; they
+share no code with `deqlab`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from deqlab.operators import (
 
 
 class Multiply(LinearOperator):
-    """Pixel-wise product with `factor`, (batch | 1, y, x): the simplest operator from images to images."""
+    """Pixel-wise product with `factor`, (batch | 1, y, x): the simplest operator from images to
+    images.
+    """
 
     def __init__(self, factor: Tensor):
         super().__init__()
@@ -39,7 +43,9 @@ class Multiply(LinearOperator):
 
 @dataclass
 class Case:
-    """Operator on (batch, y, x) or (batch, z, y, x), the shape of its measurements, its matrices (batch, coil samples, pixels)."""
+    """Operator on (batch, y, x) or (batch, z, y, x), the shape of its measurements, its matrices
+    (batch, coil samples, pixels).
+    """
 
     A: LinearOperator
     image_shape: tuple[int, ...]
@@ -107,14 +113,22 @@ def build(kind: str, size: tuple[int, int], batch: int) -> Case:
     shape = (3, *size) if volume else size
     points = kind.endswith("points")
     members = batch if kind in ("own masks", "own both") else 1
-    mask = torch.rand(members, 1, *(shape[:-1] if points else (1,) * len(shape[:-1])), columns) < 0.6
+    mask = (
+        torch.rand(members, 1, *(shape[:-1] if points else (1,) * len(shape[:-1])), columns) < 0.6
+    )
     if kind.endswith("few lines"):
         mask = (torch.arange(columns) % 3 == 1).reshape((1,) * (1 + len(shape)) + (columns,))
     own_maps = kind in ("own maps", "own both")
-    maps = None if coils == 1 else torch.randn(batch if own_maps else 1, coils, *shape, dtype=torch.complex128)
+    maps = (
+        None
+        if coils == 1
+        else torch.randn(batch if own_maps else 1, coils, *shape, dtype=torch.complex128)
+    )
     # The shapes a caller writes: (x,), (y, x) or with all axes; (coil, y, x) or with a batch axis.
     given = mask if members > 1 else mask[0, 0] if points else mask.flatten()
-    A: LinearOperator = CartesianOperator(given, maps if maps is None or own_maps else maps[0], dimensions=len(shape))
+    A: LinearOperator = CartesianOperator(
+        given, maps if maps is None or own_maps else maps[0], dimensions=len(shape)
+    )
 
     pixels = math.prod(shape)
     sampled = mask.expand(batch, coils, *shape).reshape(batch, coils, pixels, 1)
@@ -129,21 +143,38 @@ def build(kind: str, size: tuple[int, int], batch: int) -> Case:
 
 
 def build_off_grid(kind: str, size: tuple[int, int], batch: int) -> Case:
-    """Samples anywhere, twice as many as pixels less one; or all lines of the grid, where a field makes of them something else."""
+    """Samples anywhere, twice as many as pixels less one; or all lines of the grid, where a field
+    makes of them something else.
+    """
     shape = (3, *size) if kind.startswith("volume") else size
     pixels, coils = math.prod(shape), 1 if kind.startswith("one") else 3
-    positions = torch.cartesian_prod(*(torch.arange(n, dtype=torch.float64) - n // 2 for n in shape)).reshape(-1, len(shape))
+    positions = torch.cartesian_prod(
+        *(torch.arange(n, dtype=torch.float64) - n // 2 for n in shape)
+    ).reshape(-1, len(shape))
     on_grid = "lines" in kind
     own_trajectories, own_maps = kind.startswith("own trajectories"), kind.startswith("own maps")
-    trajectory = torch.rand(batch if own_trajectories else 1, 2 * pixels - 1, len(shape), dtype=torch.float64) - 0.5
+    trajectory = (
+        torch.rand(
+            batch if own_trajectories else 1, 2 * pixels - 1, len(shape), dtype=torch.float64
+        )
+        - 0.5
+    )
     trajectory[0, 0] = 0.5
     if on_grid:
         trajectory = (positions / torch.tensor(shape)).unsqueeze(0)
     samples = trajectory.shape[1]
-    maps = None if coils == 1 else torch.randn(batch if own_maps else 1, coils, *shape, dtype=torch.complex128)
+    maps = (
+        None
+        if coils == 1
+        else torch.randn(batch if own_maps else 1, coils, *shape, dtype=torch.complex128)
+    )
     weights = torch.rand(batch, samples, dtype=torch.float64) if "weights" in kind else None
     # A tenth of a turn at most, for which few segments are exact.
-    field = 10 * torch.rand(batch if own_maps else 1, *shape, dtype=torch.float64) - 5 if kind.endswith("field") else None
+    field = (
+        10 * torch.rand(batch if own_maps else 1, *shape, dtype=torch.float64) - 5
+        if kind.endswith("field")
+        else None
+    )
     times = torch.rand(samples, dtype=torch.float64) * 0.01 - 0.002
     if on_grid:
         rows = torch.rand(shape[0], dtype=torch.float64) * 0.01
@@ -181,8 +212,15 @@ def _seed() -> None:
 
 
 @pytest.fixture(
-    # Off the grid every product costs more; three pairs hold odd and even, a batch of one and larger ones.
-    params=[(kind, *pair) for kind in KINDS for pair in SIZES_AND_BATCHES[:: 2 if kind.endswith(OFF_GRID) or kind.startswith("volume") else 1]],
+    # Off the grid every product costs more; three pairs hold odd and even, a batch of one and
+    # larger ones.
+    params=[
+        (kind, *pair)
+        for kind in KINDS
+        for pair in SIZES_AND_BATCHES[
+            :: 2 if kind.endswith(OFF_GRID) or kind.startswith("volume") else 1
+        ]
+    ],
     ids=lambda p: f"{p[0]}, {p[1][0]}x{p[1][1]}, batch {p[2]}".replace(", ", "-").replace(" ", "_"),
 )
 def case(request: pytest.FixtureRequest, _seed: None) -> Case:
@@ -194,7 +232,10 @@ def case(request: pytest.FixtureRequest, _seed: None) -> Case:
 SLOW = ("volume, ndft", "own trajectories, ndft", "own maps, nufft, field")
 
 
-@pytest.fixture(params=[kind for kind in KINDS if kind not in SLOW], ids=lambda kind: kind.replace(", ", "-").replace(" ", "_"))
+@pytest.fixture(
+    params=[kind for kind in KINDS if kind not in SLOW],
+    ids=lambda kind: kind.replace(", ", "-").replace(" ", "_"),
+)
 def small_case(request: pytest.FixtureRequest, _seed: None) -> Case:
     """One small case of every kind, for laws that cost more."""
     return build(request.param, (2, 3), 2)

@@ -1,4 +1,6 @@
-"""What is particular to Cartesian sampling: shapes, batches, selection, and input that cannot be used."""
+"""What is particular to Cartesian sampling: shapes, batches, selection, and input that cannot be
+used.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def test_full_sampling_with_normalised_maps_is_an_isometry(size: tuple[int, int]
 
 def test_coil_maps_matter() -> None:
     x, maps = complex_noise(1, 6, 5), complex_noise(2, 6, 5)
-    one, other = (CartesianOperator(torch.ones(5, dtype=torch.bool), m)(x) for m in (maps, maps.flip(0)))
+    one, other = (
+        CartesianOperator(torch.ones(5, dtype=torch.bool), m)(x) for m in (maps, maps.flip(0))
+    )
     assert_close(one, other.flip(1))
     assert float((one - other).norm()) > 0.1
 
@@ -61,11 +65,15 @@ def test_stack_is_each_slice_for_itself(coils: int, batch: int) -> None:
     x, y = complex_noise(batch, 5, 6), complex_noise(batch, coils, 5, 6)
     assert_close(together(x), torch.cat([A(x[i : i + 1]) for i, A in enumerate(apart)]))
     assert_close(together.H(y), torch.cat([A.H(y[i : i + 1]) for i, A in enumerate(apart)]))
-    assert_close(together.normal(x), torch.cat([A.normal(x[i : i + 1]) for i, A in enumerate(apart)]))
+    assert_close(
+        together.normal(x), torch.cat([A.normal(x[i : i + 1]) for i, A in enumerate(apart)])
+    )
 
 
 @pytest.mark.parametrize("index", [[0], [2, 0], [1, 1, 2], [0, 1, 2]])
-@pytest.mark.parametrize("kind", ["coils, lines", "one coil, points", "own masks", "own maps", "own both"])
+@pytest.mark.parametrize(
+    "kind", ["coils, lines", "one coil, points", "own masks", "own maps", "own both"]
+)
 def test_select_is_the_operator_of_some_members(make_case, kind: str, index: list[int]) -> None:
     case = make_case(kind, (5, 6), 3)
     chosen = torch.tensor(index)
@@ -77,7 +85,9 @@ def test_select_is_the_operator_of_some_members(make_case, kind: str, index: lis
 
 
 def test_one_operator_serves_all_precisions_and_row_counts_in_turn() -> None:
-    """The factors kept between calls belong to one shape and precision; another call must not get them."""
+    """The factors kept between calls belong to one shape and precision; another call must not get
+    them.
+    """
     A = CartesianOperator(torch.ones(6, dtype=torch.bool))
     for size in ((4, 6), (5, 6), (4, 6)):
         for dtype in (torch.complex64, torch.complex128):
@@ -175,7 +185,9 @@ def test_an_image_of_another_size_is_named(method: str, size: tuple[int, int]) -
 
 @pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("cache", [1, 2**20])
-def test_lines_and_points_are_the_same_map(monkeypatch: pytest.MonkeyPatch, density: float, cache: int) -> None:
+def test_lines_and_points_are_the_same_map(
+    monkeypatch: pytest.MonkeyPatch, density: float, cache: int
+) -> None:
     """However few lines, and whether the coils go one by one or together."""
     monkeypatch.setattr("deqlab.operators.sampled_transforms.CACHE_BYTES", cache)
     mask, maps = torch.arange(10) < 10 * density, complex_noise(3, 6, 10)

@@ -1,4 +1,6 @@
-"""Weights, coil maps and scale: what makes samples off the grid look to a reconstructor as samples on it do."""
+"""Weights, coil maps and scale: what makes samples off the grid look to a reconstructor as samples
+on it do.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,13 @@ CHOICES = {
 
 
 def smooth(shape: tuple[int, ...]) -> torch.Tensor:
-    axes = torch.meshgrid(*[(torch.arange(side, dtype=torch.float64) - side // 2) / side for side in shape], indexing="ij")
-    return torch.exp(-sum(axis**2 for axis in axes) / 0.04).to(torch.complex128) * torch.exp(1j * axes[0])
+    axes = torch.meshgrid(
+        *[(torch.arange(side, dtype=torch.float64) - side // 2) / side for side in shape],
+        indexing="ij",
+    )
+    return torch.exp(-sum(axis**2 for axis in axes) / 0.04).to(torch.complex128) * torch.exp(
+        1j * axes[0]
+    )
 
 
 def test_weights_are_those_of_the_exact_transform() -> None:
@@ -55,7 +62,12 @@ def test_weights_are_those_of_the_exact_transform() -> None:
 def test_an_iteration_more_is_a_start_and_one_iteration() -> None:
     points = CHOICES["few spokes"].sample(SHAPE)
     three = density_weights(points, SHAPE, 3)
-    assert_close(density_weights(points, SHAPE, 1, start=three), density_weights(points, SHAPE, 4), rtol=1e-4, atol=0)
+    assert_close(
+        density_weights(points, SHAPE, 1, start=three),
+        density_weights(points, SHAPE, 4),
+        rtol=1e-4,
+        atol=0,
+    )
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -66,7 +78,8 @@ def test_coil_maps_are_normalised_and_those_of_the_coils(name) -> None:
     found = coil_maps_from_center(kspace, points, density_weights(points, SHAPE), SHAPE)
     assert found.dtype == torch.complex64 and found.shape == maps.shape
     assert_close(found.abs().square().sum(0), torch.ones(SHAPE), rtol=0, atol=1e-5)
-    # The phase of the object is in the maps; what is left agrees inside it, up to what the low resolution blurs.
+    # The phase of the object is in the maps; what is left agrees inside it, up to what the low
+    # resolution blurs.
     inside = object_.abs() > 0.1
     agreement = (found.conj() * maps).sum(0).abs()[inside]
     assert float(agreement.min()) > 0.97 and float(agreement.mean()) > 0.995
@@ -78,19 +91,28 @@ def test_the_gridded_centre_is_the_centre_of_cartesian_kspace(shape, choice) -> 
     points, maps = choice.sample(shape), simulate_coil_maps(3, shape, seed=0)
     object_ = smooth(shape).to(torch.complex64)
     kspace = NUFFTOperator(points, shape, maps)(object_[None])[0]
-    gridded, lines, rows = gridded_center(kspace, points, density_weights(points, shape), shape, reach=6)
+    gridded, lines, rows = gridded_center(
+        kspace, points, density_weights(points, shape), shape, reach=6
+    )
     on_grid = fft2c(maps * object_)
     assert gridded.shape == on_grid.shape
     assert lines.start <= shape[1] // 2 < lines.stop and rows.start <= shape[0] // 2 < rows.stop
-    assert lines.stop - lines.start == 12 * shape[1] // max(shape) and rows.stop - rows.start == 12 * shape[0] // max(shape)
+    assert lines.stop - lines.start == 12 * shape[1] // max(
+        shape
+    ) and rows.stop - rows.start == 12 * shape[0] // max(shape)
     found, exact = gridded[:, rows, lines], on_grid[:, rows, lines]
     assert float((found - exact).norm() / exact.norm()) < 0.05
 
 
 def test_the_scale_of_the_samples_does_not_matter_to_the_maps() -> None:
     points, maps = CHOICES["spokes"].sample(SHAPE), simulate_coil_maps(3, SHAPE, seed=1)
-    kspace, density = NUFFTOperator(points, SHAPE, maps)(smooth(SHAPE).to(torch.complex64)[None])[0], density_weights(points, SHAPE)
-    one, other = (coil_maps_from_center(kspace * factor, points, density, SHAPE) for factor in (1.0, 2.0**-50))
+    kspace, density = (
+        NUFFTOperator(points, SHAPE, maps)(smooth(SHAPE).to(torch.complex64)[None])[0],
+        density_weights(points, SHAPE),
+    )
+    one, other = (
+        coil_maps_from_center(kspace * factor, points, density, SHAPE) for factor in (1.0, 2.0**-50)
+    )
     assert_close(one, other, rtol=0, atol=1e-4)
     nothing = coil_maps_from_center(kspace * 0, points, density, SHAPE)
     assert_close(nothing, torch.full_like(nothing, 3**-0.5))
@@ -99,8 +121,13 @@ def test_the_scale_of_the_samples_does_not_matter_to_the_maps() -> None:
 def test_maps_without_a_centre_are_refused() -> None:
     points = Radial(9).sample((40, 40))
     far = points[points.norm(dim=1) > 0.4]
-    with pytest.raises(InputError, match="trajectory: its nearest sample is 16 cycles per field of view .* within 10"):
-        coil_maps_from_center(torch.ones(2, len(far), dtype=torch.complex64), far, torch.ones(len(far)), (40, 40))
+    with pytest.raises(
+        InputError,
+        match="trajectory: its nearest sample is 16 cycles per field of view .* within 10",
+    ):
+        coil_maps_from_center(
+            torch.ones(2, len(far), dtype=torch.complex64), far, torch.ones(len(far)), (40, 40)
+        )
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -124,7 +151,9 @@ def test_off_resonance_may_lengthen_and_is_scaled_alike() -> None:
     """A field that squeezes pixels together makes their sum longer than each was."""
     choice = CartesianLines(lines_per_shot=SHAPE[1])
     points, times = choice.sample(SHAPE), choice.readout_times(SHAPE)
-    field = 5e3 * (torch.arange(SHAPE[1], dtype=torch.float64) / SHAPE[1] - 0.5).square().expand(SHAPE)
+    field = 5e3 * (torch.arange(SHAPE[1], dtype=torch.float64) / SHAPE[1] - 0.5).square().expand(
+        SHAPE
+    )
     A = OffResonance(NUFFTOperator(points, SHAPE, weights=torch.ones(len(points))), field, times)
     like = smooth(SHAPE)[None]
     scaled = at_most_one(A, like)
@@ -145,7 +174,10 @@ def test_on_the_grid_it_is_the_cartesian_operator() -> None:
 
 def test_a_volume() -> None:
     shape = (8, 8, 8)
-    points, maps = RadialVolume(nyquist_spokes(shape)).sample(shape), simulate_coil_maps(3, (8, 8), seed=0)
+    points, maps = (
+        RadialVolume(nyquist_spokes(shape)).sample(shape),
+        simulate_coil_maps(3, (8, 8), seed=0),
+    )
     maps = maps[:, None].expand(3, *shape).contiguous()
     density = density_weights(points, shape)
     A = NUFFTOperator(points, shape, maps, weights=density)

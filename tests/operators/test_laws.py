@@ -13,7 +13,9 @@ def test_is_its_matrix(case) -> None:
     x, y = case.image(), case.kspace()
     assert_close(case.A(x), case.dense(case.matrix, x, case.kspace_shape), **EXACT)
     assert_close(case.A.H(y), case.dense(case.matrix.mH, y, case.image_shape), **EXACT)
-    assert_close(case.A.normal(x), case.dense(case.matrix.mH @ case.matrix, x, case.image_shape), **EXACT)
+    assert_close(
+        case.A.normal(x), case.dense(case.matrix.mH @ case.matrix, x, case.image_shape), **EXACT
+    )
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.complex128, 1e-12), (torch.complex64, 2e-5)])
@@ -22,7 +24,8 @@ def test_adjoint(case, dtype: torch.dtype, tolerance: float) -> None:
     forward, adjoint = case.A(x), case.A.H(y)
     assert forward.dtype == adjoint.dtype == dtype
     assert forward.shape == y.shape and adjoint.shape == x.shape
-    # For every sample of the batch alone: a mix-up between samples would cancel in the sum over all.
+    # For every sample of the batch alone: a mix-up between samples would cancel in the sum over
+    # all.
     left = (y.conj() * forward).flatten(1).sum(1)
     right = (adjoint.conj() * x).flatten(1).sum(1)
     assert_close(left, right, rtol=0, atol=tolerance * float(x.norm() * y.norm()))
@@ -75,9 +78,13 @@ def test_first_and_second_derivatives_by_differences(small_case) -> None:
 
 
 def test_second_derivative_of_the_data_term(small_case) -> None:
-    """1/2 ||A x - y||^2 has the gradient A^H (A x - y) and the Hessian A^H A: backward has a backward."""
+    """1/2 ||A x - y||^2 has the gradient A^H (A x - y) and the Hessian A^H A: backward has a
+    backward.
+    """
     x, y, z = small_case.image().requires_grad_(), small_case.kspace(), small_case.image()
-    gradient = torch.autograd.grad((small_case.A(x) - y).abs().square().sum() / 2, x, create_graph=True)[0]
+    gradient = torch.autograd.grad(
+        (small_case.A(x) - y).abs().square().sum() / 2, x, create_graph=True
+    )[0]
     assert_close(gradient, small_case.A.H(small_case.A(x) - y), **EXACT)
     curvature = torch.autograd.grad((z.conj() * gradient).real.sum(), x)[0]
     assert_close(curvature, small_case.A.normal(z), **EXACT)

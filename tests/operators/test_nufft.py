@@ -1,4 +1,6 @@
-"""What is particular to samples off the grid: accuracy against the exact sums, conventions, weights, batches, and input that cannot be used."""
+"""What is particular to samples off the grid: accuracy against the exact sums, conventions,
+weights, batches, and input that cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ def gap(found: torch.Tensor, truth: torch.Tensor) -> float:
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-9, 1e-12])
 def test_within_its_tolerance_of_the_exact_sum(shape: tuple[int, ...], tolerance: float) -> None:
     trajectory, maps = points(700, len(shape)), complex_noise(2, *shape)
-    A, exact = NUFFTOperator(trajectory, shape, maps, tolerance), NDFTOperator(trajectory, shape, maps)
+    A, exact = (
+        NUFFTOperator(trajectory, shape, maps, tolerance),
+        NDFTOperator(trajectory, shape, maps),
+    )
     x, y = complex_noise(1, *shape), complex_noise(1, 2, 700)
     # finufft promises the order of magnitude; the normal operator has two transforms in it.
     assert gap(A(x), exact(x)) <= 2 * tolerance
@@ -48,7 +53,9 @@ def test_single_precision_images_do_not_cost_the_tolerance() -> None:
     shape, trajectory = (256, 256), points(300, 2)
     x = torch.randn(1, *shape, dtype=torch.complex64)
     truth = NDFTOperator(trajectory, shape)(x.to(torch.complex128))
-    fine, coarse = (NUFFTOperator(trajectory, shape, tolerance=tolerance)(x) for tolerance in (1e-6, 1e-4))
+    fine, coarse = (
+        NUFFTOperator(trajectory, shape, tolerance=tolerance)(x) for tolerance in (1e-6, 1e-4)
+    )
     assert fine.dtype == coarse.dtype == torch.complex64
     assert gap(fine, truth) <= 1.5e-6 and gap(coarse, truth) <= 1.5e-4
 
@@ -66,10 +73,14 @@ def test_on_the_grid_it_is_the_centred_transform(kind: type, size: tuple[int, in
 def test_columns_are_in_the_order_of_the_image_axes() -> None:
     """A wave along y has its energy at ky."""
     rows, columns = 12, 10
-    wave = torch.exp(2j * torch.pi * 3 / rows * torch.arange(rows, dtype=torch.float64))[:, None].expand(rows, columns)
+    wave = torch.exp(2j * torch.pi * 3 / rows * torch.arange(rows, dtype=torch.float64))[
+        :, None
+    ].expand(rows, columns)
     at_y, at_x = torch.tensor([[3 / rows, 0.0]]), torch.tensor([[0.0, 3 / rows]])
     found = NUFFTOperator(torch.cat((at_y, at_x)).double(), (rows, columns))(wave[None])[0, 0].abs()
-    assert_close(found[0], torch.tensor(math.sqrt(rows * columns), dtype=torch.float64), rtol=1e-5, atol=0)
+    assert_close(
+        found[0], torch.tensor(math.sqrt(rows * columns), dtype=torch.float64), rtol=1e-5, atol=0
+    )
     assert float(found[1]) < 1e-4
 
 
@@ -80,7 +91,11 @@ def test_a_volume_of_one_plane_is_its_plane() -> None:
 
 
 def test_weights_are_those_of_least_squares_and_leave_the_operator_alone() -> None:
-    trajectory, maps, weights = points(50, 2), complex_noise(3, 6, 7), torch.rand(50, dtype=torch.float64)
+    trajectory, maps, weights = (
+        points(50, 2),
+        complex_noise(3, 6, 7),
+        torch.rand(50, dtype=torch.float64),
+    )
     A = NUFFTOperator(trajectory, (6, 7), maps, 1e-10)
     x, y = complex_noise(2, 6, 7), complex_noise(2, 3, 50)
     before = A.normal(x)
@@ -104,14 +119,20 @@ OWN = ("trajectory", "coil_maps", "weights")
 
 
 def parts(batch: int, own: tuple[str, ...]) -> dict:
-    given = {"trajectory": points(batch, 21, 2), "coil_maps": complex_noise(batch, 3, 5, 6), "weights": torch.rand(batch, 21)}
+    given = {
+        "trajectory": points(batch, 21, 2),
+        "coil_maps": complex_noise(batch, 3, 5, 6),
+        "weights": torch.rand(batch, 21),
+    }
     return {name: part if name in own else part[0] for name, part in given.items()}
 
 
 @pytest.mark.parametrize("kind", [NUFFTOperator, NDFTOperator])
 @pytest.mark.parametrize("own", [(), *((name,) for name in OWN), OWN])
 @pytest.mark.parametrize("index", [[0], [2, 0], [1, 1, 2]])
-def test_select_is_the_operator_of_some_members(kind: type, own: tuple[str, ...], index: list[int]) -> None:
+def test_select_is_the_operator_of_some_members(
+    kind: type, own: tuple[str, ...], index: list[int]
+) -> None:
     A = kind(shape=(5, 6), **parts(3, own))
     chosen = torch.tensor(index)
     x, y = complex_noise(3, 5, 6), complex_noise(3, 3, 21)
@@ -124,18 +145,27 @@ def test_select_is_the_operator_of_some_members(kind: type, own: tuple[str, ...]
 @pytest.mark.parametrize("own", [(), ("coil_maps",), OWN])
 def test_stack_is_each_slice_for_itself(own: tuple[str, ...]) -> None:
     given = parts(3, own)
-    apart = [NUFFTOperator(shape=(5, 6), **{n: p[i] if n in own else p for n, p in given.items()}) for i in range(3)]
+    apart = [
+        NUFFTOperator(shape=(5, 6), **{n: p[i] if n in own else p for n, p in given.items()})
+        for i in range(3)
+    ]
     together = NUFFTOperator.stack(apart)
     assert len(together.trajectory) == (3 if "trajectory" in own else 1)
     x, y = complex_noise(3, 5, 6), complex_noise(3, 3, 21)
     assert_close(together(x), torch.cat([A(x[i : i + 1]) for i, A in enumerate(apart)]))
     assert_close(together.H(y), torch.cat([A.H(y[i : i + 1]) for i, A in enumerate(apart)]))
-    assert_close(together.normal(x), torch.cat([A.normal(x[i : i + 1]) for i, A in enumerate(apart)]))
+    assert_close(
+        together.normal(x), torch.cat([A.normal(x[i : i + 1]) for i, A in enumerate(apart)])
+    )
 
 
 def test_operators_that_differ_cannot_share_a_batch() -> None:
     A = NUFFTOperator(points(9, 2), (5, 6))
-    for other in (NUFFTOperator(points(8, 2), (5, 6)), NUFFTOperator(points(9, 2), (6, 5)), A.weighted(torch.rand(9))):
+    for other in (
+        NUFFTOperator(points(8, 2), (5, 6)),
+        NUFFTOperator(points(9, 2), (6, 5)),
+        A.weighted(torch.rand(9)),
+    ):
         with pytest.raises(InputError, match="different sizes"):
             NUFFTOperator.stack([A, other])
 
@@ -157,7 +187,9 @@ def test_composition_with_an_operator_on_images() -> None:
 
 
 def test_copies_and_precisions() -> None:
-    """Plans cannot be copied, so copies make their own; casting a module to single precision must not cut positions."""
+    """Plans cannot be copied, so copies make their own; casting a module to single precision must
+    not cut positions.
+    """
     A = NUFFTOperator(points(30, 2), (5, 6), complex_noise(2, 5, 6), 1e-12)
     x = complex_noise(1, 5, 6)
     truth, normal = A(x), A.normal(x)
@@ -174,7 +206,10 @@ def test_a_lazily_conjugated_or_strided_tensor_is_what_it_says() -> None:
     A = NUFFTOperator(points(12, 2), (5, 5), tolerance=1e-10)
     x, y = complex_noise(2, 5, 5), complex_noise(12, 1, 2)
     assert torch.equal(A(x.mT.conj()), A(x.mT.conj().resolve_conj().contiguous()))
-    assert torch.equal(A.H(y.movedim(0, -1).movedim(1, 0).conj()), A.H(y.movedim(0, -1).movedim(1, 0).conj().resolve_conj().contiguous()))
+    assert torch.equal(
+        A.H(y.movedim(0, -1).movedim(1, 0).conj()),
+        A.H(y.movedim(0, -1).movedim(1, 0).conj().resolve_conj().contiguous()),
+    )
 
 
 NAN = points(9, 2)
@@ -194,14 +229,24 @@ NAN[3, 1] = math.nan
         (points(9, 2).to(torch.complex64), {}, ["trajectory", "complex64"]),
         (points(9, 2), {"shape": (0, 6)}, ["shape", "(0, 6)"]),
         (points(9, 2), {"shape": (6,)}, ["shape", "(y, x)"]),
-        (points(9, 2), {"coil_maps": complex_noise(3, 6, 5)}, ["coil_maps", "(3, 6, 5)", "(coil, 5, 6)"]),
+        (
+            points(9, 2),
+            {"coil_maps": complex_noise(3, 6, 5)},
+            ["coil_maps", "(3, 6, 5)", "(coil, 5, 6)"],
+        ),
         (points(9, 2), {"coil_maps": torch.ones(3, 5, 6)}, ["coil_maps", "complex"]),
-        (points(2, 9, 2), {"coil_maps": complex_noise(3, 2, 5, 6)}, ["trajectory for 2", "coil_maps for 3"]),
+        (
+            points(2, 9, 2),
+            {"coil_maps": complex_noise(3, 2, 5, 6)},
+            ["trajectory for 2", "coil_maps for 3"],
+        ),
         (points(9, 2), {"weights": torch.ones(8)}, ["weights", "(8,)", "(9,)"]),
         (points(9, 2), {"weights": -torch.ones(9)}, ["weights", "negative"]),
     ],
 )
-def test_what_does_not_fit_is_named(kind: type, trajectory: torch.Tensor, options: dict, words: list[str]) -> None:
+def test_what_does_not_fit_is_named(
+    kind: type, trajectory: torch.Tensor, options: dict, words: list[str]
+) -> None:
     with pytest.raises(InputError) as error:
         kind(trajectory, **{"shape": (5, 6), **options})
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)

@@ -17,14 +17,19 @@ SMALL = {"depth": 2, "width": 2}
 
 
 def test_the_methods_are_known() -> None:
-    plain, trained = ["zero-filled", "cg-sense", "sense", "grappa", "wavelet", "tv", "pnp"], ["de-prox", "de-grad", "de-admm", "mol"]
+    plain, trained = (
+        ["zero-filled", "cg-sense", "sense", "grappa", "wavelet", "tv", "pnp"],
+        ["de-prox", "de-grad", "de-admm", "mol"],
+    )
     assert set(names()) >= {*plain, *trained}
     assert not any(map(learned, plain)) and all(map(learned, trained))
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_name_makes_a_reconstructor(measure, name: str) -> None:
-    """image = recon(kspace, A), of the operator's image shape: nobody needs to ask which method it is."""
+    """image = recon(kspace, A), of the operator's image shape: nobody needs to ask which method it
+    is.
+    """
     data = measure(2, dtype=torch.complex64)
     if name in ("sense", "grappa"):
         # One unfolds a comb of lines, the other learns from calibration lines.
@@ -38,19 +43,41 @@ def test_every_name_makes_a_reconstructor(measure, name: str) -> None:
 
 def test_options_reach_the_model() -> None:
     model = create(
-        "de-grad", depth=4, width=6, lipschitz=0.7, unshuffle=2, residual=False, step=0.5, weight=2.0
+        "de-grad",
+        depth=4,
+        width=6,
+        lipschitz=0.7,
+        unshuffle=2,
+        residual=False,
+        step=0.5,
+        weight=2.0,
     )
-    assert [c.weight.shape[:2] for c in model.denoiser.convolutions()] == [(6, 8), (6, 6), (6, 6), (8, 6)]
+    assert [c.weight.shape[:2] for c in model.denoiser.convolutions()] == [
+        (6, 8),
+        (6, 6),
+        (6, 6),
+        (8, 6),
+    ]
     assert model.denoiser.lipschitz == 0.7 and not model.denoiser.residual
-    assert model.step.item() == pytest.approx(0.5) and model.log_weight.exp().item() == pytest.approx(2.0)
+    assert model.step.item() == pytest.approx(
+        0.5
+    ) and model.log_weight.exp().item() == pytest.approx(2.0)
     prox = create("de-prox", depth=2, width=8, norm="group", bias=True, step=0.3)
-    assert prox.step.item() == pytest.approx(0.3) and prox.denoiser.convolutions()[0].bias is not None
+    assert (
+        prox.step.item() == pytest.approx(0.3) and prox.denoiser.convolutions()[0].bias is not None
+    )
     assert any(isinstance(layer, torch.nn.GroupNorm) for layer in prox.denoiser.layers)
     admm = create("de-admm", depth=2, width=8, residual=False, step=0.3)
     assert admm.step.item() == pytest.approx(0.3) and not admm.denoiser.residual
     mol = create("mol", depth=2, width=8, lipschitz=0.6, step=1.2, weight=2.0)
-    assert mol.step.item() == pytest.approx(1.2) and mol.log_weight.exp().item() == pytest.approx(2.0)
-    assert mol.denoiser.lipschitz == 0.6 and not mol.denoiser.residual and create("mol", **SMALL).denoiser.lipschitz == 0.9
+    assert mol.step.item() == pytest.approx(1.2) and mol.log_weight.exp().item() == pytest.approx(
+        2.0
+    )
+    assert (
+        mol.denoiser.lipschitz == 0.6
+        and not mol.denoiser.residual
+        and create("mol", **SMALL).denoiser.lipschitz == 0.9
+    )
     assert create("cg-sense", weight=0.5).weight == 0.5
 
 
@@ -59,7 +86,15 @@ def test_options_reach_the_model() -> None:
     [
         ("de-gard", {}, ["'de-gard'", "did you mean 'de-grad'?"]),
         ("cgsense", {}, ["did you mean 'cg-sense'?"]),
-        ("xpdnet", {}, ["unknown model 'xpdnet'", "valid: zero-filled, cg-sense, ", "de-prox, de-grad, de-admm, mol"]),
+        (
+            "xpdnet",
+            {},
+            [
+                "unknown model 'xpdnet'",
+                "valid: zero-filled, cg-sense, ",
+                "de-prox, de-grad, de-admm, mol",
+            ],
+        ),
         ("de-grad", {"dept": 3}, ["de-grad", "'dept'", "did you mean 'depth'?"]),
         ("de-prox", {"weight": 1.0}, ["de-prox", "'weight'"]),
         ("mol", {"norm": "group"}, ["mol", "'norm'"]),
@@ -67,7 +102,9 @@ def test_options_reach_the_model() -> None:
         ("zero-filled", {"depth": 3}, ["'depth'", "none"]),
     ],
 )
-def test_what_is_unknown_is_answered_with_what_is_nearest(name: str, options: dict, words: list[str]) -> None:
+def test_what_is_unknown_is_answered_with_what_is_nearest(
+    name: str, options: dict, words: list[str]
+) -> None:
     with pytest.raises(InputError) as error:
         create(name, **options)
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)

@@ -61,7 +61,10 @@ def test_what_was_saved_comes_back(card: Path, model: nn.Module, suffix: str) ->
     assert json.loads(card.read_text()) == CARD | {
         "sha256": hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()
     }
-    assert sorted(path.name for path in card.parent.iterdir()) == ["small.json", "small.safetensors"]
+    assert sorted(path.name for path in card.parent.iterdir()) == [
+        "small.json",
+        "small.safetensors",
+    ]
 
 
 def damage(card: Path) -> None:
@@ -85,7 +88,10 @@ def change_tensors(card: Path, change) -> None:
 # What may be wrong with a card or its weights, and the words that must name it.
 DEFECTS = {
     "damaged": (damage, ["small.safetensors", "sha256", "small.json"]),
-    "no weights": (lambda card: card.with_suffix(".safetensors").unlink(), ["small.safetensors", "missing"]),
+    "no weights": (
+        lambda card: card.with_suffix(".safetensors").unlink(),
+        ["small.safetensors", "missing"],
+    ),
     "no card": (lambda card: card.unlink(), ["small.json", "missing"]),
     "text": (lambda card: card.write_text("not json"), ["small.json", "not a JSON"]),
     "bytes": (lambda card: card.write_bytes(b"\xff\xfe\x00"), ["small.json", "not a JSON"]),
@@ -103,7 +109,10 @@ DEFECTS = {
     "other model": (lambda card: edit(card, model="de-prox"), ["small.safetensors", "log_weight"]),
     "unknown model": (lambda card: edit(card, model="de-gard"), ["'de-gard'", "'de-grad'"]),
     "unknown option": (lambda card: edit(card, options={"dept": 2}), ["'dept'", "'depth'"]),
-    "tensor missing": (lambda card: change_tensors(card, lambda t: t.pop("log_step")), ["log_step", "None"]),
+    "tensor missing": (
+        lambda card: change_tensors(card, lambda t: t.pop("log_step")),
+        ["log_step", "None"],
+    ),
     "tensor added": (
         lambda card: change_tensors(card, lambda t: t.update(extra=torch.zeros(1))),
         ["extra", "None"],

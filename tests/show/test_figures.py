@@ -1,4 +1,6 @@
-"""Figures say the truth: one grey scale, the stated gain, fixed colours, and a file only on request."""
+"""Figures say the truth: one grey scale, the stated gain, fixed colours, and a file only on
+request.
+"""
 
 import io
 
@@ -71,7 +73,9 @@ def test_panels_fall_on_whole_pixels_so_that_nothing_is_blurred():
     assert set(np.unique(panel)) == {0, 255}
 
 
-@pytest.mark.filterwarnings("error")  # drawn twice, exported and shown, and no warning in the notebook
+@pytest.mark.filterwarnings(
+    "error"
+)  # drawn twice, exported and shown, and no warning in the notebook
 def test_the_picture_in_a_notebook_is_small_and_a_grey_one_loses_nothing():
     noise = np.random.default_rng(0).integers(0, 256, (128, 128))
     figure = show.image_grid({"noise": noise}, vmax=255)
@@ -92,7 +96,9 @@ def test_the_picture_in_a_notebook_is_small_and_a_grey_one_loses_nothing():
         (lambda: show.image_grid({"a": np.zeros((3, 4))}, error_against="b"), "'b'"),
         (lambda: show.image_grid({"a": np.zeros((3, 4))}, captions={"c": "text"}), "'c'"),
         (
-            lambda: show.image_grid({"a": np.zeros((3, 4)), "b": np.zeros((3, 5))}, error_against="a"),
+            lambda: show.image_grid(
+                {"a": np.zeros((3, 4)), "b": np.zeros((3, 5))}, error_against="a"
+            ),
             r"\(3, 5\)",
         ),
         (lambda: show.save(show.figure()[0], "../up"), "../up"),
@@ -131,12 +137,14 @@ def test_curves_have_the_method_s_colour_and_keep_every_sample():
 def test_plotly_curves_hold_the_same_numbers():
     made = show.plotly_curves({"picard": [1.0, 0.5], "anderson": [[1.0], [1.0, 0.25]]}, log=True)
     assert [list(trace.y) for trace in made.data] == [[1.0, 0.5], [1.0], [1.0, 0.25]]
-    assert [trace.line.color for trace in made.data][0] == show.METHOD_COLOURS["picard"]
+    assert next(trace.line.color for trace in made.data) == show.METHOD_COLOURS["picard"]
     assert made.layout.yaxis.type == "log"
 
 
 def test_dots_show_every_value_and_print_the_mean():
-    axes = show.dots({"de-grad": [30.0, 32.0], "cg-sense": [25.0, 25.5, 26.5]}, xlabel="PSNR").axes[0]
+    axes = show.dots({"de-grad": [30.0, 32.0], "cg-sense": [25.0, 25.5, 26.5]}, xlabel="PSNR").axes[
+        0
+    ]
     assert [sorted(cloud.get_offsets()[:, 0]) for cloud in axes.collections] == [
         [30.0, 32.0],
         [25.0, 25.5, 26.5],

@@ -22,7 +22,8 @@ def bytes_of(canvas):
 def test_one_byte_a_pixel_in_the_order_of_the_panels():
     canvas = show.ImageCanvas(window={"image": (0.0, 2.0), "mask": (0.0, 1.0)})
     canvas.update(
-        {"image": np.array([[0.0, 1.0, 2.0]]), "mask": torch.tensor([[True], [False]])}, "two panels"
+        {"image": np.array([[0.0, 1.0, 2.0]]), "mask": torch.tensor([[True], [False]])},
+        "two panels",
     )
     assert canvas.panels == [
         {"name": "image", "height": 1, "width": 3},

@@ -12,7 +12,9 @@ from torch import Tensor
 
 @dataclass
 class LinearMap:
-    """f(x) = M x + b per sample, on (batch, n); counts the samples of every evaluation in `rows`."""
+    """f(x) = M x + b per sample, on (batch, n); counts the samples of every evaluation in
+    `rows`.
+    """
 
     M: Tensor
     b: Tensor
@@ -49,7 +51,9 @@ def _seed() -> None:
 
 @pytest.fixture
 def make_map() -> Callable[..., LinearMap]:
-    """`make_map(batch, n, rates, dtype, selectable)`: random maps; sample i contracts by rates[i] in norm."""
+    """`make_map(batch, n, rates, dtype, selectable)`: random maps; sample i contracts by rates[i]
+    in norm.
+    """
 
     def make(
         batch: int = 3,
@@ -69,10 +73,15 @@ def make_map() -> Callable[..., LinearMap]:
 
 @pytest.fixture
 def make_gradient_step() -> Callable[..., LinearMap]:
-    """`make_gradient_step(batch, n, dtype, least)`: x - (A x - b) with A Hermitian, eigenvalues from `least` to 1; I - J = A."""
+    """`make_gradient_step(batch, n, dtype, least)`: x - (A x - b) with A Hermitian, eigenvalues
+    from `least` to 1; I - J = A.
+    """
 
     def make(
-        batch: int = 3, n: int = 6, dtype: torch.dtype = torch.complex128, least: float | list[float] = 0.05
+        batch: int = 3,
+        n: int = 6,
+        dtype: torch.dtype = torch.complex128,
+        least: float | list[float] = 0.05,
     ) -> LinearMap:
         Q = torch.linalg.qr(torch.randn(batch, n, n, dtype=dtype))[0]
         low = torch.as_tensor(least, dtype=torch.float64).expand(batch)
@@ -89,6 +98,8 @@ def true_residual() -> Callable[..., Tensor]:
 
     def measure(f, x: Tensor) -> Tensor:
         fx = f(x)
-        return (fx - x).abs().square().flatten(1).sum(1).sqrt() / fx.abs().square().flatten(1).sum(1).sqrt()
+        return (fx - x).abs().square().flatten(1).sum(1).sqrt() / fx.abs().square().flatten(1).sum(
+            1
+        ).sqrt()
 
     return measure

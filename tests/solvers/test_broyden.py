@@ -25,16 +25,20 @@ from deqlab.solvers.flat import flatten, unflatten
 
 def iterates(f, x0: Tensor, solver, count: int, tolerance: float = 0.0):
     seen: list[Tensor] = []
-    solution = solve(f, x0, solver, tolerance, count, callback=lambda k, x, running: seen.append(x.clone()))
+    solution = solve(
+        f, x0, solver, tolerance, count, callback=lambda k, x, running: seen.append(x.clone())
+    )
     return seen, solution
 
 
 def dense_broyden(f, x0: Tensor, count: int) -> tuple[list[Tensor], Tensor]:
-    """Iterates and H of one sample, with H a matrix: x <- x + H g, H <- H + (s - H y) s^T H / (s^T H y)."""
-    g = lambda x: (flatten(f(x)) - flatten(x))[0]  # noqa: E731
+    """Iterates and H of one sample, with H a matrix: x <- x + H g, H <- H + (s - H y) s^T H / (s^T
+    H y).
+    """
+    g = lambda x: (flatten(f(x)) - flatten(x))[0]
     H = torch.eye(flatten(x0).shape[1], dtype=torch.float64)
     like, flat = x0, flatten(x0)[0]
-    form = lambda v: unflatten(v[None], like)  # noqa: E731
+    form = lambda v: unflatten(v[None], like)
     seen, now = [flat], g(x0)
     for _ in range(count - 1):
         s = H @ now
@@ -64,7 +68,9 @@ def test_is_the_dense_recursion(make_map, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_ends_within_twice_the_dimension_on_an_affine_map(make_map, n: int) -> None:
-    """2n steps: D. M. Gay, Some convergence properties of Broyden's method, SIAM J. Numer. Anal. 16 (1979)."""
+    """2n steps: D. M. Gay, Some convergence properties of Broyden's method, SIAM J. Numer. Anal. 16
+    (1979).
+    """
     f = make_map(3, n=n, rates=[0.5, 0.99, 3.0], dtype=torch.float64)
     solution = solve(f, torch.zeros_like(f.b), Broyden(), 1e-9, 60)
     assert solution.converged.all() and int(solution.evaluations.max()) <= 2 * n + 1
@@ -79,9 +85,13 @@ def test_the_inverse_is_exact_where_one_dimension_is_all(make_map) -> None:
     assert_close(H.transpose(one), 1 / (1 - f.M[:, 0]))
 
 
-@pytest.mark.parametrize("solver", [Broyden(), Broyden(memory=4), Broyden(line_search=Backtracking())], ids=repr)
+@pytest.mark.parametrize(
+    "solver", [Broyden(), Broyden(memory=4), Broyden(line_search=Backtracking())], ids=repr
+)
 def test_the_inverse_holds_the_last_evaluation(make_map, solver) -> None:
-    """H y = s for the step to the last iterate of each sample, also of those that left long before the others."""
+    """H y = s for the step to the last iterate of each sample, also of those that left long before
+    the others.
+    """
     f = make_map(4, n=8, rates=[0.9, 0.1, 0.5, 0.01])
     paths: list[list[Tensor]] = [[] for _ in range(4)]
 
@@ -104,8 +114,12 @@ def test_the_inverse_does_not_depend_on_the_batch(make_map) -> None:
     for member in range(4):
         alone = solve(f.members([member]), torch.zeros(1, 8, dtype=f.b.dtype), Broyden(), 1e-8, 60)
         mine = together.inverse.select(torch.tensor([member]))
-        assert_close(mine.apply(v[[member]]), alone.inverse.apply(v[[member]]), rtol=1e-6, atol=1e-6)
-        assert_close(mine.transpose(v[[member]]), alone.inverse.transpose(v[[member]]), rtol=1e-6, atol=1e-6)
+        assert_close(
+            mine.apply(v[[member]]), alone.inverse.apply(v[[member]]), rtol=1e-6, atol=1e-6
+        )
+        assert_close(
+            mine.transpose(v[[member]]), alone.inverse.transpose(v[[member]]), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_one_evaluation_leaves_the_identity(make_map) -> None:
@@ -117,21 +131,29 @@ def test_one_evaluation_leaves_the_identity(make_map) -> None:
 
 def test_memory_is_allocated_as_it_is_used(make_map) -> None:
     f = make_map(2, n=30, rates=0.95)
-    short, long = (solve(f, torch.zeros_like(f.b), Broyden(memory=1000), 0.0, count) for count in (5, 20))
+    short, long = (
+        solve(f, torch.zeros_like(f.b), Broyden(memory=1000), 0.0, count) for count in (5, 20)
+    )
     assert short.state.memory.left.shape[1] == 5 and long.state.memory.left.shape[1] == 20
     assert long.inverse.left.shape[1] == 19
-    assert solve(f, torch.zeros_like(f.b), Broyden(memory=3), 0.0, 15).state.memory.left.shape[1] <= 3
+    assert (
+        solve(f, torch.zeros_like(f.b), Broyden(memory=3), 0.0, 15).state.memory.left.shape[1] <= 3
+    )
 
 
 def test_a_full_memory_keeps_the_greater_half_of_the_rank(make_map) -> None:
-    """After the reduction H - I is the best approximation of its rank, and the solve goes on from there to the solution."""
+    """After the reduction H - I is the best approximation of its rank, and the solve goes on from
+    there to the solution.
+    """
     f = make_map(2, n=20, rates=0.9)
     memory = solve(f, torch.zeros_like(f.b), Broyden(memory=6), 0.0, 7).state.memory
     assert memory.full
     u, sigma, vh = torch.linalg.svd(memory.left.mT @ memory.core @ memory.right)
     memory.reduce()
     assert memory.filled == 3 and not memory.full
-    assert_close(memory.left.mT @ memory.core @ memory.right, (u[:, :, :3] * sigma[:, None, :3]) @ vh[:, :3])
+    assert_close(
+        memory.left.mT @ memory.core @ memory.right, (u[:, :, :3] * sigma[:, None, :3]) @ vh[:, :3]
+    )
     solution = solve(f, torch.zeros_like(f.b), Broyden(memory=6), 1e-9, 200)
     assert solution.converged.all() and int(solution.inverse.count.max()) <= 6
     assert solve(f, torch.zeros_like(f.b), Broyden(memory=1), 1e-4, 300).converged.all()
@@ -139,7 +161,10 @@ def test_a_full_memory_keeps_the_greater_half_of_the_rank(make_map) -> None:
 
 def tanh_map(n: int = 8, rate: float = 0.95):
     M = torch.randn(n, n, dtype=torch.complex128)
-    M, b = rate * M / torch.linalg.matrix_norm(M, ord=2), 0.3 * torch.randn(3, n, dtype=torch.complex128)
+    M, b = (
+        rate * M / torch.linalg.matrix_norm(M, ord=2),
+        0.3 * torch.randn(3, n, dtype=torch.complex128),
+    )
 
     def f(x: Tensor) -> Tensor:
         z = x @ M.mT
@@ -160,24 +185,34 @@ def test_converges_superlinearly() -> None:
 
 
 def test_the_line_search_reaches_what_full_steps_miss() -> None:
-    """f(x) = x - 10 atan(x): from x = 1 the first full step is 8 times too long, and the next ones run into the flat parts."""
-    f = lambda x: x - 10 * torch.atan(x)  # noqa: E731
+    """f(x) = x - 10 atan(x): from x = 1 the first full step is 8 times too long, and the next ones
+    run into the flat parts.
+    """
+    f = lambda x: x - 10 * torch.atan(x)
     start = torch.tensor([[1.0], [4.0], [0.01]], dtype=torch.float64)
-    full, searched = (solve(f, start, solver, 1e-8, 30, criterion=AbsoluteResidual()) for solver in (
-        Broyden(), Broyden(line_search=Backtracking())
-    ))
+    full, searched = (
+        solve(f, start, solver, 1e-8, 30, criterion=AbsoluteResidual())
+        for solver in (Broyden(), Broyden(line_search=Backtracking()))
+    )
     assert not full.converged[:2].any()
     assert searched.converged.all() and float(searched.value.abs().max()) < 1e-8
     for member in range(3):
         alone = solve(
-            f, start[[member]], Broyden(line_search=Backtracking()), 1e-8, 30, criterion=AbsoluteResidual()
+            f,
+            start[[member]],
+            Broyden(line_search=Backtracking()),
+            1e-8,
+            30,
+            criterion=AbsoluteResidual(),
         )
         assert alone.evaluations.tolist() == [int(searched.evaluations[member])]
 
 
 def test_a_residual_that_does_not_change_does_no_harm() -> None:
     """A shift has y = 0: the secant condition cannot hold, the damped correction stays finite."""
-    solution = solve(lambda x: x + 1, torch.zeros(2, 3), Broyden(), 1e-3, 8, criterion=AbsoluteResidual())
+    solution = solve(
+        lambda x: x + 1, torch.zeros(2, 3), Broyden(), 1e-3, 8, criterion=AbsoluteResidual()
+    )
     assert bool(torch.isfinite(solution.value).all()) and not solution.converged.any()
 
 
@@ -203,11 +238,15 @@ def test_a_sample_that_breaks_keeps_what_was_learned_before(make_map, solver) ->
 
     def broken(x: Tensor) -> Tensor:
         calls.append(len(x))
-        poison = torch.tensor([math.nan if len(calls) > 4 else 1.0, 1.0], dtype=torch.float64)[:, None]
+        poison = torch.tensor([math.nan if len(calls) > 4 else 1.0, 1.0], dtype=torch.float64)[
+            :, None
+        ]
         return f(x) * poison
 
     solution = solve(broken, torch.zeros_like(f.b), solver, 1e-9, 40)
     assert solution.reason == ["not finite", "converged"] and int(solution.evaluations[0]) == 5
     v = torch.randn(2, 12, dtype=torch.float64)
     H = solution.inverse
-    assert bool(torch.isfinite(H.apply(v)).all()) and float((H.apply(v) - v).norm(dim=1).min()) > 1e-3
+    assert (
+        bool(torch.isfinite(H.apply(v)).all()) and float((H.apply(v) - v).norm(dim=1).min()) > 1e-3
+    )

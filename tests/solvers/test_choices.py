@@ -1,4 +1,6 @@
-"""What a solve may be given: tuples, earlier solutions, budgets of each sample, criteria; and what it refuses."""
+"""What a solve may be given: tuples, earlier solutions, budgets of each sample, criteria; and what
+it refuses.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def test_a_tuple_of_a_real_and_a_complex_tensor() -> None:
         """z = i c z + b and t = |c| t + 1."""
         return rate.abs() * state[0] + 1, rate * state[1] + b
 
-    solution = solve(f, (torch.zeros(2, 1, dtype=torch.float64), torch.zeros_like(b)), Anderson(), 1e-10)
+    solution = solve(
+        f, (torch.zeros(2, 1, dtype=torch.float64), torch.zeros_like(b)), Anderson(), 1e-10
+    )
     assert_close(solution.value, (1 / (1 - rate.abs()), b / (1 - rate)))
 
 
@@ -76,7 +80,11 @@ def test_every_sample_has_its_own_tolerance_and_budget(make_map, solver) -> None
     assert together.reason == ["converged"] * 3 + ["budget"] and int(together.evaluations[3]) == 3
     for member in range(4):
         alone = solve(
-            f.members([member]), torch.zeros(1, 6, dtype=f.b.dtype), solver, float(tolerance[member]), int(budget[member])
+            f.members([member]),
+            torch.zeros(1, 6, dtype=f.b.dtype),
+            solver,
+            float(tolerance[member]),
+            int(budget[member]),
         )
         assert int(alone.evaluations) == int(together.evaluations[member])
         assert float(alone.residual) == pytest.approx(float(together.residual[member]), rel=1e-6)
@@ -85,23 +93,31 @@ def test_every_sample_has_its_own_tolerance_and_budget(make_map, solver) -> None
 def test_an_absolute_tolerance_is_met_in_the_units_of_x(make_map) -> None:
     f = make_map(2, rates=0.5)
     for scale in (1e-3, 1.0, 1e3):
-        solution = solve(f.scaled(scale), torch.zeros_like(f.b), Picard(), 1e-5, 100, criterion=AbsoluteResidual())
+        solution = solve(
+            f.scaled(scale),
+            torch.zeros_like(f.b),
+            Picard(),
+            1e-5,
+            100,
+            criterion=AbsoluteResidual(),
+        )
         measured = (f.scaled(scale)(solution.value) - solution.value).abs().square().sum(1).sqrt()
         assert solution.converged.all() and bool((measured <= 1e-5).all())
         assert_close(solution.residual, measured)
         assert all(trace[-2] > 1e-5 for trace in solution.trace)
     # The fixed point 0 is what the relative residual cannot recognise: it stays at 1.
-    to_zero = lambda x: 0.5 * x  # noqa: E731
+    to_zero = lambda x: 0.5 * x
     absolute, relative = (
-        solve(to_zero, torch.ones(1, 2), Picard(), 1e-3, 60, criterion=c) for c in (AbsoluteResidual(), RelativeResidual())
+        solve(to_zero, torch.ones(1, 2), Picard(), 1e-3, 60, criterion=c)
+        for c in (AbsoluteResidual(), RelativeResidual())
     )
     assert absolute.reason == ["converged"] and relative.reason == ["budget"]
 
 
-
-
 def test_slow_is_not_stagnant() -> None:
-    """Picard at the rate 0.999 falls by a tenth in 100 evaluations: it is left alone. At 0.99999 it is not."""
+    """Picard at the rate 0.999 falls by a tenth in 100 evaluations: it is left alone. At 0.99999 it
+    is not.
+    """
     rate = torch.tensor([[0.999], [0.99999]], dtype=torch.float64)
     solution = solve(lambda x: rate * x + 1, 0.9 / (1 - rate), Picard(), 1e-7, 20000)
     assert solution.reason == ["converged", "stagnated"]
@@ -114,12 +130,20 @@ def test_a_limit_cycle_and_the_rounding_level_are_stagnation() -> None:
     # Rounded to 1e-3, a contraction never comes below that.
     shake = torch.randn(1000, 1, 4, dtype=torch.float64)
     calls = iter(range(1000))
-    noisy = solve(lambda x: 0.5 * x + 1 + 1e-3 * shake[next(calls)], torch.zeros(1, 4, dtype=torch.float64), Picard(), 1e-8, 1000)
+    noisy = solve(
+        lambda x: 0.5 * x + 1 + 1e-3 * shake[next(calls)],
+        torch.zeros(1, 4, dtype=torch.float64),
+        Picard(),
+        1e-8,
+        1000,
+    )
     assert noisy.reason == ["stagnated"] and float(noisy.residual) < 1e-2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64, torch.float64, torch.bfloat16])
-def test_a_tolerance_below_rounding_is_refused_with_the_smallest_possible(dtype: torch.dtype) -> None:
+def test_a_tolerance_below_rounding_is_refused_with_the_smallest_possible(
+    dtype: torch.dtype,
+) -> None:
     smallest = torch.finfo(dtype).eps
     with pytest.raises(InputError, match=rf"tolerance.*{smallest:.2g}"):
         solve(lambda x: x / 2, torch.ones(1, 2, dtype=dtype), tolerance=smallest / 2)

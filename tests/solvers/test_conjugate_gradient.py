@@ -13,7 +13,9 @@ from deqlab.solvers import conjugate_gradient
 def systems(
     batch: int, n: int, dtype: torch.dtype, conditions: float | list[float] = 50.0
 ) -> tuple[Tensor, Tensor]:
-    """Hermitian positive definite matrices (batch, n, n) of given condition and right sides (batch, n)."""
+    """Hermitian positive definite matrices (batch, n, n) of given condition and right sides (batch,
+    n).
+    """
     Q = torch.linalg.qr(torch.randn(batch, n, n, dtype=dtype))[0]
     condition = torch.as_tensor(conditions, dtype=torch.float64).expand(batch)
     eigenvalues = condition[:, None] ** -torch.linspace(0, 1, n, dtype=torch.float64)
@@ -38,14 +40,17 @@ def test_agrees_with_a_dense_solve(batch: int, dtype: torch.dtype) -> None:
 
 
 def test_takes_no_more_steps_than_eigenvalues() -> None:
-    """Three distinct eigenvalues, three steps: only a conjugated inner product does that in a complex system.
+    """Three distinct eigenvalues, three steps: only a conjugated inner product does that in a
+    complex system.
 
     A fourth product checks the claim.
     """
     Q = torch.linalg.qr(torch.randn(1, 9, 9, dtype=torch.complex128))[0]
     eigenvalues = torch.tensor([1.0, 2.0, 5.0], dtype=torch.complex128).repeat_interleave(3)
     M = (Q * eigenvalues) @ Q.mH
-    solution = conjugate_gradient(product(M), torch.randn(1, 9, dtype=torch.complex128), tolerance=1e-10)
+    solution = conjugate_gradient(
+        product(M), torch.randn(1, 9, dtype=torch.complex128), tolerance=1e-10
+    )
     assert solution.evaluations.tolist() == [4]
 
 
@@ -55,8 +60,12 @@ def test_a_sample_does_not_depend_on_its_batch_mates(budget: int, others: list[i
     """Whether its mates take longer or run into the budget."""
     M, right = systems(4, 12, torch.complex128, [1.5, 10.0, 100.0, 1000.0])
     everyone = conjugate_gradient(product(M), right, tolerance=1e-6, max_iterations=budget)
-    assert len(set(everyone.evaluations.tolist())) > 1 and everyone.converged.all() == (budget == 100)
-    company = conjugate_gradient(product(M[others]), right[others], tolerance=1e-6, max_iterations=budget)
+    assert len(set(everyone.evaluations.tolist())) > 1 and everyone.converged.all() == (
+        budget == 100
+    )
+    company = conjugate_gradient(
+        product(M[others]), right[others], tolerance=1e-6, max_iterations=budget
+    )
     assert company.evaluations.tolist() == everyone.evaluations[others].tolist()
     assert_close(company.value, everyone.value[others], rtol=1e-8, atol=1e-8)
     for mine, member in zip(company.trace, others):
@@ -77,14 +86,17 @@ def test_converged_means_converged(tolerance: float) -> None:
 
 
 def test_rounding_does_not_pass_for_convergence() -> None:
-    """In single precision the recursive residual of a bad system falls below any tolerance, the true one not.
+    """In single precision the recursive residual of a bad system falls below any tolerance, the
+    true one not.
 
     Nor is there a claim where the budget ends before its check.
     """
     M, right = systems(1, 100, torch.float32, 1e5)
     claim = 0
     for budget in (2000, None):
-        solution = conjugate_gradient(product(M), right, tolerance=1e-5, max_iterations=budget or claim)
+        solution = conjugate_gradient(
+            product(M), right, tolerance=1e-5, max_iterations=budget or claim
+        )
         assert len(solution.trace[0]) == int(solution.evaluations) == (budget or claim)
         assert solution.reason == ["budget"] and not solution.converged[0]
         claim = 1 + next(k for k, entry in enumerate(solution.trace[0]) if entry <= 1e-5)
@@ -95,7 +107,9 @@ def test_rounding_does_not_pass_for_convergence() -> None:
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
 def test_the_intensity_scale_changes_nothing(factor: float, dtype: torch.dtype) -> None:
     M, right = systems(2, 8, dtype)
-    plain, scaled = (conjugate_gradient(product(M), s * right, tolerance=1e-4) for s in (1.0, factor))
+    plain, scaled = (
+        conjugate_gradient(product(M), s * right, tolerance=1e-4) for s in (1.0, factor)
+    )
     assert scaled.reason == plain.reason == ["converged"] * 2
     assert_close(scaled.value / factor, plain.value, rtol=1e-3, atol=1e-3)
 
@@ -126,7 +140,9 @@ def test_a_singular_but_consistent_system_has_its_smallest_solution() -> None:
     M = (vectors * values[:, None].to(M)) @ vectors.mH
     right = product(M)(torch.randn(1, 6, dtype=torch.complex128))
     solution = conjugate_gradient(product(M), right, tolerance=1e-10)
-    assert_close(solution.value[0], torch.linalg.pinv(M[0], hermitian=True) @ right[0], rtol=1e-7, atol=1e-7)
+    assert_close(
+        solution.value[0], torch.linalg.pinv(M[0], hermitian=True) @ right[0], rtol=1e-7, atol=1e-7
+    )
 
 
 def test_no_budget_no_work() -> None:
@@ -142,7 +158,9 @@ def test_what_is_not_finite_is_named(where: str) -> None:
     M, right = systems(2, 4, torch.complex128)
     (right if where == "right" else M)[1, 0] = torch.nan
     solution = conjugate_gradient(product(M), right, tolerance=1e-8)
-    assert solution.reason == ["converged", "not finite"] and bool(torch.isfinite(solution.value).all())
+    assert solution.reason == ["converged", "not finite"] and bool(
+        torch.isfinite(solution.value).all()
+    )
 
 
 def test_what_is_not_positive_is_not_converged() -> None:

@@ -32,11 +32,18 @@ def test_apply_and_transpose_are_those_of_the_matrix(scaled: bool) -> None:
 def test_rank_zero_is_the_identity() -> None:
     v = torch.randn(3, 5)
     H = LowRankInverse.identity(v)
-    assert torch.equal(H.apply(v), v) and torch.equal(H.transpose(v), v) and H.count.tolist() == [0, 0, 0]
+    assert (
+        torch.equal(H.apply(v), v)
+        and torch.equal(H.transpose(v), v)
+        and H.count.tolist() == [0, 0, 0]
+    )
 
 
 def test_pieces_come_together_in_the_order_of_the_batch() -> None:
-    pieces = [(torch.tensor([3, 1]), random_inverse(2, 4, scaled=True)), (torch.tensor([0, 2]), random_inverse(2, 1))]
+    pieces = [
+        (torch.tensor([3, 1]), random_inverse(2, 4, scaled=True)),
+        (torch.tensor([0, 2]), random_inverse(2, 1)),
+    ]
     H, v = gather(4, pieces), torch.randn(4, 5, dtype=torch.float64)
     for members, piece in pieces:
         assert_close(H.apply(v)[members], piece.apply(v[members]))

@@ -1,4 +1,6 @@
-"""OPA: the inverse becomes right where it is asked to, and every evaluation and product that this takes is counted."""
+"""OPA: the inverse becomes right where it is asked to, and every evaluation and product that this
+takes is counted.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,12 @@ def test_a_probe_goes_along_h_d_and_teaches_its_pair(make_gradient_step, kind) -
     start = torch.randn_like(f.b)
     before = solve(f, start, kind(), 0.0, 2)
     after = solve(
-        f, start, kind(opa=OPA(Fixed(d), every=1)), 0.0, 3, callback=lambda k, x, running: seen.append(flatten(x))
+        f,
+        start,
+        kind(opa=OPA(Fixed(d), every=1)),
+        0.0,
+        3,
+        callback=lambda k, x, running: seen.append(flatten(x)),
     )
     e = seen[2] - seen[1]
     along = before.inverse.apply(flatten(d))
@@ -79,15 +86,26 @@ def test_a_probe_goes_along_h_d_and_teaches_its_pair(make_gradient_step, kind) -
 
 
 def test_a_probe_is_not_shorter_than_what_rounding_hides(make_gradient_step) -> None:
-    """Started at the fixed point but for 1e-11, where a pair of the solver's own length would have four digits."""
+    """Started at the fixed point but for 1e-11, where a pair of the solver's own length would have
+    four digits.
+    """
     f = make_gradient_step(2, n=5)
     start, seen = f.fixed_point() + 1e-11, []
-    solve(f, start, Broyden(opa=OPA(Fixed(f.b), every=1)), 0.0, 3, callback=lambda k, x, running: seen.append(flatten(x)))
+    solve(
+        f,
+        start,
+        Broyden(opa=OPA(Fixed(f.b), every=1)),
+        0.0,
+        3,
+        callback=lambda k, x, running: seen.append(flatten(x)),
+    )
     assert_close((seen[2] - seen[1]).norm(dim=1), 2.0**-26 * seen[1].norm(dim=1), rtol=1e-5, atol=0)
 
 
 def test_an_adjoint_update_is_exact_from_the_left_along_h_d(make_map) -> None:
-    """H^T A^T v = v for v = H^T d with the H before the update; the last one is made where each sample ends."""
+    """H^T A^T v = v for v = H^T d with the H before the update; the last one is made where each
+    sample ends.
+    """
     f = make_map(2, n=5)
     d, start = torch.randn_like(f.b), torch.randn_like(f.b)
     plain = solve(f, start, AdjointBroyden(), 0.0, 4)
@@ -112,11 +130,15 @@ def test_extra_evaluations_and_products_are_counted(make_map, every: int) -> Non
     f = make_map(3, n=20, rates=[0.5, 0.8, 0.95], selectable=True)
     d = torch.randn_like(f.b)
     solution = solve(f, torch.zeros_like(f.b), Broyden(opa=OPA(Selectable(d), every)), 1e-7, 200)
-    assert solution.converged.all() and [len(trace) for trace in solution.trace] == solution.evaluations.tolist()
+    assert (
+        solution.converged.all()
+        and [len(trace) for trace in solution.trace] == solution.evaluations.tolist()
+    )
     assert sum(f.rows) == int(solution.evaluations.sum())
     short = solve(f, torch.zeros_like(f.b), Broyden(opa=OPA(Selectable(d), every)), 0.0, 7)
     assert short.evaluations.tolist() == [7] * 3
-    # The first evaluation is no step; each later one but the last asks for OPA or makes an adjoint product.
+    # The first evaluation is no step; each later one but the last asks for OPA or makes an adjoint
+    # product.
     adjoint = solve(f, torch.zeros_like(f.b), AdjointBroyden(opa=OPA(Selectable(d), every)), 0.0, 7)
     assert adjoint.products.tolist() == [6 + 5 // every + 1] * 3
 
@@ -124,7 +146,9 @@ def test_extra_evaluations_and_products_are_counted(make_map, every: int) -> Non
 @pytest.mark.parametrize("direction", [Fixed, Selectable])
 @pytest.mark.parametrize("kind", [Broyden, AdjointBroyden, LBFGS])
 def test_a_sample_meets_its_own_direction_and_no_other(make_gradient_step, kind, direction) -> None:
-    """Alone and in a batch from which samples leave: same evaluations, same H; what is done is no longer asked for."""
+    """Alone and in a batch from which samples leave: same evaluations, same H; what is done is no
+    longer asked for.
+    """
     f = make_gradient_step(4, n=12, least=[0.9, 0.05, 0.4, 0.1])
     d, v = torch.randn_like(f.b), torch.randn(4, 24, dtype=torch.float64)
     whole = direction(d)
@@ -138,7 +162,9 @@ def test_a_sample_meets_its_own_direction_and_no_other(make_gradient_step, kind,
         assert alone.evaluations.tolist() == [int(together.evaluations[member])]
         assert alone.products.tolist() == [int(together.products[member])]
         mine = together.inverse.select(torch.tensor([member]))
-        assert_close(mine.apply(v[[member]]), alone.inverse.apply(v[[member]]), rtol=1e-6, atol=1e-6)
+        assert_close(
+            mine.apply(v[[member]]), alone.inverse.apply(v[[member]]), rtol=1e-6, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("as_tuple", [False, True])
@@ -151,12 +177,16 @@ def test_a_direction_may_be_a_gradient_of_the_iterate(make_map, as_tuple: bool) 
 
     if as_tuple:
         opa = OPA(lambda state: (gradient(state[0]),), every=2)
-        solution = solve(lambda state: (f(state[0]),), (torch.zeros_like(f.b),), AdjointBroyden(opa=opa), 1e-8)
+        solution = solve(
+            lambda state: (f(state[0]),), (torch.zeros_like(f.b),), AdjointBroyden(opa=opa), 1e-8
+        )
         x = solution.value[0]
     else:
         solution = solve(f, torch.zeros_like(f.b), AdjointBroyden(opa=OPA(gradient, every=2)), 1e-8)
         x = solution.value
-    assert solution.converged.all() and not x.requires_grad and not solution.inverse.left.requires_grad
+    assert (
+        solution.converged.all() and not x.requires_grad and not solution.inverse.left.requires_grad
+    )
     d = 4 * x.abs() ** 2 * x
     assert float(error(solution.inverse.transpose(flatten(d)), applied(f.M, d, True)).max()) < 0.05
 
@@ -165,7 +195,9 @@ def test_a_direction_may_be_a_gradient_of_the_iterate(make_map, as_tuple: bool) 
 def test_no_direction_no_harm(make_gradient_step, kind) -> None:
     f = make_gradient_step(2)
     solution = solve(f, torch.zeros_like(f.b), kind(opa=OPA(torch.zeros_like, every=1)), 1e-6, 200)
-    assert solution.converged.all() and bool(torch.isfinite(solution.inverse.apply(flatten(f.b))).all())
+    assert solution.converged.all() and bool(
+        torch.isfinite(solution.inverse.apply(flatten(f.b))).all()
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,7 +205,12 @@ def test_no_direction_no_harm(make_gradient_step, kind) -> None:
     [
         (lambda: OPA(torch.ones(2)), "direction: Tensor"),
         (lambda: OPA(lambda x: x, every=0), "every: 0"),
-        (lambda: solve(lambda x: x / 2 + 1, torch.ones(2, 3), Broyden(opa=OPA(lambda x: x[:, :1], 1))), "direction changes the shape"),
+        (
+            lambda: solve(
+                lambda x: x / 2 + 1, torch.ones(2, 3), Broyden(opa=OPA(lambda x: x[:, :1], 1))
+            ),
+            "direction changes the shape",
+        ),
     ],
 )
 def test_an_impossible_choice_is_refused(make, words: str) -> None:

@@ -47,7 +47,11 @@ def test_the_solution_obeys_the_optimality_conditions(solver, dtype: torch.dtype
 def test_acceleration_and_restart_pay() -> None:
     gradient, proximal, _, b = lasso()
     counts = [
-        int(proximal_gradient(gradient, proximal, torch.zeros_like(b), 4.0, solver, 1e-5, 5000).evaluations.max())
+        int(
+            proximal_gradient(
+                gradient, proximal, torch.zeros_like(b), 4.0, solver, 1e-5, 5000
+            ).evaluations.max()
+        )
         for solver in (FISTA(), FISTA(restart=False), Picard())
     ]
     assert counts[0] < counts[1] < counts[2] / 2
@@ -56,7 +60,14 @@ def test_acceleration_and_restart_pay() -> None:
 def test_the_momentum_is_that_of_the_paper() -> None:
     """On f(x) = x / 2: x1 = 1/2, t = 1 gives no momentum at first, then (t_k - 1) / t_{k+1}."""
     seen: list[float] = []
-    solve(lambda x: x / 2, torch.ones(1, 1, dtype=torch.float64), FISTA(restart=False), 0, 4, lambda k, x, _: seen.append(float(x)))
+    solve(
+        lambda x: x / 2,
+        torch.ones(1, 1, dtype=torch.float64),
+        FISTA(restart=False),
+        0,
+        4,
+        lambda k, x, _: seen.append(float(x)),
+    )
     x, z, t, expected = 1.0, 1.0, 1.0, []
     for _ in range(4):
         expected.append(z)
@@ -67,14 +78,18 @@ def test_the_momentum_is_that_of_the_paper() -> None:
 
 def test_a_sample_does_not_feel_its_batch_mates() -> None:
     gradient, proximal, _, b = lasso(3)
-    everyone = proximal_gradient(gradient, proximal, torch.zeros_like(b), 4.0, tolerance=1e-8, max_evaluations=5000)
+    everyone = proximal_gradient(
+        gradient, proximal, torch.zeros_like(b), 4.0, tolerance=1e-8, max_evaluations=5000
+    )
     assert len(set(everyone.evaluations.tolist())) > 1
     for index in range(3):
 
         def alone(x: Tensor, index: int = index) -> Tensor:
             return gradient(x.expand(3, -1))[index : index + 1]
 
-        one = proximal_gradient(alone, proximal, torch.zeros_like(b[:1]), 4.0, tolerance=1e-8, max_evaluations=5000)
+        one = proximal_gradient(
+            alone, proximal, torch.zeros_like(b[:1]), 4.0, tolerance=1e-8, max_evaluations=5000
+        )
         assert int(one.evaluations) == int(everyone.evaluations[index])
         assert_close(one.value[0], everyone.value[index], rtol=1e-9, atol=1e-12)
 
@@ -85,7 +100,9 @@ def test_the_lipschitz_constant_is_found(dtype: torch.dtype) -> None:
     estimate = lipschitz_estimate(gradient, torch.zeros_like(b), iterations=100, margin=1.0)
     assert_close(estimate, torch.full((3,), 4.0, dtype=torch.float64), rtol=1e-3, atol=0)
     # The estimate of few iterations is the default, and it is good enough.
-    assert proximal_gradient(gradient, proximal, torch.zeros_like(b), tolerance=1e-8, max_evaluations=5000).converged.all()
+    assert proximal_gradient(
+        gradient, proximal, torch.zeros_like(b), tolerance=1e-8, max_evaluations=5000
+    ).converged.all()
 
 
 def test_a_constant_gradient_has_any_step() -> None:
@@ -94,8 +111,14 @@ def test_a_constant_gradient_has_any_step() -> None:
 
 def test_a_budget_is_no_convergence() -> None:
     gradient, proximal, _, b = lasso()
-    solution = proximal_gradient(gradient, proximal, torch.zeros_like(b), 4.0, tolerance=1e-10, max_evaluations=5)
-    assert solution.reason == ["budget"] * 3 and not solution.converged.any() and solution.evaluations.tolist() == [5] * 3
+    solution = proximal_gradient(
+        gradient, proximal, torch.zeros_like(b), 4.0, tolerance=1e-10, max_evaluations=5
+    )
+    assert (
+        solution.reason == ["budget"] * 3
+        and not solution.converged.any()
+        and solution.evaluations.tolist() == [5] * 3
+    )
     x = solution.value
     moved = proximal(x - gradient(x) / 4, torch.tensor(0.25, dtype=torch.float64)) - x
     assert_close(solution.residual, moved.norm(dim=1) / (x + moved).norm(dim=1), rtol=1e-9, atol=0)

@@ -57,7 +57,9 @@ def test_agrees_with_a_dense_solve(make_map, solver, batch: int, dtype: torch.dt
     f = make_map(batch, rates=0.6, dtype=dtype)
     tolerance = 1e-10 if dtype.to_real() == torch.float64 else 1e-5
     solution = solve(f, torch.zeros_like(f.b), solver, tolerance, 200)
-    assert solution.converged.tolist() == [True] * batch and solution.reason == ["converged"] * batch
+    assert (
+        solution.converged.tolist() == [True] * batch and solution.reason == ["converged"] * batch
+    )
     assert solution.value.dtype == dtype and not solution.value.requires_grad
     # ||x - x*|| <= residual / (1 - rate), here 2.5 times the tolerance relative to x.
     error = (solution.value - f.fixed_point()).norm(dim=1) / f.fixed_point().norm(dim=1)
@@ -79,7 +81,9 @@ def test_conjugated_start(make_map) -> None:
     f = make_map(2)
     start = torch.randn(2, 6, dtype=torch.complex128)
     lazy = solve(f, start.conj(), Anderson(), 1e-8)
-    assert_close(lazy.value, solve(f, start.conj().resolve_conj(), Anderson(), 1e-8).value, rtol=0, atol=0)
+    assert_close(
+        lazy.value, solve(f, start.conj().resolve_conj(), Anderson(), 1e-8).value, rtol=0, atol=0
+    )
 
 
 def diagonal_map(d: Tensor, b: Tensor):
@@ -90,16 +94,27 @@ def diagonal_map(d: Tensor, b: Tensor):
 @pytest.mark.parametrize("others", [[0], [1], [3, 1], [2, 0, 4], [0, 1, 2, 3, 4], [4, 4, 4]])
 @pytest.mark.parametrize(
     "solver, tolerance",
-    [(Picard(), 0.0), (Picard(damping=0.7), 0.0), (Anderson(), 1e-6), *((solver, 1e-6) for solver in LEARNED)],
+    [
+        (Picard(), 0.0),
+        (Picard(damping=0.7), 0.0),
+        (Anderson(), 1e-6),
+        *((solver, 1e-6) for solver in LEARNED),
+    ],
     **by_name,
 )
-def test_a_sample_does_not_depend_on_its_batch_mates(solver, tolerance: float, others: list[int]) -> None:
-    """Alone, in other company, and with samples of every speed: same value, evaluations and trace."""
+def test_a_sample_does_not_depend_on_its_batch_mates(
+    solver, tolerance: float, others: list[int]
+) -> None:
+    """Alone, in other company, and with samples of every speed: same value, evaluations and
+    trace.
+    """
     d = torch.linspace(0.2, 0.95, 5, dtype=torch.float64)[:, None].expand(5, 7)
     b = torch.randn(5, 7, dtype=torch.complex128) * 0.3
     everyone = solve(diagonal_map(d, b), torch.zeros_like(b), solver, 1e-9, 60)
     assert len(set(everyone.evaluations.tolist())) > 2
-    company = solve(diagonal_map(d[others], b[others]), torch.zeros_like(b[others]), solver, 1e-9, 60)
+    company = solve(
+        diagonal_map(d[others], b[others]), torch.zeros_like(b[others]), solver, 1e-9, 60
+    )
     assert_close(company.value, everyone.value[others], rtol=tolerance, atol=tolerance)
     assert company.evaluations.tolist() == everyone.evaluations[others].tolist()
     assert company.converged.tolist() == everyone.converged[others].tolist()
@@ -148,7 +163,9 @@ def test_the_intensity_scale_changes_nothing(make_map, solver, factor: float) ->
     start = torch.randn_like(f.b)
     plain = solve(f, start, solver, 1e-6, 40)
     scaled = solve(f.scaled(factor), factor * start, solver, 1e-6, 40)
-    assert scaled.evaluations.tolist() == plain.evaluations.tolist() and scaled.reason == plain.reason
+    assert (
+        scaled.evaluations.tolist() == plain.evaluations.tolist() and scaled.reason == plain.reason
+    )
     assert_close(scaled.value / factor, plain.value, rtol=1e-6, atol=1e-6)
     for one, other in zip(scaled.trace, plain.trace):
         assert one == pytest.approx(other, rel=1e-4)
@@ -158,7 +175,9 @@ def test_the_intensity_scale_changes_nothing(make_map, solver, factor: float) ->
 @pytest.mark.parametrize("factor", [2.0**-20, 2.0**13])
 def test_nor_does_it_in_single_precision(make_map, solver, factor: float) -> None:
     f = make_map(3, rates=[0.5, 0.8, 0.95], dtype=torch.complex64)
-    plain, scaled = (solve(g, torch.zeros_like(g.b), solver, 1e-4, 100) for g in (f, f.scaled(factor)))
+    plain, scaled = (
+        solve(g, torch.zeros_like(g.b), solver, 1e-4, 100) for g in (f, f.scaled(factor))
+    )
     assert scaled.evaluations.tolist() == plain.evaluations.tolist()
     assert_close(scaled.value / factor, plain.value, rtol=1e-4, atol=1e-4)
 
@@ -295,7 +314,9 @@ def test_a_map_that_changes_its_argument_is_refused(f, words: str) -> None:
         solve(f, torch.ones(2, 3, dtype=torch.complex64))
 
 
-@pytest.mark.parametrize("change", [lambda x: x[:, :1], lambda x: x.double()], ids=["shape", "dtype"])
+@pytest.mark.parametrize(
+    "change", [lambda x: x[:, :1], lambda x: x.double()], ids=["shape", "dtype"]
+)
 @pytest.mark.parametrize("solver", [Picard(), Anderson(), Broyden()], ids=repr)
 def test_a_map_that_changes_its_mind_is_refused_too(solver, change) -> None:
     calls = []

@@ -1,4 +1,6 @@
-"""No map stretches more than its bound says, some map stretches as much, and the steps that contract are exactly those named."""
+"""No map stretches more than its bound says, some map stretches as much, and the steps that
+contract are exactly those named.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +46,16 @@ class Matrix(LinearOperator):
 
 
 class Lipschitz(nn.Module):
-    """R = identity I + N with Lip(N) = lipschitz everywhere: two rotations and a modulus between, whose slope is 1 or -1."""
+    """R = identity I + N with Lip(N) = lipschitz everywhere: two rotations and a modulus between,
+    whose slope is 1 or -1.
+    """
 
     def __init__(self, identity: float, lipschitz: float):
         super().__init__()
         n = 2 * math.prod(SIZE)
-        self.first, self.second = (torch.linalg.qr(torch.randn(n, n, dtype=torch.float64))[0] for _ in range(2))
+        self.first, self.second = (
+            torch.linalg.qr(torch.randn(n, n, dtype=torch.float64))[0] for _ in range(2)
+        )
         self.identity, self.lipschitz = identity, lipschitz
 
     def forward(self, image: Tensor) -> Tensor:
@@ -61,7 +67,12 @@ class Lipschitz(nn.Module):
 def map_and_bound(name: str, R: nn.Module, known: DenoiserBound, spectrum: Spectrum, step: float):
     """The map `name` with denoiser R, for random measurements, and its bound."""
     A = Matrix(spectrum)
-    arguments = A.H(torch.randn(1, 1, 1, math.prod(SIZE), dtype=torch.complex128)), A, R, torch.tensor(step, dtype=torch.float64)
+    arguments = (
+        A.H(torch.randn(1, 1, 1, math.prod(SIZE), dtype=torch.complex128)),
+        A,
+        R,
+        torch.tensor(step, dtype=torch.float64),
+    )
     if name == "de_prox":
         return ProximalMap(*arguments), contraction.de_prox(known, spectrum, step)
     if name == "de_grad":
@@ -84,7 +95,9 @@ def measured_norm(f) -> float:
 @SPECTRA
 @IDENTITIES
 @pytest.mark.parametrize("step", [0.2, 0.9, 1.7])
-def test_no_jacobian_exceeds_its_bound(name: str, spectrum: Spectrum, identity: float, step: float) -> None:
+def test_no_jacobian_exceeds_its_bound(
+    name: str, spectrum: Spectrum, identity: float, step: float
+) -> None:
     """Random problems; and the bound is not idle: some of them come within a third of it."""
     ratios = []
     for lipschitz in (0.1, 0.4, 1.5):
@@ -99,11 +112,15 @@ def test_no_jacobian_exceeds_its_bound(name: str, spectrum: Spectrum, identity: 
 @SPECTRA
 @IDENTITIES
 @pytest.mark.parametrize("step", [0.2, 0.9, 1.7])
-def test_some_denoiser_reaches_the_bound(gain, name: str, spectrum: Spectrum, identity: float, step: float) -> None:
+def test_some_denoiser_reaches_the_bound(
+    gain, name: str, spectrum: Spectrum, identity: float, step: float
+) -> None:
     """N = q I or N = -q I, so nothing smaller than the bound is true of all denoisers."""
     if name == "de_admm":
         step = min(step, 0.8 / spectrum.largest)
-        identity = max(identity, 0.5)  # for a = 0 the two maxima are at opposite ends of the spectrum: the bound is not reached
+        identity = max(
+            identity, 0.5
+        )  # for a = 0 the two maxima are at opposite ends of the spectrum: the bound is not reached
     known = DenoiserBound(identity, 0.3)
     reached = []
     for sign in (1, -1):
@@ -113,7 +130,9 @@ def test_some_denoiser_reaches_the_bound(gain, name: str, spectrum: Spectrum, id
 
 
 @MAPS
-def test_no_step_makes_a_residual_denoiser_contract_where_nothing_is_measured(gain, name: str) -> None:
+def test_no_step_makes_a_residual_denoiser_contract_where_nothing_is_measured(
+    gain, name: str
+) -> None:
     """R = I + N, lambda = 0: the bound is above 1 for every step, and so is a Jacobian."""
     known = DenoiserBound(1.0, 0.05)
     for step in (1e-3, 0.1, 0.5, 1.0, 1.9, 50.0):
@@ -137,7 +156,9 @@ STEPS = {
 
 
 @pytest.mark.parametrize("name", STEPS)
-@pytest.mark.parametrize("spectrum", [UNDERSAMPLED, FULL, Spectrum(0.9, 1.0), Spectrum(0, 0)], ids=str)
+@pytest.mark.parametrize(
+    "spectrum", [UNDERSAMPLED, FULL, Spectrum(0.9, 1.0), Spectrum(0, 0)], ids=str
+)
 @IDENTITIES
 @pytest.mark.parametrize("lipschitz", [0.02, 0.4, 1.2])
 def test_the_steps_are_those_with_a_bound_below_one(
@@ -159,11 +180,19 @@ def test_the_steps_are_those_with_a_bound_below_one(
 
 
 def test_the_formulas_of_the_papers_are_special_cases() -> None:
-    """Gilton, Ongie and Willett for DE-Prox and DE-Grad; ADMM, undersampled, with each kind of denoiser."""
+    """Gilton, Ongie and Willett for DE-Prox and DE-Grad; ADMM, undersampled, with each kind of
+    denoiser.
+    """
     spectrum, eps, eta = Spectrum(0.3, 1.4), 0.2, 0.35
-    assert contraction.de_prox(DenoiserBound(1, eps), spectrum, eta) == pytest.approx((1 + eps) * (1 - eta * 0.3))
-    assert contraction.de_grad(DenoiserBound(0, eps), spectrum, eta) == pytest.approx(1 - eta * (1 + 0.3) + eta * eps)
-    assert contraction.de_grad(DenoiserBound(0, eps), Spectrum(), eta) == pytest.approx(1 - eta + eta * eps)
+    assert contraction.de_prox(DenoiserBound(1, eps), spectrum, eta) == pytest.approx(
+        (1 + eps) * (1 - eta * 0.3)
+    )
+    assert contraction.de_grad(DenoiserBound(0, eps), spectrum, eta) == pytest.approx(
+        1 - eta * (1 + 0.3) + eta * eps
+    )
+    assert contraction.de_grad(DenoiserBound(0, eps), Spectrum(), eta) == pytest.approx(
+        1 - eta + eta * eps
+    )
     assert contraction.de_admm(DenoiserBound(0, eps), Spectrum(), 2.0) == pytest.approx(2 / 3 + eps)
     assert contraction.de_admm(DenoiserBound(1, eps), Spectrum(), 2.0) == pytest.approx(1 + eps)
     assert contraction.de_admm(DenoiserBound(0.5, 0.4), Spectrum(), 2.0) == pytest.approx(0.9)
@@ -175,28 +204,42 @@ def test_the_formulas_of_the_papers_are_special_cases() -> None:
 @pytest.mark.parametrize("modulus, lipschitz", [(0.1, 1.9), (0.5, 0.6), (0.4, 0.4)])
 @SPECTRA
 @pytest.mark.parametrize("step", [0.05, 0.5])
-def test_the_bound_of_monotone_operator_learning(gain, modulus: float, lipschitz: float, spectrum: Spectrum, step: float) -> None:
-    """F = m I + sqrt(l^2 - m^2) K with a skew isometry K is m-monotone and l-Lipschitz, and reaches the bound."""
+def test_the_bound_of_monotone_operator_learning(
+    gain, modulus: float, lipschitz: float, spectrum: Spectrum, step: float
+) -> None:
+    """F = m I + sqrt(l^2 - m^2) K with a skew isometry K is m-monotone and l-Lipschitz, and reaches
+    the bound.
+    """
     turn = 1j * math.sqrt(lipschitz**2 - modulus**2)
     A = Matrix(spectrum)
     projection = A.H(torch.randn(1, 1, 1, math.prod(SIZE), dtype=torch.complex128))
-    f = MonotoneMap(projection, A, gain(1 - modulus - turn), torch.tensor(step, dtype=torch.float64), WEIGHT)
+    f = MonotoneMap(
+        projection, A, gain(1 - modulus - turn), torch.tensor(step, dtype=torch.float64), WEIGHT
+    )
     bound = contraction.mol_monotone(modulus, lipschitz, spectrum, step, WEIGHT)
     assert measured_norm(f) == pytest.approx(bound, rel=1e-7)
     low, high = contraction.mol_monotone_steps(modulus, lipschitz)
-    assert low == 0 and contraction.mol_monotone(modulus, lipschitz, Spectrum(), high) == pytest.approx(1)
+    assert low == 0 and contraction.mol_monotone(
+        modulus, lipschitz, Spectrum(), high
+    ) == pytest.approx(1)
     assert contraction.mol_monotone(modulus, lipschitz, Spectrum(), 0.99 * high) < 1
     assert contraction.mol_monotone(modulus, lipschitz, Spectrum(), 1.01 * high) > 1
 
 
 @pytest.mark.parametrize("lipschitz", [0.1, 0.5, 0.9, 0.99])
 def test_a_bound_on_the_denoiser_is_worth_more_than_monotonicity(lipschitz: float) -> None:
-    """Both are true of H with Lip(H) <= 1 - m; the first is never larger, and it allows more steps."""
+    """Both are true of H with Lip(H) <= 1 - m; the first is never larger, and it allows more
+    steps.
+    """
     m, known = 1 - lipschitz, DenoiserBound(0, lipschitz)
     for step in (0.01, 0.1, 0.5, 1.0, 1.5):
         for spectrum in (UNDERSAMPLED, FULL):
-            assert contraction.mol(known, spectrum, step) <= contraction.mol_monotone(m, 2 - m, spectrum, step) * (1 + 1e-12)
-    assert contraction.mol_steps(known, UNDERSAMPLED)[1] > contraction.mol_monotone_steps(m, 2 - m)[1]
+            assert contraction.mol(known, spectrum, step) <= contraction.mol_monotone(
+                m, 2 - m, spectrum, step
+            ) * (1 + 1e-12)
+    assert (
+        contraction.mol_steps(known, UNDERSAMPLED)[1] > contraction.mol_monotone_steps(m, 2 - m)[1]
+    )
     assert contraction.mol_monotone_steps(m, 2 - m)[1] == pytest.approx(2 * m / (2 - m) ** 2)
 
 

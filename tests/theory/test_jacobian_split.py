@@ -1,4 +1,6 @@
-"""The Jacobian's blocks against dense linear algebra: range and null space of A are what they are called."""
+"""The Jacobian's blocks against dense linear algebra: range and null space of A are what they are
+called.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ COILS = pytest.mark.parametrize("coils", [1, 2])
 
 def as_real(matrix: Tensor) -> Tensor:
     """The real (2n, 2n) matrix of a complex (n, n) one, real and imaginary parts interleaved."""
-    blocks = torch.stack([torch.stack([matrix.real, -matrix.imag], -1), torch.stack([matrix.imag, matrix.real], -1)], -2)
+    blocks = torch.stack(
+        [torch.stack([matrix.real, -matrix.imag], -1), torch.stack([matrix.imag, matrix.real], -1)],
+        -2,
+    )
     n = len(matrix)
     return blocks.permute(0, 2, 1, 3).reshape(2 * n, 2 * n)
 
@@ -34,20 +39,26 @@ def dense(A: CartesianOperator) -> Tensor:
 
 @pytest.fixture
 def operator(_seed: None):
-    """`operator(coils)`: two of seven lines, one sample; a null space with any number of coils up to three."""
+    """`operator(coils)`: two of seven lines, one sample; a null space with any number of coils up
+    to three.
+    """
 
     def make(coils: int) -> CartesianOperator:
         maps = torch.randn(1, coils, *SIZE, dtype=torch.complex128) if coils > 1 else None
         if maps is not None:
             maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
-        return CartesianOperator(torch.tensor([False, True, False, False, True, False, False]), maps)
+        return CartesianOperator(
+            torch.tensor([False, True, False, False, True, False, False]), maps
+        )
 
     return make
 
 
 @COILS
 @pytest.mark.parametrize("kind", [DEProx, DEGrad])
-def test_every_block_is_that_of_the_dense_jacobian(operator, denoiser, coils: int, kind: type) -> None:
+def test_every_block_is_that_of_the_dense_jacobian(
+    operator, denoiser, coils: int, kind: type
+) -> None:
     A, model = operator(coils), kind(denoiser(0.9), step=0.6).double()
     kspace = A(torch.randn(1, *SIZE, dtype=torch.complex128))
     f = model.fixed_point_map(kspace, A).as_one_image()
@@ -71,15 +82,23 @@ def test_every_block_is_that_of_the_dense_jacobian(operator, denoiser, coils: in
         ("null_to_null", Q @ J @ Q),
     ):
         # From below, and up to the share of the second singular value.
-        assert norm(block) * 0.97 - 1e-6 <= float(getattr(split, name)) <= norm(block) * (1 + 1e-9) + 1e-6, name
+        assert (
+            norm(block) * 0.97 - 1e-6
+            <= float(getattr(split, name))
+            <= norm(block) * (1 + 1e-9) + 1e-6
+        ), name
     for name, block in (("radius", J), ("radius_range", P @ J @ P), ("radius_null", Q @ J @ Q)):
         assert float(getattr(split, name)) == pytest.approx(radius(block), rel=5e-2, abs=1e-6), name
     assert norm(Q) == pytest.approx(1)  # there is a null space to speak of
 
 
 @COILS
-def test_a_slightly_expanding_denoiser_is_harmless_in_the_range_only(gain, operator, coils: int) -> None:
-    """R = 1.05 I: DE-Prox contracts what is measured and expands what is not, and nothing passes between the two."""
+def test_a_slightly_expanding_denoiser_is_harmless_in_the_range_only(
+    gain, operator, coils: int
+) -> None:
+    """R = 1.05 I: DE-Prox contracts what is measured and expands what is not, and nothing passes
+    between the two.
+    """
     A = operator(coils)
     kspace = A(torch.randn(1, *SIZE, dtype=torch.complex128))
     f = DEProx(gain(1.05), step=1.0).double().fixed_point_map(kspace, A)

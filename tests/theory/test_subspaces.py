@@ -18,7 +18,9 @@ POINTS = torch.tensor([[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 1], [0, 0, 0, 1, 1, 0
 def operator(mask: Tensor, coils: int) -> CartesianOperator:
     """A batch of two with random maps; normalised, so that no eigenvalue exceeds 1."""
     maps = torch.randn(2, coils, *SIZE, dtype=torch.complex128)
-    return CartesianOperator(mask, maps / maps.abs().square().sum(1, keepdim=True).sqrt() if coils > 1 else None)
+    return CartesianOperator(
+        mask, maps / maps.abs().square().sum(1, keepdim=True).sqrt() if coils > 1 else None
+    )
 
 
 def matrix(A: CartesianOperator, index: int) -> Tensor:
@@ -45,7 +47,9 @@ def test_the_projection_onto_the_range(mask: Tensor, coils: int) -> None:
 
 
 def test_what_is_barely_measured_counts_as_not_measured() -> None:
-    """An image column that the only coil sees 1000 times less: in the range at threshold 1e-9, in the null space at 1e-4."""
+    """An image column that the only coil sees 1000 times less: in the range at threshold 1e-9, in
+    the null space at 1e-4.
+    """
     maps = torch.ones(1, 1, *SIZE, dtype=torch.complex128)
     maps[..., 2] = 1e-3
     A = CartesianOperator(torch.ones(6, dtype=torch.bool), maps)
@@ -69,6 +73,8 @@ def test_the_spectrum_of_every_sample(mask: Tensor, coils: int) -> None:
 
 
 def test_enough_coils_leave_no_null_space() -> None:
-    """Four coils at three times: more equations than unknowns, and a smallest eigenvalue that is small."""
+    """Four coils at three times: more equations than unknowns, and a smallest eigenvalue that is
+    small.
+    """
     (one, _) = spectrum(operator(LINES, 4), torch.zeros(2, *SIZE, dtype=torch.complex128))
     assert 1e-6 < one.lowest < 0.3 < one.largest <= 1 + 1e-9

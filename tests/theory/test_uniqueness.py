@@ -16,7 +16,9 @@ from deqlab.theory.uniqueness import default_starts, fixed_point_spread
 
 
 class Nearest(nn.Module):
-    """R(x) pulls every real part towards the nearer of -1 and 1: as many fixed points as there are signs."""
+    """R(x) pulls every real part towards the nearer of -1 and 1: as many fixed points as there are
+    signs.
+    """
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.complex(torch.tanh(4 * image.real), 0.0 * image.imag)
@@ -28,7 +30,10 @@ def test_a_contraction_ends_at_one_image_from_everywhere(measure, denoiser, kind
     model = kind(denoiser(0.8), step=0.4).double()
     result = fixed_point_spread(model, data.kspace, data.A, tolerance=1e-9, max_evaluations=500)
     assert result.converged.all() and result.images.shape == (len(result.names), 3, 6, 7)
-    assert result.names[:2] == ["zero-filled", "zeros"] and len(set(result.names)) == len(result.names) >= 6
+    assert (
+        result.names[:2] == ["zero-filled", "zeros"]
+        and len(set(result.names)) == len(result.names) >= 6
+    )
     # At most 2 t / (1 - g) with g = 1 - eta (1 - L).
     assert bool((result.spread <= 2e-9 / (0.4 * 0.2)).all()) and bool((result.spread > 0).all())
 
@@ -40,7 +45,11 @@ def test_two_fixed_points_are_told_apart(measure) -> None:
     model = DEProx(Nearest(), step=1e-6, solver=Picard()).double()
     one = torch.ones(2, 6, 7, dtype=torch.complex128)
     result = fixed_point_spread(
-        model, data.kspace, data.A, {"plus": one, "also plus": 0.5 * one, "minus": -one}, tolerance=1e-8
+        model,
+        data.kspace,
+        data.A,
+        {"plus": one, "also plus": 0.5 * one, "minus": -one},
+        tolerance=1e-8,
     )
     assert result.converged.all()
     assert_close(result.spread, torch.full((2,), 2.0, dtype=torch.float64))
@@ -52,11 +61,15 @@ def test_an_answer_that_did_not_converge_is_no_answer(measure, denoiser) -> None
     data, model = measure(2), DEGrad(denoiser(0.8), step=0.4).double()
     solved = model.solve(data.kspace, data.A, tolerance=1e-10, max_evaluations=500).value
     starts = {"solved": solved, "near": solved * (1 + 1e-7), "far": 1e3 * solved}
-    result = fixed_point_spread(model, data.kspace, data.A, starts, tolerance=1e-5, max_evaluations=2)
+    result = fixed_point_spread(
+        model, data.kspace, data.A, starts, tolerance=1e-5, max_evaluations=2
+    )
     assert result.converged.tolist() == [[True, True], [True, True], [False, False]]
     assert bool((result.spread < 1e-5).all()) and bool(result.distance[0, 2].isnan().all())
     starts.pop("near")
-    assert bool(fixed_point_spread(model, data.kspace, data.A, starts, 1e-5, 2).spread.isnan().all())
+    assert bool(
+        fixed_point_spread(model, data.kspace, data.A, starts, 1e-5, 2).spread.isnan().all()
+    )
     with pytest.raises(InputError, match="starts: 1 given"):
         fixed_point_spread(model, data.kspace, data.A, {"solved": solved})
 

@@ -63,7 +63,9 @@ def test_before_the_first_step_there_are_no_momenta(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["save_file", "os.replace"])
-def test_a_write_that_fails_leaves_the_old_state(saved, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_a_write_that_fails_leaves_the_old_state(
+    saved, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     path, training = saved
     before, content = training.weights(), path.read_bytes()
 

@@ -1,4 +1,6 @@
-"""Training learns, keeps its promises, and ends with the same weights however often it was interrupted."""
+"""Training learns, keeps its promises, and ends with the same weights however often it was
+interrupted.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from deqlab.core.errors import InputError
 from deqlab.networks.convolution_norm import convolution_norm
 from deqlab.recon import create
-from deqlab.training import training
+from deqlab.training import trainer
 from deqlab.training.checkpoint import load_checkpoint
 from deqlab.training.config import TrainingConfig
 from deqlab.training.draw import TrainingSlices
@@ -50,14 +52,14 @@ def weights(model: nn.Module) -> Tensor:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     """Let the training step number `call` (0, 1, ...) of the next run raise."""
-    step, calls = training._step, itertools.count()
+    step, calls = trainer._step, itertools.count()
 
     def interrupted(*args):
         if next(calls) == call:
             raise Interrupted
         return step(*args)
 
-    monkeypatch.setattr(training, "_step", interrupted)
+    monkeypatch.setattr(trainer, "_step", interrupted)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,9 @@ def test_two_phases_run_and_are_logged(tiny_data) -> None:
     for entry in result.history:
         assert math.isfinite(entry["loss"]) and entry["gradient"] > 0 and entry["skipped"] == 0
     for entry in result.history[2:]:
-        assert entry["val"] == 1.5 and 0 <= entry["converged"] <= 1 and 1 <= entry["evaluations"] <= 6
+        assert (
+            entry["val"] == 1.5 and 0 <= entry["converged"] <= 1 and 1 <= entry["evaluations"] <= 6
+        )
         assert entry["residual"] > 0 and entry["expansion"] > 0 and entry["step"] > 0
     assert "converged" not in result.history[0] and result.seconds > 0
 
@@ -92,7 +96,11 @@ def test_two_phases_run_and_are_logged(tiny_data) -> None:
 def test_pretraining_learns_to_denoise(tiny_data, tmp_path: Path, monkeypatch) -> None:
     """Two epochs: the loss on batches of other volumes, before and after."""
     config = replace(
-        TINY, options={"depth": 3, "width": 16}, steps_per_epoch=25, max_pixels=1024, learning_rate=5e-3
+        TINY,
+        options={"depth": 3, "width": 16},
+        steps_per_epoch=25,
+        max_pixels=1024,
+        learning_rate=5e-3,
     )
     slices = TrainingSlices(tiny_data["test"], config)
 
@@ -100,7 +108,10 @@ def test_pretraining_learns_to_denoise(tiny_data, tmp_path: Path, monkeypatch) -
         with torch.no_grad():
             return float(
                 np.mean(
-                    [denoising(model, slices.batch("pretrain", k), config, k)[1]["loss"] for k in range(8)]
+                    [
+                        denoising(model, slices.batch("pretrain", k), config, k)[1]["loss"]
+                        for k in range(8)
+                    ]
                 )
             )
 
@@ -144,7 +155,9 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     ],
     ids=["lipschitz", "implicit", "de-prox", "de-admm", "mol"],
 )
-def test_an_interrupted_validation_too_in_every_kind_of_run(tiny_data, tmp_path: Path, changes: dict) -> None:
+def test_an_interrupted_validation_too_in_every_kind_of_run(
+    tiny_data, tmp_path: Path, changes: dict
+) -> None:
     config = replace(TINY, **changes)
 
     def stop(model: nn.Module) -> dict:
@@ -161,33 +174,40 @@ def test_an_interrupted_validation_too_in_every_kind_of_run(tiny_data, tmp_path:
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from deqlab.training import training
+from deqlab.training import trainer
 from deqlab.training.config import TrainingConfig
 
-step, calls = training._step, iter(range(100))
+step, calls = trainer._step, iter(range(100))
 
 def kill(*args):
     if next(calls) == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(*args)
 
-training._step = kill
+trainer._step = kill
 card, files, folder = json.loads(sys.argv[1])
-training.train(TrainingConfig.from_card(card), [Path(file) for file in files], Path(folder), progress=False)
+config, files = TrainingConfig.from_card(card), [Path(file) for file in files]
+trainer.train(config, files, Path(folder), progress=False)
 """
 
 
-def test_a_killed_process_continues_to_the_same_weights(tiny_data, whole: Tensor, tmp_path: Path) -> None:
+def test_a_killed_process_continues_to_the_same_weights(
+    tiny_data, whole: Tensor, tmp_path: Path
+) -> None:
     """kill -9 in the middle of the second phase, then the same call."""
     arguments = json.dumps([TINY.card(), [str(file) for file in tiny_data["train"]], str(tmp_path)])
-    killed = subprocess.run([sys.executable, "-c", KILLED, arguments], capture_output=True, text=True)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, arguments], capture_output=True, text=True
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (tmp_path / CHECKPOINT).exists()
     again = train(TINY, tiny_data["train"], tmp_path, progress=False)
     assert torch.equal(weights(again.model), whole)
 
 
-def test_a_finished_run_is_not_trained_again(tiny_data, whole: Tensor, tmp_path: Path, monkeypatch) -> None:
+def test_a_finished_run_is_not_trained_again(
+    tiny_data, whole: Tensor, tmp_path: Path, monkeypatch
+) -> None:
     first = train(TINY, tiny_data["train"], tmp_path, progress=False)
     interrupt_at(monkeypatch, 0)
     second = train(TINY, tiny_data["train"], tmp_path, progress=False)
@@ -199,8 +219,15 @@ def test_a_run_that_is_older_than_a_field_goes_on(tiny_data, tmp_path: Path) -> 
     """It had what is now the default; another value is another run."""
     train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "jacobian"}))
-    assert len(train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False).history) == 3
+    path.write_text(
+        json.dumps(
+            {key: value for key, value in json.loads(path.read_text()).items() if key != "jacobian"}
+        )
+    )
+    assert (
+        len(train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False).history)
+        == 3
+    )
     with pytest.raises(InputError, match="jacobian = 0.0, not 0.5"):
         train(replace(TINY, epochs=1, jacobian=0.5), tiny_data["train"], tmp_path, progress=False)
     path.write_text("[]")
@@ -214,7 +241,12 @@ def test_a_folder_belongs_to_one_configuration(tiny_data, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="seed = 0, not 7"):
         train(replace(config, seed=7), tiny_data["train"], tmp_path, progress=False)
     with pytest.raises(InputError, match="options"):
-        train(replace(config, options={"depth": 4, "width": 4}), tiny_data["train"], tmp_path, progress=False)
+        train(
+            replace(config, options={"depth": 4, "width": 4}),
+            tiny_data["train"],
+            tmp_path,
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize("name", [CHECKPOINT, "config.json"])
@@ -241,13 +273,13 @@ def test_an_undersampled_file_is_refused_before_any_work(tiny_data, tmp_path: Pa
 
 
 def test_a_step_without_a_finite_gradient_changes_nothing(tiny_data, monkeypatch) -> None:
-    objective = training.OBJECTIVES["train"]
+    objective = trainer.OBJECTIVES["train"]
 
     def broken(model, batch, config, step):
         loss, logs = objective(model, batch, config, step)
         return (loss * math.nan if step == 0 else loss), logs
 
-    monkeypatch.setitem(training.OBJECTIVES, "train", broken)
+    monkeypatch.setitem(trainer.OBJECTIVES, "train", broken)
     config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1)
     result = train(config, tiny_data["train"], progress=False)
     torch.manual_seed(config.seed)
@@ -264,13 +296,15 @@ def test_the_bound_holds_after_training(tiny_data) -> None:
 
 
 def test_the_hinge_counts_expansion_beyond_its_bound(tiny_data) -> None:
-    """A tight bound is felt in the loss, a loose one is not, and neither changes what is logged as loss."""
+    """A tight bound is felt in the loss, a loose one is not, and neither changes what is logged as
+    loss.
+    """
     slices = TrainingSlices(tiny_data["train"], TINY)
     batch, losses, logged = slices.batch("train", 0), {}, set()
     torch.manual_seed(0)
     model = TINY.build()
     for bound, weight in ((0.1, 1.0), (0.1, 3.0), (100.0, 1.0), (0.1, 0.0)):
-        loss, logs = training.OBJECTIVES["train"](
+        loss, logs = trainer.OBJECTIVES["train"](
             model, batch, replace(TINY, hinge=weight, hinge_bound=bound), 0
         )
         losses[bound, weight] = loss.item()
@@ -283,7 +317,9 @@ def test_the_hinge_counts_expansion_beyond_its_bound(tiny_data) -> None:
 
 @pytest.mark.parametrize("model", ["de-grad", "de-prox", "de-admm", "mol"])
 def test_the_jacobian_is_penalised_by_its_weight(tiny_data, model: str) -> None:
-    """What is added is the weight times what is logged; its gradient reaches the denoiser, and a step along it makes the Jacobian smaller."""
+    """What is added is the weight times what is logged; its gradient reaches the denoiser, and a
+    step along it makes the Jacobian smaller.
+    """
     config = replace(TINY, model=model, hinge=0.0)
     batch = TrainingSlices(tiny_data["train"], config).batch("train", 0)
     torch.manual_seed(0)
@@ -292,7 +328,7 @@ def test_the_jacobian_is_penalised_by_its_weight(tiny_data, model: str) -> None:
         torch.nn.init.normal_(parameter, std=0.1)
 
     def both(weight: float) -> tuple[Tensor, dict]:
-        return training.OBJECTIVES["train"](network, batch, replace(config, jacobian=weight), 0)
+        return trainer.OBJECTIVES["train"](network, batch, replace(config, jacobian=weight), 0)
 
     (plain, without), (loss, logs) = both(0.0), both(3.0)
     assert "jacobian" not in without and logs["jacobian"] > 0
@@ -310,7 +346,9 @@ def test_batches_depend_on_seed_phase_and_step_alone(tiny_data) -> None:
     first = slices.batch("train", 3)
     slices.batch("train", 4)
     same = TrainingSlices(tiny_data["train"], TINY).batch("train", 3)
-    assert torch.equal(first.kspace, same.kspace) and torch.equal(first.operator.mask, same.operator.mask)
+    assert torch.equal(first.kspace, same.kspace) and torch.equal(
+        first.operator.mask, same.operator.mask
+    )
     assert first.kspace.shape == (2, 2, 16, 32)
     others = [
         slices.batch("train", 2),
@@ -332,7 +370,9 @@ def test_training_may_start_from_a_trained_denoiser(tiny_data) -> None:
 
 
 def test_a_configuration_survives_its_card() -> None:
-    config = replace(TINY, acceleration=(3.0, 5.0), mask=("random", "equispaced"), center_fraction=0.1)
+    config = replace(
+        TINY, acceleration=(3.0, 5.0), mask=("random", "equispaced"), center_fraction=0.1
+    )
     assert TrainingConfig.from_card(json.loads(json.dumps(config.card()))) == config
 
 

@@ -1,7 +1,7 @@
 """Makes, lists and checks data sets.
 
-`make` simulates heads as fastMRI files, `list` shows what files hold, `check` names every defect of a file in
-plain words.
+`make` simulates heads as fastMRI files, `list` shows what files hold, `check` names every defect of
+a file in plain words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = SimulationConfig()
     commands = parser.add_subparsers(dest="action", required=True, metavar="make|list|check")
 
-    make = commands.add_parser("make", help="simulate a data set; files that are there already are kept")
+    make = commands.add_parser(
+        "make", help="simulate a data set; files that are there already are kept"
+    )
     make.add_argument(
         "--out",
         metavar="DIR",
@@ -47,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="1 makes single-coil files (default: %(default)s)",
     )
     make.add_argument(
-        "--slices", metavar="N", type=int, default=default.slices, help="per volume (default: %(default)s)"
+        "--slices",
+        metavar="N",
+        type=int,
+        default=default.slices,
+        help="per volume (default: %(default)s)",
     )
     make.add_argument(
         "--volumes",
@@ -63,8 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="+",
         default=default.noise,
-        help="relative to the image's maximum, or the two ends of a range to draw it from "
-        f"(default: {' '.join(map(str, default.noise))})",
+        help=(
+            "relative to the image's maximum, or the two ends of a range to draw it from "
+            f"(default: {' '.join(map(str, default.noise))})"
+        ),
     )
     make.add_argument(
         "--seed",
@@ -86,7 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", metavar="PATH", type=Path, nargs="*", help="files or folders (default: the cache)"
     )
 
-    check = commands.add_parser("check", help="name every defect; the exit status is 1 if there is one")
+    check = commands.add_parser(
+        "check", help="name every defect; the exit status is 1 if there is one"
+    )
     check.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="files or folders")
 
 
@@ -100,7 +110,9 @@ def _make(args: argparse.Namespace) -> int:
     from deqlab.data import simulated
 
     if len(args.noise) > 2:
-        raise InputError(f"--noise: {len(args.noise)} numbers given; one, or the two ends of a range, needed")
+        raise InputError(
+            f"--noise: {len(args.noise)} numbers given; one, or the two ends of a range, needed"
+        )
     config = simulated.SimulationConfig(
         matrix=args.matrix,
         coils=args.coils,
@@ -130,8 +142,8 @@ def _make(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     import warnings
 
-    from deqlab.app.results import table
     from deqlab.core.errors import DeqlabWarning, InputError
+    from deqlab.core.text_table import table
     from deqlab.data.dataset import find_files, open_volume
 
     paths = args.paths or _cached_folders()
@@ -153,7 +165,16 @@ def _list(args: argparse.Namespace) -> int:
         image = "x".join(map(str, volume.recon_shape))
         size = f"{path.stat().st_size / 1e6:.1f}"
         rows.append(
-            [str(path), volume.contrast, str(slices), str(coils), f"{height}x{width}", image, sampling, size]
+            [
+                str(path),
+                volume.contrast,
+                str(slices),
+                str(coils),
+                f"{height}x{width}",
+                image,
+                sampling,
+                size,
+            ]
         )
     print(table(rows))
     return 0
@@ -168,7 +189,10 @@ def _check(args: argparse.Namespace) -> int:
     for path in files:
         defects = check(path)
         bad += bool(defects)
-        print(f"{path}: {'sound' if not defects else f'{len(defects)} defect' + 's' * (len(defects) > 1)}")
+        print(
+            f"{path}:"
+            f" {'sound' if not defects else f'{len(defects)} defect' + 's' * (len(defects) > 1)}"
+        )
         for defect in defects:
             print(f"  - {defect}")
     if len(files) > 1:

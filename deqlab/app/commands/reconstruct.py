@@ -1,8 +1,9 @@
-"""Reconstructs a k-space file in fastMRI's schema, or one of samples off the grid, with a trained model.
+"""Reconstructs a k-space file in fastMRI's schema, or one of samples off the grid, with a trained
+model.
 
-IN is masked (it has `mask`), or fully sampled: then it is undersampled first; or it has a `trajectory` (radial, spiral). OUT receives `reconstruction`
-(slices, rows, columns), magnitudes at the input's own intensity scale, and per slice the solver's
-evaluations, residual and convergence.
+IN is masked (it has `mask`), or fully sampled: then it is undersampled first; or it has a
+`trajectory` (radial, spiral). OUT receives `reconstruction` (slices, rows, columns), magnitudes at
+the input's own intensity scale, and per slice the solver's evaluations, residual and convergence.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ ACCELERATION = 4.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The parser knows the options of `deqlab reconstruct`."""
     parser.add_argument(
-        "source", metavar="IN.h5", type=Path, help="k-space in fastMRI's schema, one coil or many, or with a trajectory"
+        "source",
+        metavar="IN.h5",
+        type=Path,
+        help="k-space in fastMRI's schema, one coil or many, or with a trajectory",
     )
     parser.add_argument(
         "destination", metavar="OUT.h5", type=Path, help="file to write; replaced when complete"
@@ -25,8 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         required=True,
-        help="shipped weights by name, the .json of weights of your own, or a method without weights "
-        "(zero-filled, cg-sense, sense, grappa, wavelet, tv, pnp)",
+        help=(
+            "shipped weights by name, the .json of weights of your own, or a method without weights"
+            " (zero-filled, cg-sense, sense, grappa, wavelet, tv, pnp)"
+        ),
     )
     parser.add_argument(
         "--option",
@@ -38,11 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coil-maps",
         metavar="HOW",
-        help="lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file with `coil_maps` (slices, coils, rows, columns) (default: lowres)",
+        help=(
+            "lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file with"
+            " `coil_maps` (slices, coils, rows, columns) (default: lowres)"
+        ),
     )
     full = parser.add_argument_group("for a fully sampled IN")
     full.add_argument(
-        "--acceleration", metavar="R", type=float, help=f"keep one column in R (default: {ACCELERATION:g})"
+        "--acceleration",
+        metavar="R",
+        type=float,
+        help=f"keep one column in R (default: {ACCELERATION:g})",
     )
     full.add_argument(
         "--center-fraction",
@@ -51,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of columns kept in the centre (default: 0.08 at 4x, 0.04 at 8x)",
     )
     full.add_argument(
-        "--mask", choices=("random", "equispaced"), help="how the other columns are chosen (default: random)"
+        "--mask",
+        choices=("random", "equispaced"),
+        help="how the other columns are chosen (default: random)",
     )
     full.add_argument(
         "--seed", metavar="N", type=int, help="of the mask (default: made from the file's name)"
@@ -69,7 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="relative residual at which the solver stops (default: the model's)",
     )
     parser.add_argument(
-        "--max-evaluations", metavar="N", type=int, help="most evaluations of a slice (default: the model's)"
+        "--max-evaluations",
+        metavar="N",
+        type=int,
+        help="most evaluations of a slice (default: the model's)",
     )
     parser.add_argument(
         "--device",
@@ -84,22 +101,33 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from deqlab.app.options import read_options, reconstructor
-    from deqlab.app.reconstruction import reconstruct_file, set_solver, summary
+    from deqlab.app.reconstruct_file import reconstruct_file, set_solver, summary
     from deqlab.app.reconstruction_off_grid import reconstruct_noncartesian_file
     from deqlab.data.formats.trajectory_layout import is_noncartesian
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
 
     off_grid = is_noncartesian(args.source)
     coil_maps = coil_maps_by_name(args.coil_maps or "lowres")
-    undersampling, slices = _no_undersampling(args) if off_grid else _undersampling(args), parse_slices(args.slices)
+    undersampling, slices = (
+        _no_undersampling(args) if off_grid else _undersampling(args),
+        parse_slices(args.slices),
+    )
     device = _device(args.device)
     model = reconstructor(args.model, read_options(args.option, [args.model])[args.model])
     set_solver(model, args.model, args.tolerance, args.max_evaluations)
-    files, attributes, progress = (args.source, args.destination), {"model": args.model}, sys.stderr.isatty()
+    files, attributes, progress = (
+        (args.source, args.destination),
+        {"model": args.model},
+        sys.stderr.isatty(),
+    )
     if off_grid:
-        result = reconstruct_noncartesian_file(*files, model, slices, device, attributes, progress, coil_maps)
+        result = reconstruct_noncartesian_file(
+            *files, model, slices, device, attributes, progress, coil_maps
+        )
     else:
-        result = reconstruct_file(*files, model, undersampling, slices, device, attributes, progress, coil_maps)
+        result = reconstruct_file(
+            *files, model, undersampling, slices, device, attributes, progress, coil_maps
+        )
     print(f"{args.destination}: {summary(result)}")
     return 0
 
@@ -109,7 +137,7 @@ def _undersampling(args: argparse.Namespace):
 
     An option given in vain is thus refused and not ignored.
     """
-    from deqlab.app.reconstruction import Undersampling
+    from deqlab.app.reconstruct_file import Undersampling
     from deqlab.core.errors import InputError
     from deqlab.data.dataset import open_volume
     from deqlab.signal.sampling.masks import MASKS, default_center_fraction
@@ -122,7 +150,11 @@ def _undersampling(args: argparse.Namespace):
     acceleration = ACCELERATION if args.acceleration is None else args.acceleration
     if not 1 <= acceleration < float("inf"):
         raise InputError(f"--acceleration: {acceleration:g} given; a number of 1 or more needed")
-    fraction = default_center_fraction(acceleration) if args.center_fraction is None else args.center_fraction
+    fraction = (
+        default_center_fraction(acceleration)
+        if args.center_fraction is None
+        else args.center_fraction
+    )
     return Undersampling(MASKS[args.mask or "random"](acceleration, fraction), args.seed)
 
 
@@ -133,7 +165,10 @@ def _no_undersampling(args: argparse.Namespace) -> None:
     for option in ("acceleration", "center_fraction", "mask", "seed"):
         value = getattr(args, option)
         if value is not None:
-            raise InputError(f"--{option.replace('_', '-')}: {value} given, but {args.source} has a trajectory, which says what was sampled")
+            raise InputError(
+                f"--{option.replace('_', '-')}: {value} given, but {args.source} has a trajectory,"
+                " which says what was sampled"
+            )
 
 
 def _device(name: str) -> str:
@@ -163,4 +198,6 @@ def parse_slices(text: str):
             return int(start), int(stop)
         return [int(number) for number in text.split(",")]
     except ValueError:
-        raise InputError(f"--slices: {text!r} given; all, START:STOP, or 3,5,8 and so on needed") from None
+        raise InputError(
+            f"--slices: {text!r} given; all, START:STOP, or 3,5,8 and so on needed"
+        ) from None

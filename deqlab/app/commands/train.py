@@ -1,6 +1,7 @@
 """Trains an equilibrium model and writes its weights with their provenance.
 
-The run lives in a folder: a checkpoint after every epoch, and the same command again continues where an interrupted one stopped.
+The run lives in a folder: a checkpoint after every epoch, and the same command again continues
+where an interrupted one stopped.
 """
 
 from __future__ import annotations
@@ -13,28 +14,59 @@ import typing
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
-ARCHITECTURE = {"depth": int, "width": int, "norm": str, "lipschitz": float, "unshuffle": int, "step": float, "weight": float}
+ARCHITECTURE = {
+    "depth": int,
+    "width": int,
+    "norm": str,
+    "lipschitz": float,
+    "unshuffle": int,
+    "step": float,
+    "weight": float,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The parser knows every field of `TrainingConfig`, the architecture, and where data come from and results go."""
+    """The parser knows every field of `TrainingConfig`, the architecture, and where data come from
+    and results go.
+    """
     from deqlab.training.config import CHOICES, TrainingConfig
 
-    parser.add_argument("--data", nargs="+", default=["builtin"], metavar="PATH",
-                        help="fastMRI-schema files or folders, or `builtin` (default): the simulated heads")
-    parser.add_argument("--val", nargs="+", metavar="PATH",
-                        help="the same for validation (default: the built-in data's own, else none)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default: runs/MODEL)")
-    parser.add_argument("--denoiser", metavar="NAME", help="start from the denoiser of these trained weights: a name or a .json card")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        default=["builtin"],
+        metavar="PATH",
+        help="fastMRI-schema files or folders, or `builtin` (default): the simulated heads",
+    )
+    parser.add_argument(
+        "--val",
+        nargs="+",
+        metavar="PATH",
+        help="the same for validation (default: the built-in data's own, else none)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the run (default: runs/MODEL)"
+    )
+    parser.add_argument(
+        "--denoiser",
+        metavar="NAME",
+        help="start from the denoiser of these trained weights: a name or a .json card",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
     for name, kind in ARCHITECTURE.items():
-        parser.add_argument(f"--{name}", type=kind, help=f"of the network: {name} (default: that of `deqlab.recon.create`)")
+        parser.add_argument(
+            f"--{name}",
+            type=kind,
+            help=f"of the network: {name} (default: that of `deqlab.recon.create`)",
+        )
     for item in fields(TrainingConfig):
         if item.name != "options":
             _add_field(parser, item, CHOICES.get(item.name))
 
 
-def _add_field(parser: argparse.ArgumentParser, item: Field, choices: typing.Sequence[str] | None) -> None:
+def _add_field(
+    parser: argparse.ArgumentParser, item: Field, choices: typing.Sequence[str] | None
+) -> None:
     if item.default is MISSING:
         raise TypeError(f"{item.name} has no plain default")
     several = isinstance(item.default, tuple)
@@ -42,9 +74,16 @@ def _add_field(parser: argparse.ArgumentParser, item: Field, choices: typing.Seq
     kind = float if sample is None or item.name == "acceleration" else type(sample)
     shown = " ".join(map(str, item.default)) if several else item.default
     text = "follows the acceleration" if item.default is None else shown
-    parser.add_argument(f"--{item.name.replace('_', '-')}", dest=item.name, type=kind, nargs="+" if several else None,
-                        choices=choices, default=item.default, metavar=None if choices else kind.__name__.upper(),
-                        help=f"default: {text}")
+    parser.add_argument(
+        f"--{item.name.replace('_', '-')}",
+        dest=item.name,
+        type=kind,
+        nargs="+" if several else None,
+        choices=choices,
+        default=item.default,
+        metavar=None if choices else kind.__name__.upper(),
+        help=f"default: {text}",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -59,9 +98,17 @@ def main(args: argparse.Namespace) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    values = {item.name: getattr(args, item.name) for item in fields(TrainingConfig) if item.name != "options"}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    options = {name: getattr(args, name) for name in ARCHITECTURE if getattr(args, name) is not None}
+    values = {
+        item.name: getattr(args, item.name)
+        for item in fields(TrainingConfig)
+        if item.name != "options"
+    }
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    options = {
+        name: getattr(args, name) for name in ARCHITECTURE if getattr(args, name) is not None
+    }
     config = TrainingConfig(**values, options=options)
     device_by_name(config.device)
     config.build()  # an architecture that cannot be built is refused before any data are made
@@ -79,7 +126,10 @@ def main(args: argparse.Namespace) -> int:
         "training": config.card(),
         "data": {"train": len(files), "val": len(val), "simulated": _simulations(args.data)},
         "commit": _commit(),
-        "steps": {"pretrain": config.pretrain_epochs * config.steps_per_epoch, "train": config.epochs * config.steps_per_epoch},
+        "steps": {
+            "pretrain": config.pretrain_epochs * config.steps_per_epoch,
+            "train": config.epochs * config.steps_per_epoch,
+        },
         "device": _device(trained.model),
         "torch": torch.__version__.split("+")[0],
         "seconds": round(trained.seconds, 1),
@@ -106,7 +156,9 @@ def _simulations(paths: list[str]) -> list[str]:
 def _commit() -> str | None:
     """The commit of the code, where it runs from a git checkout."""
     folder = Path(__file__).parent
-    result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False
+    )
     return result.stdout.strip() or None
 
 
@@ -114,4 +166,8 @@ def _device(model) -> str:
     import torch
 
     device = next(model.parameters()).device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"cpu, {torch.get_num_threads()} threads"
+    )

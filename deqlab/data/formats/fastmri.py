@@ -1,8 +1,10 @@
 """A fastMRI file, opened without trust: facts are checked before a sample is read.
 
-kspace: complex (slices[, coil], rows, columns); rows are the readout, columns the phase-encode direction.
-reconstruction_rss or reconstruction_esc: (slices, h, w), the target of a fully sampled file.
-mask: (columns,) in a masked file. Beyond fastMRI's schema also (rows, columns), for sampling along both.
+kspace: complex (slices[, coil], rows, columns); rows are the readout, columns the phase-encode
+direction. reconstruction_rss or reconstruction_esc: (slices, h, w), the target of a fully sampled
+file.
+mask: (columns,) in a masked file. Beyond fastMRI's schema also (rows, columns), for sampling along
+    both.
 ismrmrd_header: XML. Attributes: acquisition, max, patient_id.
 """
 
@@ -15,20 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from deqlab.core.errors import DeqlabWarning, InputError
-from deqlab.data.formats.fastmri_fields import (
-    kspace_shape,
-    read_header,
-    read_mask,
-    target_facts,
-)
-from deqlab.data.formats.hdf5 import (
-    dataset,
-    number_attribute,
-    opened,
-    read,
-    stamp,
-    text_attribute,
-)
+from deqlab.data.formats.fastmri_fields import kspace_shape, read_header, read_mask, target_facts
+from deqlab.data.formats.hdf5 import dataset, number_attribute, opened, read, stamp, text_attribute
 from deqlab.data.formats.write_fastmri import root_sum_of_squares
 
 
@@ -36,8 +26,8 @@ from deqlab.data.formats.write_fastmri import root_sum_of_squares
 class Volume:
     """The facts of one file; its samples are read slice by slice on demand.
 
-    shape: (slices, coils, rows, columns) of k-space, coils = 1 for a single-coil file (`multicoil` tells the
-        two apart).
+    shape: (slices, coils, rows, columns) of k-space, coils = 1 for a single-coil file (`multicoil`
+        tells the two apart).
     recon_shape: (h, w) of the target, never larger than k-space.
     acquired: (first, one past the last) acquired column.
     mask: bool (columns,) or (rows, columns) of a masked file, None in a fully sampled one.
@@ -70,7 +60,8 @@ class Volume:
         samples = samples.reshape(self.shape[1:])
         if not math.isfinite(peak(samples)):
             raise InputError(
-                f"{self.path}: kspace slice {index} holds NaN or infinite samples; all must be finite"
+                f"{self.path}: kspace slice {index} holds NaN or infinite samples; all must be"
+                " finite"
             )
         return samples
 
@@ -87,7 +78,9 @@ class Volume:
             samples, unit = in_unit_range(self.kspace(index))
             return root_sum_of_squares(samples[None], self.recon_shape)[0].astype(np.float64) * unit
         with opened(self.path) as file:
-            image = read(dataset(file, self.target_name, self.path), self.path, index).astype(np.float64)
+            image = read(dataset(file, self.target_name, self.path), self.path, index).astype(
+                np.float64
+            )
         if not np.isfinite(image).all():
             raise InputError(
                 f"{self.path}: {self.target_name} slice {index} holds NaN or infinite values; "
@@ -112,15 +105,16 @@ class Volume:
 def open_volume(path: str | Path) -> Volume:
     """The validated facts of the fastMRI file `path`, kept until the file changes.
 
-    Reads no samples. Warns (DeqlabWarning) where the header is absent. Raises InputError, one line naming
-    file and field, for a file that is missing, not HDF5 or truncated, and for any field of the wrong kind.
+    Reads no samples. Warns (DeqlabWarning) where the header is absent. Raises InputError, one line
+    naming file and field, for a file that is missing, not HDF5 or truncated, and for any field of
+    the wrong kind.
     """
     path = Path(path)
     volume = _open_volume(path, *stamp(path))
     if not volume.has_header:
         warnings.warn(
-            f"{path}: no ismrmrd_header; the target is taken to be {'x'.join(map(str, volume.recon_shape))} "
-            "and every column to be acquired",
+            f"{path}: no ismrmrd_header; the target is taken to be"
+            f" {'x'.join(map(str, volume.recon_shape))} and every column to be acquired",
             DeqlabWarning,
             stacklevel=2,
         )
@@ -162,7 +156,8 @@ def _open_volume(path: Path, time: int, size: int) -> Volume:
         header = read_header(file, path)
         rows, columns = shape[-2:]
         recon = header.recon if header else target_shape or (rows, columns)
-        # Some fastMRI brain files show a matrix wider than they encoded: cut to what exists, as there.
+        # Some fastMRI brain files show a matrix wider than they encoded: cut to what exists, as
+        # there.
         sizes = (recon, (rows, columns), target_shape or recon)
         try:
             acquired = header.acquired(columns) if header else (0, columns)

@@ -15,12 +15,19 @@ LARGEST_SLICE = 2**29
 
 
 def kspace_shape(file: h5py.File, path: Path) -> tuple[tuple[int, int, int, int], bool]:
-    """((slices, coils, rows, columns), has a coil axis) of `kspace`; InputError where it is unusable."""
+    """((slices, coils, rows, columns), has a coil axis) of `kspace`; InputError where it is
+    unusable.
+    """
     if "kspace" not in file.keys():
-        raise InputError(f"{path}: no `kspace`; it holds {', '.join(list(file.keys())[:8]) or 'nothing'}")
+        raise InputError(
+            f"{path}: no `kspace`; it holds {', '.join(list(file.keys())[:8]) or 'nothing'}"
+        )
     if "trajectory" in file.keys():
         # (slices, coils, samples) would pass for (slices, rows, columns).
-        raise InputError(f"{path}: has a trajectory, so it is not on a Cartesian grid; only `deqlab reconstruct` takes such files")
+        raise InputError(
+            f"{path}: has a trajectory, so it is not on a Cartesian grid; only `deqlab reconstruct`"
+            " takes such files"
+        )
     data = dataset(file, "kspace", path)
     if data.shape is None or data.ndim not in (3, 4):
         raise InputError(
@@ -32,10 +39,13 @@ def kspace_shape(file: h5py.File, path: Path) -> tuple[tuple[int, int, int, int]
             f"{path}: kspace is {data.dtype}; complex samples needed (complex64, or compound r, i)"
         )
     if 0 in data.shape:
-        raise InputError(f"{path}: kspace has shape {data.shape}; every axis needs at least one sample")
+        raise InputError(
+            f"{path}: kspace has shape {data.shape}; every axis needs at least one sample"
+        )
     if math.prod(data.shape[1:]) > LARGEST_SLICE:
         raise InputError(
-            f"{path}: kspace declares slices of {data.shape[1:]}; at most {LARGEST_SLICE} samples are read"
+            f"{path}: kspace declares slices of {data.shape[1:]}; at most {LARGEST_SLICE} samples"
+            " are read"
         )
     slices, *coils, rows, columns = data.shape
     return (slices, coils[0] if coils else 1, rows, columns), bool(coils)
@@ -83,7 +93,8 @@ def target_facts(
             raise InputError(f"{path}: {name} is {data.dtype}; real magnitudes needed")
         if data.shape is None or data.ndim != 3 or data.shape[0] != shape[0] or 0 in data.shape:
             raise InputError(
-                f"{path}: {name} has shape {data.shape}; ({shape[0]} slices, h, w) needed, as many as kspace"
+                f"{path}: {name} has shape {data.shape}; ({shape[0]} slices, h, w) needed, as many"
+                " as kspace"
             )
         return name, data.shape[1:]
     return None, None

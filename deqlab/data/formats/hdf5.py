@@ -1,7 +1,8 @@
 """HDF5 files of strangers: opened read-only, one line for every failure, no link followed.
 
-A link or a virtual data set can make a harmless-looking file read any other file of its reader, and an
-attribute of objects could ask for code to run. k-space files need none of them, so all are refused.
+A link or a virtual data set can make a harmless-looking file read any other file of its reader, and
+an attribute of objects could ask for code to run. k-space files need none of them, so all are
+refused.
 """
 
 import math
@@ -42,14 +43,17 @@ def dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     """
     link = file.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
-        kind = {h5py.ExternalLink: "an external link", h5py.SoftLink: "a soft link"}.get(type(link), "a link")
+        kind = {h5py.ExternalLink: "an external link", h5py.SoftLink: "a soft link"}.get(
+            type(link), "a link"
+        )
         raise InputError(f"{path}: {name} is {kind}; the data must be stored in the file itself")
     found = file[name]
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{path}: {name} is a group; a data set is needed")
     if found.is_virtual or found.id.get_create_plist().get_external_count() > 0:
         raise InputError(
-            f"{path}: {name} takes its data from other files; the data must be stored in the file itself"
+            f"{path}: {name} takes its data from other files; the data must be stored in the file"
+            " itself"
         )
     return found
 
@@ -61,7 +65,8 @@ def read(data: h5py.Dataset, path: Path, index: int | tuple = ()) -> np.ndarray:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(
-            f"{path}: {data.name.lstrip('/')} is damaged or truncated ({reason}); copy or download it again"
+            f"{path}: {data.name.lstrip('/')} is damaged or truncated ({reason}); copy or download"
+            " it again"
         ) from None
 
 
@@ -85,7 +90,11 @@ def number_attribute(file: h5py.File, name: str, path: Path) -> float | None:
     value = _attribute(file, name, path, "a number")
     if value is None:
         return None
-    if not isinstance(value, (np.number, int, float)) or np.iscomplexobj(value) or not math.isfinite(value):
+    if (
+        not isinstance(value, (np.number, int, float))
+        or np.iscomplexobj(value)
+        or not math.isfinite(value)
+    ):
         raise InputError(f"{path}: attribute {name} is {str(value)[:40]!r}; a finite number needed")
     return float(value)
 
@@ -96,7 +105,9 @@ def pair_attribute(file: h5py.File, name: str, path: Path) -> tuple[float, float
     if value is None:
         return None
     if value.dtype.kind not in "iuf" or not np.isfinite(value).all():
-        raise InputError(f"{path}: attribute {name} is {str(value.tolist())[:40]}; two finite numbers needed")
+        raise InputError(
+            f"{path}: attribute {name} is {str(value.tolist())[:40]}; two finite numbers needed"
+        )
     return float(value[0]), float(value[1])
 
 
@@ -104,7 +115,9 @@ def _attribute(file: h5py.File, name: str, path: Path, wanted: str, count: int =
     if name not in file.attrs:
         return None
     kind = file.attrs.get_id(name)
-    if (kind.dtype.kind == "O" and h5py.check_string_dtype(kind.dtype) is None) or kind.dtype.kind == "V":
+    if (
+        kind.dtype.kind == "O" and h5py.check_string_dtype(kind.dtype) is None
+    ) or kind.dtype.kind == "V":
         raise InputError(f"{path}: attribute {name} holds objects; {wanted} needed")
     value = np.asarray(file.attrs[name])
     if value.size != count:
@@ -113,7 +126,9 @@ def _attribute(file: h5py.File, name: str, path: Path, wanted: str, count: int =
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Time and size of a file, which change when it is rewritten; InputError where there is none."""
+    """Time and size of a file, which change when it is rewritten; InputError where there is
+    none.
+    """
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder; an HDF5 file is needed")

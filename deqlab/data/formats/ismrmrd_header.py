@@ -1,9 +1,9 @@
 """The ISMRMRD header of a fastMRI file: matrix encoded, matrix shown, columns acquired.
 
-XML of a stranger is parsed with defusedxml: a header needs neither a document type nor entities, so both are
-    refused.
-Axes: `x` is the readout (rows of k-space), `y` the phase-encode direction (columns), as the scanner names
-    them.
+XML of a stranger is parsed with defusedxml: a header needs neither a document type nor entities, so
+    both are refused.
+Axes: `x` is the readout (rows of k-space), `y` the phase-encode direction (columns), as the scanner
+    names them.
 """
 
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ class Header:
     def acquired(self, columns: int) -> tuple[int, int]:
         """First and one past the last acquired column of a k-space with `columns` columns.
 
-        padding_left = encoded_columns // 2 - center and padding_right = padding_left + maximum + 1, fastMRI's
-        rule. Raises InputError where the limits leave no column inside the k-space.
+        padding_left = encoded_columns // 2 - center and padding_right = padding_left + maximum + 1,
+        fastMRI's rule. Raises InputError where the limits leave no column inside the k-space.
         """
         if self.center is None or self.maximum is None or self.encoded[1] != columns:
             return 0, columns
@@ -44,8 +44,9 @@ class Header:
         right = left + self.maximum + 1
         if right <= max(left, 0) or left >= columns:
             raise InputError(
-                f"ismrmrd_header: encodingLimits center {self.center} and maximum {self.maximum} place the "
-                f"acquired columns at {left} to {right}, outside the {columns} columns of kspace"
+                f"ismrmrd_header: encodingLimits center {self.center} and maximum {self.maximum}"
+                f" place the acquired columns at {left} to {right}, outside the {columns} columns"
+                " of kspace"
             )
         return max(left, 0), min(right, columns)
 
@@ -60,12 +61,19 @@ def parse_header(text: bytes | str) -> Header:
     if len(text) > LARGEST_HEADER:
         raise InputError(f"ismrmrd_header: {len(text)} bytes, at most {LARGEST_HEADER} are read")
     try:
-        root = fromstring(text.rstrip(b"\0"), forbid_dtd=True, forbid_entities=True, forbid_external=True)
+        root = fromstring(
+            text.rstrip(b"\0"), forbid_dtd=True, forbid_entities=True, forbid_external=True
+        )
     except defusedxml.DefusedXmlException:
         raise InputError(
-            "ismrmrd_header: holds a document type or an entity, which a header never needs; refused"
+            "ismrmrd_header: holds a document type or an entity, which a header never needs;"
+            " refused"
         ) from None
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an unknown encoding
+    except (
+        ElementTree.ParseError,
+        ValueError,
+        LookupError,
+    ) as error:  # the last two: an unknown encoding
         raise InputError(f"ismrmrd_header: not well-formed XML ({_one_line(error)})") from None
 
     encoded = _matrix(root, "encodedSpace")
@@ -74,7 +82,10 @@ def parse_header(text: bytes | str) -> Header:
     if _find(root, limits) is None:
         return Header(encoded, recon)
     return Header(
-        encoded, recon, _integer(root, f"{limits}/center", 0), _integer(root, f"{limits}/maximum", 0)
+        encoded,
+        recon,
+        _integer(root, f"{limits}/center", 0),
+        _integer(root, f"{limits}/maximum", 0),
     )
 
 
@@ -84,7 +95,8 @@ def build_header(
     """A minimal ISMRMRD header as UTF-8 bytes.
 
     Sizes are (rows, columns); `acquired` is (first, one past the last) column.
-    Sizes in millimetres state 1 mm pixels: the file says so in `userParameters`, since nothing was measured.
+    Sizes in millimetres state 1 mm pixels: the file says so in `userParameters`, since nothing was
+    measured.
     """
     root = ElementTree.Element("ismrmrdHeader", xmlns=NAMESPACE)
     _leaf(root, "acquisitionSystemInformation/receiverChannels", coils)
@@ -94,7 +106,11 @@ def build_header(
         for part in ("matrixSize", "fieldOfView_mm"):
             for axis, size in (("x", rows), ("y", columns), ("z", 1)):
                 _leaf(encoding, f"{name}/{part}/{axis}", size)
-    limits = {"minimum": 0, "maximum": acquired[1] - acquired[0] - 1, "center": encoded[1] // 2 - acquired[0]}
+    limits = {
+        "minimum": 0,
+        "maximum": acquired[1] - acquired[0] - 1,
+        "center": encoded[1] // 2 - acquired[0],
+    }
     for name, value in limits.items():
         _leaf(encoding, f"encodingLimits/kspace_encoding_step_1/{name}", value)
     _leaf(encoding, "trajectory", "cartesian")
@@ -118,7 +134,8 @@ def _integer(root: ElementTree.Element, path: str, smallest: int) -> int:
     if element is None:
         raise InputError(f"ismrmrd_header: no {path}")
     text = (element.text or "").strip()
-    # The length comes before int(), which refuses numbers of thousands of digits with an error of its own.
+    # The length comes before int(), which refuses numbers of thousands of digits with an error of
+    # its own.
     if not text.isdecimal() or len(text) > 9 or not smallest <= int(text) <= LARGEST_LINE:
         wanted = f"a whole number from {smallest} to {LARGEST_LINE} needed"
         raise InputError(f"ismrmrd_header: {path} is {text[:20]!r}, {wanted}")

@@ -1,7 +1,7 @@
 """Writing files in fastMRI's schema, whole or not at all.
 
-A file appears under its name only when it is complete: it is written beside its destination and renamed at
-the end, so an interrupted or failed write leaves the old file, or none.
+A file appears under its name only when it is complete: it is written beside its destination and
+renamed at the end, so an interrupted or failed write leaves the old file, or none.
 """
 
 import hashlib
@@ -22,11 +22,12 @@ def hdf5_bytes(
     attributes: dict[str, object],
     of_dataset: dict[str, dict[str, object]] | None = None,
 ) -> bytes:
-    """The content of an HDF5 file with these data sets and attributes; equal arguments give equal bytes.
+    """The content of an HDF5 file with these data sets and attributes; equal arguments give equal
+    bytes.
 
-    of_dataset: attributes of single data sets, by the data set's name. The file is built in memory: when a
-    write to the disk fails inside the HDF5 library its handle cannot be closed any more, while plain bytes
-    fail cleanly.
+    of_dataset: attributes of single data sets, by the data set's name. The file is built in memory:
+    when a write to the disk fails inside the HDF5 library its handle cannot be closed any more,
+    while plain bytes fail cleanly.
     """
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         for name, value in datasets.items():
@@ -45,8 +46,12 @@ def root_sum_of_squares(kspace: np.ndarray, shape: tuple[int, int]) -> np.ndarra
     """
     images = np.empty((len(kspace), *shape), np.float32)
     for image, coils in zip(images, kspace, strict=True):
-        magnitude = torch.linalg.vector_norm(ifft2c(torch.from_numpy(np.ascontiguousarray(coils))), dim=0)
-        rows, columns = (size // 2 - part // 2 for size, part in zip(magnitude.shape, shape, strict=True))
+        magnitude = torch.linalg.vector_norm(
+            ifft2c(torch.from_numpy(np.ascontiguousarray(coils))), dim=0
+        )
+        rows, columns = (
+            size // 2 - part // 2 for size, part in zip(magnitude.shape, shape, strict=True)
+        )
         image[:] = magnitude[rows : rows + shape[0], columns : columns + shape[1]].numpy()
     return images
 
@@ -64,13 +69,15 @@ def write_volume(
 ) -> Path:
     """`path`, now holding a volume in fastMRI's schema; the same arguments give the same bytes.
 
-    kspace: complex (slices, coil, rows, columns), or (slices, rows, columns) for a single coil; rows are the
-        readout.
+    kspace: complex (slices, coil, rows, columns), or (slices, rows, columns) for a single coil;
+        rows are the readout.
     contrast: goes to the attribute `acquisition`, such as "AXT2".
     recon_shape: (h, w) of the target, at most (rows, columns).
-    acquired: (first, one past the last) acquired column; the others are set to zero. All by default.
-    mask: bool (columns,) or, beyond the schema, (rows, columns). With it the file is a *masked* one: samples
-        outside are set to zero, `mask` is stored and no target, as in fastMRI's test files.
+    acquired: (first, one past the last) acquired column; the others are set to zero. All by
+        default.
+    mask: bool (columns,) or, beyond the schema, (rows, columns). With it the file is a *masked*
+        one: samples outside are set to zero, `mask` is stored and no target, as in fastMRI's test
+            files.
     reconstruction: the target (slices, h, w); computed from a fully sampled k-space by default.
     Raises InputError for a shape that does not fit and for a file that cannot be written.
     """
@@ -84,7 +91,9 @@ def write_volume(
     coils = kspace.shape[1] if kspace.ndim == 4 else 1
     recon_shape = tuple(int(n) for n in recon_shape)
     if not (1 <= recon_shape[0] <= rows and 1 <= recon_shape[1] <= columns):
-        raise InputError(f"{path}: recon_shape {recon_shape} does not fit into kspace of {rows}x{columns}")
+        raise InputError(
+            f"{path}: recon_shape {recon_shape} does not fit into kspace of {rows}x{columns}"
+        )
     acquired = (0, columns) if acquired is None else acquired
     if not 0 <= acquired[0] < acquired[1] <= columns:
         raise InputError(f"{path}: acquired columns {acquired} are not a part of 0 to {columns}")
@@ -111,15 +120,22 @@ def write_volume(
         datasets["mask"] = mask
     else:
         if reconstruction is None:
-            reconstruction = root_sum_of_squares(kspace if kspace.ndim == 4 else kspace[:, None], recon_shape)
+            reconstruction = root_sum_of_squares(
+                kspace if kspace.ndim == 4 else kspace[:, None], recon_shape
+            )
         reconstruction = np.asarray(reconstruction, np.float32)
         if reconstruction.shape != (len(kspace), *recon_shape):
             wanted = (len(kspace), *recon_shape)
-            raise InputError(f"{path}: reconstruction of shape {reconstruction.shape}; {wanted} needed")
-        datasets["reconstruction_rss" if kspace.ndim == 4 else "reconstruction_esc"] = reconstruction
+            raise InputError(
+                f"{path}: reconstruction of shape {reconstruction.shape}; {wanted} needed"
+            )
+        datasets["reconstruction_rss" if kspace.ndim == 4 else "reconstruction_esc"] = (
+            reconstruction
+        )
         attributes["max"] = float(reconstruction.max())
         attributes["norm"] = float(np.linalg.norm(reconstruction.astype(np.float64)))
-    # Without a name of its own a volume is known by its content, so that equal content gives equal bytes.
+    # Without a name of its own a volume is known by its content, so that equal content gives equal
+    # bytes.
     attributes["patient_id"] = patient_id or hashlib.sha256(kspace.tobytes()).hexdigest()
 
     path = Path(path)

@@ -1,9 +1,9 @@
 """Instance normalisation of magnitude images, fastMRI's rule, as an option.
 
-Mean and standard deviation come from the *input* and are applied to input and target alike: normalising the
-two separately would let a reconstruction of the wrong brightness look right. It is for magnitudes only. A
-complex image is divided by one real scale (`Sample.scale`), since subtracting a mean from real and imaginary
-parts changes its phase.
+Mean and standard deviation come from the *input* and are applied to input and target alike:
+normalising the two separately would let a reconstruction of the wrong brightness look right. It is
+for magnitudes only. A complex image is divided by one real scale (`Sample.scale`), since
+subtracting a mean from real and imaginary parts changes its phase.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,15 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 
-CLAMP = 6.0  # standard deviations; fastMRI's value, which keeps a few bright vessels from ruling a loss
+CLAMP = (
+    6.0  # standard deviations; fastMRI's value, which keeps a few bright vessels from ruling a loss
+)
 
 
 @dataclass(frozen=True)
 class InstanceNormalisation:
-    """The affine map of one image (or of each image of a batch): (image - mean) / std, limited to +-clamp.
+    """The affine map of one image (or of each image of a batch): (image - mean) / std, limited to
+    +-clamp.
 
     mean, std: real, shape (..., 1, 1) over images (..., y, x), in the image's units.
     """
@@ -40,8 +43,8 @@ class InstanceNormalisation:
 def normalisation_of(image: Tensor, clamp: float | None = CLAMP) -> InstanceNormalisation:
     """The map that gives each image mean 0 and standard deviation 1 before clamping.
 
-    image: real (..., y, x), the *input* of a network. clamp: None turns the limit off. A constant image gets
-    the standard deviation 1. Raises InputError for a complex image.
+    image: real (..., y, x), the *input* of a network. clamp: None turns the limit off. A constant
+    image gets the standard deviation 1. Raises InputError for a complex image.
     """
     _magnitudes_only(image)
     if clamp is not None and not clamp > 0:

@@ -1,9 +1,10 @@
-"""From the samples of one slice to a `Sample`: readout cropped, undersampled, scaled, coil maps estimated.
+"""From the samples of one slice to a `Sample`: readout cropped, undersampled, scaled, coil maps
+estimated.
 
-The readout is fully sampled, so an inverse FFT along the rows of k-space is exact, whatever the mask: a slice
-falls apart into independent rows of the image. Two things rest on it. Readout oversampling is removed
-exactly, and a strip of rows is a valid smaller problem with the same physics, which training uses to save
-memory (`rows`).
+The readout is fully sampled, so an inverse FFT along the rows of k-space is exact, whatever the
+mask: a slice falls apart into independent rows of the image. Two things rest on it. Readout
+oversampling is removed exactly, and a strip of rows is a valid smaller problem with the same
+physics, which training uses to save memory (`rows`).
 """
 
 import math
@@ -26,8 +27,8 @@ from deqlab.signal.transforms.fourier import IMAGE_AXES, fftc, ifftc
 def image_shape(volume: Volume) -> tuple[int, int]:
     """(y, x) of the volume's images before the target's crop: recon rows and encoded columns.
 
-    With a mask in two directions the rows are not fully sampled, so readout oversampling cannot be removed:
-    all rows stay.
+    With a mask in two directions the rows are not fully sampled, so readout oversampling cannot be
+    removed: all rows stay.
     """
     rows, columns = volume.shape[-2:]
     two_dimensional = volume.mask is not None and volume.mask.ndim == 2
@@ -46,22 +47,23 @@ def prepare(
 ) -> Sample:
     """Slice `index` of `volume`, undersampled by `mask`, as a Sample.
 
-    mask: bool (columns,), or (rows, columns) for a file with such a mask of its own; columns that were never
-        acquired are removed from it.
-    noise: standard deviation of complex Gaussian noise added to k-space, as a share of the maximum of the
-        fully sampled image, drawn from `rng`. Target and reference stay clean.
+    mask: bool (columns,), or (rows, columns) for a file with such a mask of its own; columns that
+        were never acquired are removed from it.
+    noise: standard deviation of complex Gaussian noise added to k-space, as a share of the maximum
+        of the fully sampled image, drawn from `rng`. Target and reference stay clean.
     rows: part of the image's rows to keep; scale and coil maps are those of the whole slice.
-    coil_maps: how they are estimated from the mask's calibration lines, or the file that has them. The estimated map of a single
-        coil takes away its smooth phase, and is 1 where there are no such lines.
-    Raises InputError for bad samples, a multi-coil mask without calibration lines, and for noise or a part of
-    the rows where the file does not allow them.
+    coil_maps: how they are estimated from the mask's calibration lines, or the file that has them.
+        The estimated map of a single coil takes away its smooth phase, and is 1 where there are no
+        such lines.
+    Raises InputError for bad samples, a multi-coil mask without calibration lines, and for noise or
+    a part of the rows where the file does not allow them.
     """
     height, _ = image_shape(volume)
     mask = acquired_only(mask, volume)
     lines, block = (None, None) if isinstance(coil_maps, StoredMaps) else _calibration(mask, volume)
     samples, unit = in_unit_range(volume.kspace(index))
-    # `hybrid` is an image along y and k-space along x. Under a two-dimensional mask it has to stay k-space in
-    # both.
+    # `hybrid` is an image along y and k-space along x. Under a two-dimensional mask it has to stay
+    # k-space in both.
     hybrid = torch.from_numpy(samples if mask.ndim == 2 else image_rows(samples, height))
     axes = -1 if mask.ndim == 1 else IMAGE_AXES
     full_images = None if volume.mask is not None else ifftc(hybrid, axes)
@@ -70,7 +72,9 @@ def prepare(
             raise InputError(
                 f"{volume.path}: noise {noise} needs a fully sampled file and a random generator"
             )
-        brightest = float((full_images.real.square() + full_images.imag.square()).sum(0).max().sqrt())
+        brightest = float(
+            (full_images.real.square() + full_images.imag.square()).sum(0).max().sqrt()
+        )
         level = noise * brightest / math.sqrt(2)  # per real and imaginary part
         parts = rng.standard_normal((*hybrid.shape, 2), np.float32) * np.float32(level)
         hybrid = hybrid + torch.view_as_complex(torch.from_numpy(parts))
@@ -80,7 +84,11 @@ def prepare(
     if isinstance(coil_maps, StoredMaps):
         maps = coil_maps.read(index, volume.slices, tuple(kspace.shape))
     else:
-        maps = _estimated(kspace, lines, block, coil_maps, volume) if lines else torch.ones_like(kspace)
+        maps = (
+            _estimated(kspace, lines, block, coil_maps, volume)
+            if lines
+            else torch.ones_like(kspace)
+        )
     zero_filled = combine(ifftc(hybrid, axes), maps)
     scale = float(zero_filled.abs().max()) or 1.0
 
@@ -88,7 +96,8 @@ def prepare(
     if rows != slice(None):
         if mask.ndim == 2:
             raise InputError(
-                f"{volume.path}: a part of the rows needs whole columns; its mask is two-dimensional"
+                f"{volume.path}: a part of the rows needs whole columns; its mask is"
+                " two-dimensional"
             )
         kspace, maps = fftc(hybrid[:, rows], -2), maps[:, rows].contiguous()
         full_images = full_images if full_images is None else full_images[:, rows]
@@ -97,7 +106,11 @@ def prepare(
     return Sample(
         kspace=kspace / scale,
         operator=CartesianOperator(mask, maps),
-        target=None if target is None else torch.from_numpy((target / (scale * unit)).astype(np.float32)),
+        target=(
+            None
+            if target is None
+            else torch.from_numpy((target / (scale * unit)).astype(np.float32))
+        ),
         reference=None if full_images is None else combine(full_images, maps) / scale,
         scale=scale * unit,
         maximum=volume.maximum,
@@ -109,14 +122,17 @@ def prepare(
 
 
 def image_rows(samples: np.ndarray, height: int) -> np.ndarray:
-    """The centre `height` rows of the centred inverse transform along axis -2, complex (..., height, x).
+    """The centre `height` rows of the centred inverse transform along axis -2, complex (...,
+    height, x).
 
-    The same as a crop of `ifftc(samples, -2)` at a third of its time: numpy keeps rows contiguous, and the
-    shift back and the crop are one copy.
+    The same as a crop of `ifftc(samples, -2)` at a third of its time: numpy keeps rows contiguous,
+    and the shift back and the crop are one copy.
     """
     rows = np.fft.ifft(np.fft.ifftshift(samples, axes=-2), axis=-2, norm="ortho")
     above = height // 2
-    return np.concatenate((rows[..., rows.shape[-2] - above :, :], rows[..., : height - above, :]), axis=-2)
+    return np.concatenate(
+        (rows[..., rows.shape[-2] - above :, :], rows[..., : height - above, :]), axis=-2
+    )
 
 
 def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
@@ -138,19 +154,27 @@ def acquired_only(mask: Tensor, volume: Volume) -> Tensor:
     Real files hold zeros there, which are no measurements.
     """
     if mask.shape[-1] != volume.shape[-1]:
-        raise InputError(f"{volume.path}: mask has {mask.shape[-1]} columns, kspace has {volume.shape[-1]}")
+        raise InputError(
+            f"{volume.path}: mask has {mask.shape[-1]} columns, kspace has {volume.shape[-1]}"
+        )
     if mask.ndim == 2 and mask.shape[0] != volume.shape[-2]:
-        raise InputError(f"{volume.path}: mask has {mask.shape[0]} rows, kspace has {volume.shape[-2]}")
+        raise InputError(
+            f"{volume.path}: mask has {mask.shape[0]} rows, kspace has {volume.shape[-2]}"
+        )
     mask = mask.clone()
     first, stop = volume.acquired
     mask[..., :first] = False
     mask[..., stop:] = False
     if not mask.any():
-        raise InputError(f"{volume.path}: mask samples none of the acquired columns {first} to {stop - 1}")
+        raise InputError(
+            f"{volume.path}: mask samples none of the acquired columns {first} to {stop - 1}"
+        )
     return mask
 
 
-def _estimated(kspace: Tensor, lines: slice, block: slice | None, method: CoilMaps, volume: Volume) -> Tensor:
+def _estimated(
+    kspace: Tensor, lines: slice, block: slice | None, method: CoilMaps, volume: Volume
+) -> Tensor:
     """Coil maps by `method`, its error with the file's name."""
     try:
         return estimate_coil_maps(kspace, lines, method, block)
@@ -171,8 +195,9 @@ def _calibration(mask: Tensor, volume: Volume) -> tuple[slice | None, slice | No
 def calibration(mask: Tensor) -> tuple[slice, slice | None]:
     """(columns, rows) of the k-space that coil maps may be estimated from.
 
-    mask: bool (columns,) or (rows, columns). The rows are those of a two-dimensional mask's fully sampled centre; None for a mask of
-    whole columns. Raises InputError for a mask without calibration lines.
+    mask: bool (columns,) or (rows, columns). The rows are those of a two-dimensional mask's fully
+    sampled centre; None for a mask of whole columns. Raises InputError for a mask without
+    calibration lines.
     """
     if mask.ndim == 1:
         return calibration_lines(mask), None

@@ -14,7 +14,8 @@ from deqlab.signal.coils.espirit import ESPIRiT
 from deqlab.signal.coils.walsh import Walsh
 from deqlab.signal.transforms.crop import center_window
 
-# "espirit-cropped" tells least squares that there is nothing in air, which is worth decibels to it and nothing to learned models.
+# "espirit-cropped" tells least squares that there is nothing in air, which is worth decibels to it
+# and nothing to learned models.
 METHODS: dict[str, CoilMapMethod] = {
     "lowres": LowResolution(),
     "espirit": ESPIRiT(),
@@ -26,35 +27,49 @@ NAME = "coil_maps"
 
 @dataclass(frozen=True)
 class StoredMaps:
-    """Coil maps of a file: HDF5 with `coil_maps`, complex (slices, coils, rows, columns), or (coils, rows, columns) for all slices.
+    """Coil maps of a file: HDF5 with `coil_maps`, complex (slices, coils, rows, columns), or
+    (coils, rows, columns) for all slices.
 
-    Rows and columns are those of the image, or rows those of k-space, of which the centre is taken as for the image. At every pixel the maps
-    are brought to sum |c|^2 = 1, so that the norm of A is at most 1 and the image has the intensity of a root-sum-of-squares; where they
-    are zero they stay zero.
+    Rows and columns are those of the image, or rows those of k-space, of which the centre is taken
+    as for the image. At every pixel the maps are brought to sum |c|^2 = 1, so that the norm of A is
+    at most 1 and the image has the intensity of a root-sum-of-squares; where they are zero they
+    stay zero.
     """
 
     path: Path
 
     def read(self, index: int, slices: int, shape: tuple[int, int, int]) -> Tensor:
-        """The maps of slice `index` of `slices`, complex64 `shape` = (coil, y, x). InputError, one line, where the file has no such maps."""
+        """The maps of slice `index` of `slices`, complex64 `shape` = (coil, y, x). InputError, one
+        line, where the file has no such maps.
+        """
         with opened(self.path) as file:
             if NAME not in file:
-                raise InputError(f"{self.path}: has no data set {NAME!r}; complex (slices, coils, rows, columns) needed")
+                raise InputError(
+                    f"{self.path}: has no data set {NAME!r}; complex (slices, coils, rows, columns)"
+                    " needed"
+                )
             stored = dataset(file, NAME, self.path)
             if stored.dtype.kind != "c" or stored.ndim not in (3, 4):
                 raise InputError(
-                    f"{self.path}: {NAME} is {stored.dtype} of shape {stored.shape}; complex (slices, coils, rows, columns) needed"
+                    f"{self.path}: {NAME} is {stored.dtype} of shape {stored.shape}; complex"
+                    " (slices, coils, rows, columns) needed"
                 )
             if stored.ndim == 4 and len(stored) != slices:
-                raise InputError(f"{self.path}: {NAME} has {len(stored)} slices, kspace has {slices}")
+                raise InputError(
+                    f"{self.path}: {NAME} has {len(stored)} slices, kspace has {slices}"
+                )
             coils, rows, columns = stored.shape[-3:]
             if (coils, columns) != (shape[0], shape[2]) or rows < shape[1]:
                 raise InputError(
-                    f"{self.path}: {NAME} are for {coils} coils of {rows}x{columns}, {shape[0]} coils of {shape[1]}x{shape[2]} needed"
+                    f"{self.path}: {NAME} are for {coils} coils of {rows}x{columns}, {shape[0]}"
+                    f" coils of {shape[1]}x{shape[2]} needed"
                 )
             maps = read(stored, self.path, index if stored.ndim == 4 else ())
         if not np.isfinite(maps).all():
-            raise InputError(f"{self.path}: {NAME} slice {index} holds NaN or infinite values; all must be finite")
+            raise InputError(
+                f"{self.path}: {NAME} slice {index} holds NaN or infinite values; all must be"
+                " finite"
+            )
         maps = torch.from_numpy(maps[:, center_window(rows, shape[1])].astype(np.complex128))
         size = rss(maps)
         return (maps / torch.where(size > 0, size, 1)).to(torch.complex64)
@@ -72,5 +87,8 @@ def coil_maps_by_name(text: str) -> CoilMaps:
         return METHODS[text]
     path = Path(text)
     if not path.exists():
-        raise InputError(f"coil maps: {text!r} is no file and no method; valid: {', '.join(METHODS)}, or an HDF5 file with `{NAME}`")
+        raise InputError(
+            f"coil maps: {text!r} is no file and no method; valid: {', '.join(METHODS)}, or an HDF5"
+            f" file with `{NAME}`"
+        )
     return StoredMaps(path)

@@ -1,8 +1,11 @@
-"""GRAPPA: a missing k-space line is a linear combination of measured lines nearby, with weights learnt from the calibration lines.
+"""GRAPPA: a missing k-space line is a linear combination of measured lines nearby, with weights
+learnt from the calibration lines.
 
-M. A. Griswold et al., Generalized autocalibrating partially parallel acquisitions (GRAPPA), Magn Reson Med 47:1202 (2002).
-A missing line and its sources form a *geometry*, the offsets to the sources. A regular pattern has a few geometries, an irregular one many,
-and each needs its own weights. All weights come from the same correlations between calibration lines, so these are computed once.
+M. A. Griswold et al., Generalized autocalibrating partially parallel acquisitions (GRAPPA), Magn
+Reson Med 47:1202 (2002). A missing line and its sources form a *geometry*, the offsets to the
+sources. A regular pattern has a few geometries, an irregular one many, and each needs its own
+weights. All weights come from the same correlations between calibration lines, so these are
+computed once.
 """
 
 from dataclasses import dataclass
@@ -18,7 +21,8 @@ from deqlab.signal.sampling.masks import calibration_lines
 from deqlab.signal.transforms.fourier import ifft2c
 
 COMBINE = ("maps", "rss")
-# Share of the missing lines that must have all the sources asked for, below which the kernel is taken for a mistake.
+# Share of the missing lines that must have all the sources asked for, below which the kernel is
+# taken for a mistake.
 SERVED = 1 / 20
 # Calibration lines whose correlations with those after them are one matrix product.
 RUN = 8
@@ -27,20 +31,34 @@ Geometry = tuple[int, ...]
 
 
 class GRAPPA(nn.Module):
-    """The image of k-space whose missing phase-encode lines are filled in; measured lines stay exactly as they were measured.
+    """The image of k-space whose missing phase-encode lines are filled in; measured lines stay
+    exactly as they were measured.
 
-    kernel: (readout samples, lines) that a missing sample is made of: the nearest measured lines, all coils.
-    weight: Tikhonov weight of the fit, relative to the mean diagonal entry of its Gram matrix, so that the scale of k-space does not matter,
-        and times the squared distance to a source, since smooth coil maps say less about lines farther away.
-    reach: a line farther than so many samples from every measured one stays zero, which an irregular pattern's wide gaps are better off
-        with; arrays of many coils, and regular patterns beyond 5x, may want more.
-    combine: "maps" weighs the coil images by A's coil maps, "rss" takes their root-sum-of-squares and has no phase.
+    kernel: (readout samples, lines) that a missing sample is made of: the nearest measured lines,
+        all coils.
+    weight: Tikhonov weight of the fit, relative to the mean diagonal entry of its Gram matrix, so
+        that the scale of k-space does not matter, and times the squared distance to a source, since
+        smooth coil maps say less about lines farther away.
+    reach: a line farther than so many samples from every measured one stays zero, which an
+        irregular pattern's wide gaps are better off with; arrays of many coils, and regular
+        patterns beyond 5x, may want more.
+    combine: "maps" weighs the coil images by A's coil maps, "rss" takes their root-sum-of-squares
+        and has no phase.
     """
 
-    def __init__(self, kernel: tuple[int, int] = (5, 2), weight: float = 3e-3, reach: int = 2, combine: str = "maps"):
+    def __init__(
+        self,
+        kernel: tuple[int, int] = (5, 2),
+        weight: float = 3e-3,
+        reach: int = 2,
+        combine: str = "maps",
+    ):
         super().__init__()
         if len(kernel) != 2 or min(kernel) < 1 or kernel[0] % 2 == 0:
-            raise InputError(f"kernel: {kernel} given, (readout samples, lines) needed, an odd number of samples and 1 line or more")
+            raise InputError(
+                f"kernel: {kernel} given, (readout samples, lines) needed, an odd number of samples"
+                " and 1 line or more"
+            )
         if not weight > 0:
             raise InputError(f"weight: {weight} given, a number > 0 needed")
         if reach < 1:
@@ -51,31 +69,46 @@ class GRAPPA(nn.Module):
 
     @torch.no_grad()
     def forward(self, kspace: Tensor, A: CartesianOperator) -> Tensor:
-        """Image, complex (batch, y, x), from k-space (batch, coil, y, x) sampled along whole lines."""
+        """Image, complex (batch, y, x), from k-space (batch, coil, y, x) sampled along whole
+        lines.
+        """
         if not isinstance(A, CartesianOperator):
             raise InputError(f"A: {type(A).__name__} given; GRAPPA fills lines of a Cartesian grid")
         images = ifft2c(self.fill(kspace, A.mask))
         if self.combine == "rss":
             return rss(images).to(images.dtype)
-        return images.squeeze(-3) if A.coil_maps is None else (images * A.coil_maps.conj().to(images.dtype)).sum(-3)
+        return (
+            images.squeeze(-3)
+            if A.coil_maps is None
+            else (images * A.coil_maps.conj().to(images.dtype)).sum(-3)
+        )
 
     @torch.no_grad()
     def fill(self, kspace: Tensor, mask: Tensor) -> Tensor:
         """k-space with its gaps filled, complex (batch, coil, y, x).
 
-        mask: bool, (x,) or (batch | 1, 1, 1, x). A geometry spans at most half of the calibration lines, so that the other half tells how it
-        goes on; wider ones fit noise (measured on a head: up to 5 dB worse than zeros). A line is made of those of its sources that
-        fit, and one that has none stays zero. InputError for a mask of other axes, without a
-        gap or without calibration lines, and for a kernel that is too wide for them: where not even one missing line in twenty has all
-        the sources that were asked for.
+        mask: bool, (x,) or (batch | 1, 1, 1, x). A geometry spans at most half of the calibration
+        lines, so that the other half tells how it goes on; wider ones fit noise (measured on a
+        head: up to 5 dB worse than zeros). A line is made of those of its sources that fit, and one
+        that has none stays zero. InputError for a mask of other axes, without a gap or without
+        calibration lines, and for a kernel that is too wide for them: where not even one missing
+        line in twenty has all the sources that were asked for.
         """
         if mask.ndim == 1:
             mask = mask.reshape(1, 1, 1, -1)
         if mask.shape[-3:] != (1, 1, kspace.shape[-1]):
-            raise InputError(f"mask: shape {tuple(mask.shape)} given; GRAPPA needs whole lines, (columns,) with {kspace.shape[-1]} columns")
+            raise InputError(
+                f"mask: shape {tuple(mask.shape)} given; GRAPPA needs whole lines, (columns,) with"
+                f" {kspace.shape[-1]} columns"
+            )
         if kspace.shape[-2] < self.kernel[0]:
-            raise InputError(f"kernel: {self.kernel[0]} readout samples given, kspace has {kspace.shape[-2]} rows")
-        patterns, member = torch.unique(mask.expand(len(kspace), -1, -1, -1).flatten(1).cpu(), dim=0, return_inverse=True)
+            raise InputError(
+                f"kernel: {self.kernel[0]} readout samples given, kspace has {kspace.shape[-2]}"
+                " rows"
+            )
+        patterns, member = torch.unique(
+            mask.expand(len(kspace), -1, -1, -1).flatten(1).cpu(), dim=0, return_inverse=True
+        )
         if len(patterns) == 1:
             return self._fill(kspace, patterns[0])
         filled = torch.zeros_like(kspace)
@@ -94,7 +127,9 @@ class GRAPPA(nn.Module):
             columns = [column for column, sources in geometries.items() if len(sources) == count]
             kinds = sorted({geometries[column] for column in columns})
             weights = torch.stack([correlations.weights(sources, self.weight) for sources in kinds])
-            of_column = torch.tensor([kinds.index(geometries[column]) for column in columns], device=kspace.device)
+            of_column = torch.tensor(
+                [kinds.index(geometries[column]) for column in columns], device=kspace.device
+            )
             offsets = torch.tensor([geometries[column] for column in columns], device=kspace.device)
             columns = torch.tensor(columns, device=kspace.device)
             filled[..., columns] = _apply(kspace, columns[:, None] + offsets, weights[of_column])
@@ -106,43 +141,59 @@ class GRAPPA(nn.Module):
         missing = (~pattern).nonzero().flatten().tolist()
         if not missing:
             raise InputError("mask: every line is measured; there is no gap to fill")
-        found = {column: _sources(column, measured, self.kernel[1], _available(lines)) for column in missing}
+        found = {
+            column: _sources(column, measured, self.kernel[1], _available(lines))
+            for column in missing
+        }
         between = [column for column in missing if measured[0] < column < measured[-1]] or missing
         full = sum(len(found[column]) == self.kernel[1] for column in between)
         if full < SERVED * len(between):
             raise InputError(
-                f"kernel: {self.kernel[1]} lines given, but for {len(between) - full} of {len(between)} missing lines they span more than half of "
-                f"the {lines.stop - lines.start} calibration lines; a kernel of fewer lines, or more calibration lines, needed"
+                f"kernel: {self.kernel[1]} lines given, but for {len(between) - full} of"
+                f" {len(between)} missing lines they span more than half of the"
+                f" {lines.stop - lines.start} calibration lines; a kernel of fewer lines, or more"
+                " calibration lines, needed"
             )
-        return {column: sources if sources and min(map(abs, sources)) <= self.reach else () for column, sources in found.items()}
+        return {
+            column: sources if sources and min(map(abs, sources)) <= self.reach else ()
+            for column, sources in found.items()
+        }
 
 
 def _available(lines: slice) -> int:
-    """The most columns that a geometry may span: half of the calibration lines, the missing one included."""
+    """The most columns that a geometry may span: half of the calibration lines, the missing one
+    included.
+    """
     return (lines.stop - lines.start) // 2 + 1
 
 
 def _sources(column: int, measured: list[int], count: int, available: int) -> Geometry:
-    """Offsets from `column` to `count` measured lines that, together with it, span at most `available` columns.
+    """Offsets from `column` to `count` measured lines that, together with it, span at most
+    `available` columns.
 
-    The nearest on either side, then the second nearest, and so on: two lines of one side know less than one of each.
+    The nearest on either side, then the second nearest, and so on: two lines of one side know less
+    than one of each.
     """
     left = [line - column for line in reversed(measured) if -available < line - column < 0]
     right = [line - column for line in measured if 0 < line - column < available]
     chosen: list[int] = []
     for pair in zip_longest(left, right):
         for offset in sorted((offset for offset in pair if offset is not None), key=abs):
-            if len(chosen) < count and max(0, offset, *chosen) - min(0, offset, *chosen) < available:
+            if (
+                len(chosen) < count
+                and max(0, offset, *chosen) - min(0, offset, *chosen) < available
+            ):
                 chosen.append(offset)
     return tuple(sorted(chosen))
 
 
 @dataclass(frozen=True)
 class _Correlations:
-    """Inner products of all pairs of calibration lines, each seen as `samples` shifted copies along the readout.
+    """Inner products of all pairs of calibration lines, each seen as `samples` shifted copies along
+    the readout.
 
-    products: sum over rows of conj(line i, copy) (line j, copy), complex (line, line, batch, coil * samples, coil * samples), for lines
-    that one geometry can hold; zero for lines farther apart.
+    products: sum over rows of conj(line i, copy) (line j, copy), complex (line, line, batch, coil *
+    samples, coil * samples), for lines that one geometry can hold; zero for lines farther apart.
     """
 
     products: Tensor
@@ -150,7 +201,9 @@ class _Correlations:
 
     @staticmethod
     def of(calibration: Tensor, samples: int, available: int) -> "_Correlations":
-        """From the calibration lines (batch, coil, y, line), at the rows where every copy lies inside; a geometry spans `available` lines."""
+        """From the calibration lines (batch, coil, y, line), at the rows where every copy lies
+        inside; a geometry spans `available` lines.
+        """
         batch, _, _, lines = calibration.shape
         peak = calibration.abs().amax((-3, -2, -1), keepdim=True)
         copies = (calibration / torch.where(peak > 0, peak, 1)).unfold(-2, samples, 1)
@@ -166,7 +219,8 @@ class _Correlations:
         return _Correlations(products, samples)
 
     def weights(self, sources: Geometry, weight: float) -> Tensor:
-        """The regularised least-squares weights of a geometry, complex (batch, source, coil, samples, coil of the target).
+        """The regularised least-squares weights of a geometry, complex (batch, source, coil,
+        samples, coil of the target).
 
         The fit is over all calibration lines that may stand for the missing one.
         """
@@ -175,14 +229,26 @@ class _Correlations:
         offsets = torch.tensor(sources, device=self.products.device)
         targets = torch.arange(first, stop, device=self.products.device)[:, None]
         at = targets + offsets
-        gram = self.products[at[:, :, None], at[:, None, :]].sum(0).permute(2, 0, 3, 1, 4).reshape(batch, len(sources) * size, -1)
+        gram = (
+            self.products[at[:, :, None], at[:, None, :]]
+            .sum(0)
+            .permute(2, 0, 3, 1, 4)
+            .reshape(batch, len(sources) * size, -1)
+        )
         centre = slice(self.samples // 2, None, self.samples)
-        right = self.products[at, targets][..., centre].sum(0).transpose(0, 1).reshape(batch, len(sources) * size, -1)
+        right = (
+            self.products[at, targets][..., centre]
+            .sum(0)
+            .transpose(0, 1)
+            .reshape(batch, len(sources) * size, -1)
+        )
         # These systems are small, and in double precision any weight leaves them well posed.
         gram, right = gram.to(torch.complex128), right.to(torch.complex128)
         mean = gram.diagonal(dim1=-2, dim2=-1).real.mean(-1)
         distances = offsets.square().repeat_interleave(size).to(mean)
-        gram.diagonal(dim1=-2, dim2=-1).add_((weight * torch.where(mean > 0, mean, 1))[:, None] * distances)
+        gram.diagonal(dim1=-2, dim2=-1).add_(
+            (weight * torch.where(mean > 0, mean, 1))[:, None] * distances
+        )
         solved = torch.cholesky_solve(right, torch.linalg.cholesky(gram)).to(self.products.dtype)
         return solved.reshape(batch, len(sources), -1, self.samples, solved.shape[-1])
 
@@ -190,8 +256,9 @@ class _Correlations:
 def _apply(kspace: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
     """Missing columns from their sources, complex (batch, coil, y, column).
 
-    sources: columns (column, source). weights: (column, batch, source, coil, samples, target coil). Beyond the ends of the readout there are
-    zeros. Each copy along the readout is one matrix product over sources and coils, and the copies are shifted after it, not before.
+    sources: columns (column, source). weights: (column, batch, source, coil, samples, target coil).
+    Beyond the ends of the readout there are zeros. Each copy along the readout is one matrix
+    product over sources and coils, and the copies are shifted after it, not before.
     """
     samples, rows = weights.shape[-2], kspace.shape[-2]
     padded = torch.nn.functional.pad(kspace.transpose(-1, -2), (samples // 2, samples // 2))

@@ -6,7 +6,9 @@ from deqlab.operators import LinearOperator
 
 
 class ZeroFilled(nn.Module):
-    """A^H y: what was not measured is taken for zero, so undersampling folds or smears the image."""
+    """A^H y: what was not measured is taken for zero, so undersampling folds or smears the
+    image.
+    """
 
     def __init__(self):
         super().__init__()

@@ -1,9 +1,10 @@
 """DE-ADMM: data and prior agree through a dual variable, and the state is a pair (z, u).
 
-D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging, IEEE TCI 7 (2021), with the
-penalty rho as the step s = 1 / rho. At a fixed point x = z and u = s A^H (y - A z), hence z = R(z + s A^H (y - A z)): the
-equilibria are exactly those of DE-Prox with the same denoiser and step, and trained weights may be exchanged. What differs is
-which of them attract, and how fast.
+D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging,
+IEEE TCI 7 (2021), with the penalty rho as the step s = 1 / rho. At a fixed point x = z and u = s
+A^H (y - A z), hence z = R(z + s A^H (y - A z)): the equilibria are exactly those of DE-Prox with
+the same denoiser and step, and trained weights may be exchanged. What differs is which of them
+attract, and how fast.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -23,7 +24,8 @@ Pair = tuple[Tensor, Tensor]
 
 @dataclass
 class ADMMMap(FixedPointMap):
-    """DE-ADMM: f(z, u) = (R(x + u), x + u - R(x + u)) with x = argmin 1/2 ||A x - y||^2 + 1/(2 s) ||x - z + u||^2.
+    """DE-ADMM: f(z, u) = (R(x + u), x + u - R(x + u)) with x = argmin 1/2 ||A x - y||^2 + 1/(2 s)
+    ||x - z + u||^2.
 
     z: image; u: scaled dual variable; both complex (batch, y, x). step: s = 1 / rho.
     """
@@ -35,11 +37,17 @@ class ADMMMap(FixedPointMap):
         return z, u + x - z
 
     def as_one_image(self) -> "DouglasRachfordMap":
-        """The same iteration in w = x + u = z + u, with half the state and the same eigenvalues of the Jacobian but for zeros."""
-        return DouglasRachfordMap(**{field.name: getattr(self, field.name) for field in fields(FixedPointMap)})
+        """The same iteration in w = x + u = z + u, with half the state and the same eigenvalues of
+        the Jacobian but for zeros.
+        """
+        return DouglasRachfordMap(
+            **{field.name: getattr(self, field.name) for field in fields(FixedPointMap)}
+        )
 
     def state(self, image: Tensor) -> Pair:
-        """(image, u) with the one dual variable for which the data step returns the image: u = s A^H (y - A image)."""
+        """(image, u) with the one dual variable for which the data step returns the image: u = s
+        A^H (y - A image).
+        """
         return image, -self.step * self.data_gradient(image)
 
     def image(self, state: Pair) -> Tensor:
@@ -49,10 +57,12 @@ class ADMMMap(FixedPointMap):
 
 @dataclass
 class DouglasRachfordMap(FixedPointMap):
-    """Douglas-Rachford splitting: T(w) = w - R(w) + x with x = argmin 1/2 ||A x - y||^2 + 1/(2 s) ||x - (2 R(w) - w)||^2.
+    """Douglas-Rachford splitting: T(w) = w - R(w) + x with x = argmin 1/2 ||A x - y||^2 + 1/(2 s)
+    ||x - (2 R(w) - w)||^2.
 
-    w: complex (batch, y, x). J. Eckstein and D. P. Bertsekas, On the Douglas-Rachford splitting method and the proximal point
-    algorithm for maximal monotone operators, Math. Program. 55 (1992), section 5.
+    w: complex (batch, y, x). J. Eckstein and D. P. Bertsekas, On the Douglas-Rachford splitting
+    method and the proximal point algorithm for maximal monotone operators, Math. Program. 55
+    (1992), section 5.
     """
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -69,10 +79,11 @@ class DouglasRachfordMap(FixedPointMap):
 
 
 class DEADMM(EquilibriumReconstructor):
-    """The equilibrium of `ADMMMap`: image = z. The step s = 1 / rho is learned through its logarithm.
+    """The equilibrium of `ADMMMap`: image = z. The step s = 1 / rho is learned through its
+    logarithm.
 
-    A Solution counts evaluations and residuals of the pair (z, u). Its value is the image; `fixed_point_map(...).state(image)` is
-    the pair.
+    A Solution counts evaluations and residuals of the pair (z, u). Its value is the image;
+    `fixed_point_map(...).state(image)` is the pair.
     """
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ADMMMap:
@@ -89,7 +100,9 @@ class DEADMM(EquilibriumReconstructor):
         x0: Tensor | Pair | Solution | None = None,
         callback=None,
     ) -> Solution:
-        """The Solution from `x0`: an image, a pair (z, u) or an earlier Solution; the zero-filled image where None. No graph."""
+        """The Solution from `x0`: an image, a pair (z, u) or an earlier Solution; the zero-filled
+        image where None. No graph.
+        """
         f = self.fixed_point_map(kspace, A)
         if isinstance(x0, Solution):
             x0 = x0.value
@@ -98,9 +111,19 @@ class DEADMM(EquilibriumReconstructor):
         return replace(solution, value=f.image(solution.value))
 
     def equilibrium(
-        self, kspace: Tensor, A: LinearOperator, tolerance: float | Tensor | None = None, max_evaluations: int | Tensor | None = None
+        self,
+        kspace: Tensor,
+        A: LinearOperator,
+        tolerance: float | Tensor | None = None,
+        max_evaluations: int | Tensor | None = None,
     ) -> Solution:
         """The Solution with a differentiable image as its value, for training."""
         f = self.fixed_point_map(kspace, A)
-        solution = equilibrium(f, f.state(f.projection), self.solver, self.gradient, *self._budget(tolerance, max_evaluations))
+        solution = equilibrium(
+            f,
+            f.state(f.projection),
+            self.solver,
+            self.gradient,
+            *self._budget(tolerance, max_evaluations),
+        )
         return replace(solution, value=f.image(solution.value))

@@ -1,6 +1,8 @@
-"""DE-Grad: gradient descent with a denoiser's residual as the regulariser's gradient, preconditioned.
+"""DE-Grad: gradient descent with a denoiser's residual as the regulariser's gradient,
+preconditioned.
 
-D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging, IEEE TCI 7 (2021), eq. (9).
+D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging,
+IEEE TCI 7 (2021), eq. (9).
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,9 +20,11 @@ from deqlab.recon.steps.step_size import squared_norm
 
 @dataclass
 class GradientMap(FixedPointMap):
-    """DE-Grad: f(x) = x - eta (A^H (A x - y) + weight (x - R(x))), gradient descent with the denoiser's residual as a regulariser's gradient.
+    """DE-Grad: f(x) = x - eta (A^H (A x - y) + weight (x - R(x))), gradient descent with the
+    denoiser's residual as a regulariser's gradient.
 
-    Where Lip(R) <= L < 1 and weight = 1, Lip(f) <= 1 - eta + eta L for eta <= 1 / (1 + ||A||^2): a contraction even in the null space of A.
+    Where Lip(R) <= L < 1 and weight = 1, Lip(f) <= 1 - eta + eta L for eta <= 1 / (1 + ||A||^2): a
+    contraction even in the null space of A.
     """
 
     weight: Tensor | float = 1.0
@@ -32,18 +36,26 @@ class GradientMap(FixedPointMap):
     def __call__(self, x: Tensor) -> Tensor:
         return x - self.step * self.gradient(x)
 
-# How far the preconditioner may be from an inverse, relatively: the rate hardly feels it, and the fixed points not at all.
-ACCURACY = 0.1# A weight below this share of ||A||^2 is preconditioned as if it were this share: the degree stays below 20, and the fixed points where they are.
+
+# How far the preconditioner may be from an inverse, relatively: the rate hardly feels it, and the
+# fixed points not at all.
+# A weight below this share of ||A||^2 is preconditioned as if it were this share: the degree stays
+# below 20, and the fixed points where they are.
+ACCURACY = 0.1
 LEAST_WEIGHT = 0.01
+
 
 @dataclass
 class PreconditionedMap(GradientMap):
-    """f(x) = x - eta P (A^H (A x - y) + weight (x - R(x))), P a polynomial in A^H A near (A^H A + weight)^-1.
+    """f(x) = x - eta P (A^H (A x - y) + weight (x - R(x))), P a polynomial in A^H A near (A^H A +
+    weight)^-1.
 
-    Its fixed points are those of `GradientMap` with the same denoiser and weight, exactly, whatever P and the step of either. In the null space of A
-    the step is eta, where that of `GradientMap` is eta weight; there lie the slowest modes. With the inverse itself and eta = 1 it is
-    f(x) = (A^H A + weight)^-1 (A^H y + weight R(x)), the iteration of MoDL (H. K. Aggarwal, M. P. Mani and M. Jacob, IEEE TMI 38, 2019), and
-    Lip(f) <= Lip(R) whatever A is. The price is a few products with A^H A an evaluation.
+    Its fixed points are those of `GradientMap` with the same denoiser and weight, exactly, whatever
+    P and the step of either. In the null space of A the step is eta, where that of `GradientMap` is
+    eta weight; there lie the slowest modes. With the inverse itself and eta = 1 it is f(x) = (A^H A
+    + weight)^-1 (A^H y + weight R(x)), the iteration of MoDL (H. K. Aggarwal, M. P. Mani and M.
+    Jacob, IEEE TMI 38, 2019), and Lip(f) <= Lip(R) whatever A is. The price is a few products with
+    A^H A an evaluation.
 
     largest: a bound of ||A||^2 per sample, real (batch, 1, 1).
     """
@@ -60,16 +72,21 @@ class PreconditionedMap(GradientMap):
     @cached_property
     def inverse(self) -> ChebyshevInverse:
         """P; constant for gradients, for what it is applied to vanishes at the fixed point."""
-        lowest = torch.maximum(torch.as_tensor(self.weight).detach().to(self.largest), LEAST_WEIGHT * self.largest)
+        lowest = torch.maximum(
+            torch.as_tensor(self.weight).detach().to(self.largest), LEAST_WEIGHT * self.largest
+        )
         return ChebyshevInverse(lowest, lowest + self.largest, ACCURACY)
 
     def _shifted(self, x: Tensor) -> Tensor:
         return self.A.normal(x) + self.inverse.lowest * x
 
-class DEGrad(EquilibriumReconstructor):
-    """The equilibrium of `GradientMap`, reached by `PreconditionedMap`; the regulariser's weight is learned too, through its logarithm.
 
-    Both have the same fixed points, but in the null space of A plain gradient descent is slower by the weight.
+class DEGrad(EquilibriumReconstructor):
+    """The equilibrium of `GradientMap`, reached by `PreconditionedMap`; the regulariser's weight is
+    learned too, through its logarithm.
+
+    Both have the same fixed points, but in the null space of A plain gradient descent is slower by
+    the weight.
     """
 
     def __init__(self, denoiser: nn.Module, weight: float = 1.0, **options):

@@ -1,6 +1,7 @@
 """DE-Prox: proximal gradient descent with a denoiser in place of the proximal operator.
 
-D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging, IEEE TCI 7 (2021), eq. (11).
+D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging,
+IEEE TCI 7 (2021), eq. (11).
 """
 
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from deqlab.recon.deq.fixed_point_map import FixedPointMap
 
 @dataclass
 class ProximalMap(FixedPointMap):
-    """DE-Prox: f(x) = R(x - eta A^H (A x - y)), proximal gradient descent with the denoiser in place of the proximal operator."""
+    """DE-Prox: f(x) = R(x - eta A^H (A x - y)), proximal gradient descent with the denoiser in
+    place of the proximal operator.
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.denoised(x - self.step * self.data_gradient(x))
+
 
 class DEProx(EquilibriumReconstructor):
     """The equilibrium of `ProximalMap`."""

@@ -1,7 +1,8 @@
 """The fixed-point maps whose equilibria are reconstructions.
 
-D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging, IEEE TCI 7 (2021), eqs. (9) and (11).
-A map is bound to one batch of measurements and can be restricted to some of its members, so that finished samples leave a solve.
+D. Gilton, G. Ongie and R. Willett, Deep equilibrium architectures for inverse problems in imaging,
+IEEE TCI 7 (2021), eqs. (9) and (11). A map is bound to one batch of measurements and can be
+restricted to some of its members, so that finished samples leave a solve.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +16,9 @@ from deqlab.operators import LinearOperator
 
 @dataclass
 class FixedPointMap:
-    """f for given measurements: `projection` = A^H y, operator A, denoiser R, step size eta (a scalar tensor)."""
+    """f for given measurements: `projection` = A^H y, operator A, denoiser R, step size eta (a
+    scalar tensor).
+    """
 
     projection: Tensor
     A: LinearOperator
@@ -32,10 +35,11 @@ class FixedPointMap:
         return torch.where(total == 0, torch.ones_like(total), total.sgn())
 
     def denoised(self, x: Tensor) -> Tensor:
-        """R(x), turned to the phase 0 before and back after: a global phase of k-space turns the equilibrium and changes nothing else.
+        """R(x), turned to the phase 0 before and back after: a global phase of k-space turns the
+        equilibrium and changes nothing else.
 
-        A scanner's global phase is arbitrary, and a network that takes real and imaginary parts as two channels knows only the phases
-        of its training images.
+        A scanner's global phase is arbitrary, and a network that takes real and imaginary parts as
+        two channels knows only the phases of its training images.
         """
         return self.phase * self.denoiser(self.phase.conj() * x)
 
@@ -48,11 +52,15 @@ class FixedPointMap:
         return replace(self, projection=self.projection[index], A=self.A.select(index))
 
     def as_one_image(self) -> "FixedPointMap":
-        """The same iteration on a state that is one image: the map of whose Lipschitz constant the bounds in `contraction` speak."""
+        """The same iteration on a state that is one image: the map of whose Lipschitz constant the
+        bounds in `contraction` speak.
+        """
         return self
 
     def state(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """The state that belongs to an image (batch, y, x): a start for a solve, and a fixed point where the image is one."""
+        """The state that belongs to an image (batch, y, x): a start for a solve, and a fixed point
+        where the image is one.
+        """
         return image
 
     def image(self, state: Tensor | tuple[Tensor, ...]) -> Tensor:

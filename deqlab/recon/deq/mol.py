@@ -1,11 +1,13 @@
-"""Monotone operator learning: forward-backward splitting whose step cannot leave the range in which it contracts.
+"""Monotone operator learning: forward-backward splitting whose step cannot leave the range in which
+it contracts.
 
-A. Pramanik, M. B. Zimmerman and M. Jacob, Memory-efficient model-based deep learning with convergence and robustness guarantees,
-IEEE TCI 9 (2023). The equilibrium solves A^H (A x - y) + w (x - H(x)) = 0 and is that of DE-Grad with the same denoiser and
-weight; the paper's weight on the data is lambda = 1 / w. Departure: the paper's limit, alpha < 2 m / (2 - m)^2, is that of any
-m-monotone F = I - H with Lip(F) <= 2 - m. Here Lip(H) <= q = 1 - m is enforced, which says more and allows alpha < 2 / (1 + q)
-(`contraction.mol_steps`): for q = 0.9 that is 1.05 in place of 0.055, and the contraction bound at alpha = 1 is q, where that of
-the paper at its best step is 0.9986.
+A. Pramanik, M. B. Zimmerman and M. Jacob, Memory-efficient model-based deep learning with
+convergence and robustness guarantees, IEEE TCI 9 (2023). The equilibrium solves A^H (A x - y) + w
+(x - H(x)) = 0 and is that of DE-Grad with the same denoiser and weight; the paper's weight on the
+data is lambda = 1 / w. Departure: the paper's limit, alpha < 2 m / (2 - m)^2, is that of any
+m-monotone F = I - H with Lip(F) <= 2 - m. Here Lip(H) <= q = 1 - m is enforced, which says more and
+allows alpha < 2 / (1 + q) (see `theory.contraction`): for q = 0.9 that is 1.05 in place of 0.055,
+and the contraction bound at alpha = 1 is q, where that of the paper at its best step is 0.9986.
 """
 
 from dataclasses import dataclass
@@ -18,15 +20,14 @@ from deqlab.operators import LinearOperator
 from deqlab.recon.deq.base import EquilibriumReconstructor, log_parameter
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.recon.steps.resolvent import resolvent
-from deqlab.theory.contraction import DenoiserBound, Spectrum, mol_steps
 
 
 @dataclass
 class MonotoneMap(FixedPointMap):
     """MOL: f(x) = (I + alpha / w A^H A)^-1 (x - alpha (x - H(x)) + alpha / w A^H y).
 
-    H: the denoiser; alpha: the step; w: the weight. A gradient step on the prior, then a resolvent step on the data, which
-    expands nothing, whatever A is.
+    H: the denoiser; alpha: the step; w: the weight. A gradient step on the prior, then a resolvent
+    step on the data, which expands nothing, whatever A is.
     """
 
     weight: Tensor | float = 1.0
@@ -37,17 +38,21 @@ class MonotoneMap(FixedPointMap):
         return resolvent(self.A, forward + data_step * self.projection, data_step)
 
 
-# The outermost part of the interval of steps at either end, as a share of it: there the bound is all but 1.
+# The outermost part of the interval of steps at either end, as a share of it: there the bound is
+# all but 1.
 MARGIN = 1e-3
 
 
 class MOL(EquilibriumReconstructor):
-    """The equilibrium of `MonotoneMap`: the only one, reached from anywhere, for every A and every weight.
+    """The equilibrium of `MonotoneMap`: the only one, reached from anywhere, for every A and every
+    weight.
 
-    denoiser: H with an attribute `lipschitz` q < 1 that bounds Lip(H), as DnCNN(lipschitz=q, residual=False); else an InputError. DnCNN
-        keeps its bound where `project_()` is called after every update of the weights, as the trainer does.
-    step: alpha to begin with, 0 < alpha < 2 / (1 + q). Its log odds within that interval are learned, so that no update can
-        leave it. Where alpha is small the residual f(x) - x shrinks with it: a solve stops as much farther from the equilibrium.
+    denoiser: H with an attribute `lipschitz` q < 1 that bounds Lip(H), as DnCNN(lipschitz=q,
+        residual=False); else an InputError. DnCNN keeps its bound where `project_()` is called
+        after every update of the weights, as the trainer does.
+    step: alpha to begin with, 0 < alpha < 2 / (1 + q). Its log odds within that interval are
+        learned, so that no update can leave it. Where alpha is small the residual f(x) - x shrinks
+        with it: a solve stops as much farther from the equilibrium.
     weight: w of the prior against the data, learned through its logarithm.
     """
 
@@ -58,22 +63,27 @@ class MOL(EquilibriumReconstructor):
         share = (step / limit - MARGIN) / (1 - 2 * MARGIN)
         if not 0 < share < 1:
             raise InputError(
-                f"step: {step} given, more than 0 and less than {limit:.4g} needed where Lip(H) <= {denoiser.lipschitz}"
+                f"step: {step} given, more than 0 and less than {limit:.4g} needed where Lip(H) <="
+                f" {denoiser.lipschitz}"
             )
         self.step_log_odds = nn.Parameter(torch.tensor(share, dtype=torch.float64).logit().float())
         self.log_weight = log_parameter("weight", weight)
 
     @property
     def step_limit(self) -> float:
-        """The open upper end of the steps that contract for every A; InputError where the denoiser's bound allows none."""
-        bound = DenoiserBound.of(self.denoiser)
-        steps = mol_steps(bound, Spectrum())
-        if steps is None:
+        """2 / (1 + q), the open upper end of the steps that contract for every A; InputError where
+        the denoiser's Lipschitz bound q is not below 1.
+        """
+        lipschitz = getattr(self.denoiser, "lipschitz", None)
+        if lipschitz is None:
+            raise InputError("lipschitz: the denoiser has no Lipschitz bound, below 1 needed")
+        bound = lipschitz + float(self.denoiser.residual)
+        if not bound < 1:
             raise InputError(
-                f"lipschitz: the denoiser's Lipschitz bound is {bound.total}, below 1 needed "
-                "(DnCNN: lipschitz < 1 and residual=False)"
+                f"lipschitz: the denoiser's Lipschitz bound is {bound}, below 1 needed"
+                " (DnCNN: lipschitz < 1 and residual=False)"
             )
-        return steps[1]
+        return 2 / (1 + lipschitz)
 
     @property
     def step(self) -> Tensor:

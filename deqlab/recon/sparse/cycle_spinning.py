@@ -1,4 +1,5 @@
-"""Cycle spinning: a wavelet grid has an origin, the image has none, so the origin is moved and the blocky errors of one grid average out.
+"""Cycle spinning: a wavelet grid has an origin, the image has none, so the origin is moved and the
+blocky errors of one grid average out.
 
 R. R. Coifman and D. L. Donoho, Translation-invariant de-noising, in Wavelets and Statistics (1995).
 """
@@ -19,10 +20,12 @@ REACH = 32
 
 @dataclass(frozen=True)
 class CycleSpinning:
-    """The mean of `shrink` over `shifts` fixed origins of the grid: the first is the image's own, the rest are drawn from `seed`.
+    """The mean of `shrink` over `shifts` fixed origins of the grid: the first is the image's own,
+    the rest are drawn from `seed`.
 
-    A mean of proximal operators is the proximal operator of another convex penalty, the proximal average (H. H. Bauschke et al., The
-    proximal average: basic theory, SIAM J. Optim. 19 (2008)), so the iteration keeps a fixed point and FISTA its rate.
+    A mean of proximal operators is the proximal operator of another convex penalty, the proximal
+    average (H. H. Bauschke et al., The proximal average: basic theory, SIAM J. Optim. 19 (2008)),
+    so the iteration keeps a fixed point and FISTA its rate.
     """
 
     shifts: int = 2
@@ -46,11 +49,14 @@ class CycleSpinning:
 
 @dataclass
 class RandomShifts:
-    """`shrink` at an origin drawn afresh at every evaluation: one transform each, and no fixed point.
+    """`shrink` at an origin drawn afresh at every evaluation: one transform each, and no fixed
+    point.
 
-    The residual comes to rest at the size of what a shift changes, about the weight of the penalty, and a solve with a smaller tolerance
-    ends with the reason "budget". The draws go on from call to call; a new object starts them over.
-    Source: M. A. T. Figueiredo and R. D. Nowak, An EM algorithm for wavelet-based image restoration, IEEE TIP 12 (2003).
+    The residual comes to rest at the size of what a shift changes, about the weight of the penalty,
+    and a solve with a smaller tolerance ends with the reason "budget". The draws go on from call to
+    call; a new object starts them over.
+    Source: M. A. T. Figueiredo and R. D. Nowak, An EM algorithm for wavelet-based image
+        restoration, IEEE TIP 12 (2003).
     """
 
     seed: int = 0
@@ -61,7 +67,9 @@ class RandomShifts:
 
     def __call__(self, shrink: Shrink, image: Tensor) -> Tensor:
         """The shrunk image, (batch, y, x)."""
-        return moved(shrink, image, tuple(torch.randint(0, REACH, (2,), generator=self._generator).tolist()))
+        return moved(
+            shrink, image, tuple(torch.randint(0, REACH, (2,), generator=self._generator).tolist())
+        )
 
 
 def moved(shrink: Shrink, image: Tensor, origin: tuple[int, int]) -> Tensor:

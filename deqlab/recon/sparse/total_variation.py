@@ -1,7 +1,9 @@
-"""Total variation: images of few edges, by a primal-dual iteration that is a fixed-point iteration too.
+"""Total variation: images of few edges, by a primal-dual iteration that is a fixed-point iteration
+too.
 
-K. T. Block, M. Uecker and J. Frahm, Undersampled radial MRI with multiple coils, MRM 57 (2007), for the problem; L. Condat, A
-primal-dual splitting method for convex optimization, JOTA 158 (2013), algorithm 3.1, for the iteration.
+K. T. Block, M. Uecker and J. Frahm, Undersampled radial MRI with multiple coils, MRM 57 (2007), for
+the problem; L. Condat, A primal-dual splitting method for convex optimization, JOTA 158 (2013),
+algorithm 3.1, for the iteration.
 """
 
 from dataclasses import dataclass, replace
@@ -22,19 +24,23 @@ from deqlab.signal.transforms.finite_differences import (
 from deqlab.solvers import Anderson, Solution, solve
 
 Pair = tuple[Tensor, Tensor]
-# The dual step in units of ||A||^2. Measured on a brain of four coils at 4x and 8x with weights from 3e-4 to 3e-2: after 250 evaluations the
-# objectives of 1/128 to 1/8 lie within 1 % of the best for small and medium weights, of 1/512 only for small ones.
+# The dual step in units of ||A||^2. Measured on a brain of four coils at 4x and 8x with weights
+# from 3e-4 to 3e-2: after 250 evaluations the objectives of 1/128 to 1/8 lie within 1 % of the best
+# for small and medium weights, of 1/512 only for small ones.
 DUAL_STEP = 1 / 32
 
 
 @dataclass
 class PrimalDualMap:
-    """f(x, w): x+ = x - t A^H (A x - y) - c D^H w, w+ = clip(w + c D (2 x+ - x)) to |w| <= limit at each pixel.
+    """f(x, w): x+ = x - t A^H (A x - y) - c D^H w, w+ = clip(w + c D (2 x+ - x)) to |w| <= limit at
+    each pixel.
 
-    Condat's iteration with the primal step t, the dual step s, c = sqrt(s t) and the dual variable u = sqrt(s / t) w: in the pair (x, w) the
-    plain norm is nearly the one in which the iteration is averaged, so that neither part drowns the other in a residual.
-    x: image (batch, y, x). w: (batch, 2, y, x). projection: A^H y. primal: t; coupling: c; limit: lambda sqrt(t / s); real (batch, 1, 1).
-    Averaged for 1 / t - 8 s >= ||A||^2 / 2, so Picard converges.
+    Condat's iteration with the primal step t, the dual step s, c = sqrt(s t) and the dual variable
+    u = sqrt(s / t) w: in the pair (x, w) the plain norm is nearly the one in which the iteration is
+    averaged, so that neither part drowns the other in a residual.
+    x: image (batch, y, x). w: (batch, 2, y, x). projection: A^H y. primal: t; coupling: c; limit:
+    lambda sqrt(t / s); real (batch, 1, 1). Averaged for 1 / t - 8 s >= ||A||^2 / 2, so Picard
+    converges.
     """
 
     projection: Tensor
@@ -49,12 +55,17 @@ class PrimalDualMap:
         new = torch.addcmul(new, self.coupling, differences_adjoint(w), value=-1)
         w = torch.addcmul(w, self.coupling.unsqueeze(-3), differences(2 * new - x))
         # A limit of zero is a penalty of zero: everything is clipped away.
-        factor = self.limit / lengths(w).maximum(self.limit).clamp_min(torch.finfo(self.limit.dtype).tiny)
+        factor = self.limit / lengths(w).maximum(self.limit).clamp_min(
+            torch.finfo(self.limit.dtype).tiny
+        )
         return new, w * factor.unsqueeze(-3)
 
     def select(self, index: Tensor) -> "PrimalDualMap":
         """The map of the batch members in `index`."""
-        parts = {name: getattr(self, name)[index] for name in ("projection", "primal", "coupling", "limit")}
+        parts = {
+            name: getattr(self, name)[index]
+            for name in ("projection", "primal", "coupling", "limit")
+        }
         return replace(self, A=self.A.select(index), **parts)
 
     def state(self, image: Tensor) -> Pair:
@@ -67,15 +78,29 @@ class PrimalDualMap:
 
 
 class TotalVariation(nn.Module):
-    """argmin 1/2 ||A x - y||^2 + lambda TV(x) with lambda = weight max |A^H y| and TV isotropic over real and imaginary part.
+    """argmin 1/2 ||A x - y||^2 + lambda TV(x) with lambda = weight max |A^H y| and TV isotropic
+    over real and imaginary part.
 
-    weight: tuned on validation data, 1e-4 to 1e-2 as a rule. tolerance: on the relative residual of the pair (x, w) of `PrimalDualMap`.
-    solver: of the fixed point; Picard() is the plain, provably convergent iteration. InputError for a negative weight.
+    weight: tuned on validation data, 1e-4 to 1e-2 as a rule. tolerance: on the relative residual of
+        the pair (x, w) of `PrimalDualMap`.
+    solver: of the fixed point; Picard() is the plain, provably convergent iteration. InputError for
+        a negative weight.
     """
 
-    def __init__(self, weight: float = 2e-3, tolerance: float = 2e-4, max_iterations: int = 400, solver=Anderson(memory=10)):
+    def __init__(
+        self,
+        weight: float = 2e-3,
+        tolerance: float = 2e-4,
+        max_iterations: int = 400,
+        solver=Anderson(memory=10),
+    ):
         super().__init__()
-        self.weight, self.tolerance, self.max_iterations, self.solver = checked_weight(weight), tolerance, max_iterations, solver
+        self.weight, self.tolerance, self.max_iterations, self.solver = (
+            checked_weight(weight),
+            tolerance,
+            max_iterations,
+            solver,
+        )
 
     def penalty(self, projection: Tensor) -> Tensor:
         """lambda for measurements with A^H y = `projection`, real (batch, 1, 1)."""
@@ -87,13 +112,30 @@ class TotalVariation(nn.Module):
         norm = squared_norm(A, projection)
         dual = DUAL_STEP * norm
         primal = 1 / (norm / 2 + SQUARED_NORM * dual)
-        return PrimalDualMap(projection, A, primal, (primal * dual).sqrt(), self.penalty(projection) * (primal / dual).sqrt())
+        return PrimalDualMap(
+            projection,
+            A,
+            primal,
+            (primal * dual).sqrt(),
+            self.penalty(projection) * (primal / dual).sqrt(),
+        )
 
     @torch.no_grad()
-    def solve(self, kspace: Tensor, A: LinearOperator, x0: Tensor | None = None, callback=None) -> Solution:
-        """The Solution from `x0` (the zero-filled image where None); its value is the image, its residual that of the pair."""
+    def solve(
+        self, kspace: Tensor, A: LinearOperator, x0: Tensor | None = None, callback=None
+    ) -> Solution:
+        """The Solution from `x0` (the zero-filled image where None); its value is the image, its
+        residual that of the pair.
+        """
         f = self.fixed_point_map(kspace, A)
-        solution = solve(f, f.state(f.projection if x0 is None else x0), self.solver, self.tolerance, self.max_iterations, callback)
+        solution = solve(
+            f,
+            f.state(f.projection if x0 is None else x0),
+            self.solver,
+            self.tolerance,
+            self.max_iterations,
+            callback,
+        )
         return replace(solution, value=f.image(solution.value))
 
     @torch.no_grad()

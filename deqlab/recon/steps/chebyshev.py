@@ -1,4 +1,6 @@
-"""A polynomial in place of an inverse: Chebyshev iteration, a fixed number of products and no inner products."""
+"""A polynomial in place of an inverse: Chebyshev iteration, a fixed number of products and no inner
+products.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,12 +12,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ChebyshevInverse:
-    """P = p(M), p a polynomial with |1 - lambda p(lambda)| <= accuracy on [lowest, largest], which hold the eigenvalues of a Hermitian M.
+    """P = p(M), p a polynomial with |1 - lambda p(lambda)| <= accuracy on [lowest, largest], which
+    hold the eigenvalues of a Hermitian M.
 
-    lowest, largest: positive, real tensors that broadcast against the images (batch, y, x): each sample has its own interval. P is one linear map,
-    Hermitian and positive definite, as an iteration that stops by a residual is not; so it may stand inside a map that is to be differentiated.
-    The degree is the least that reaches the accuracy on the widest interval: about sqrt(largest / lowest) log(2 / accuracy) / 2.
-    Source: Y. Saad, Iterative methods for sparse linear systems, 2nd ed., SIAM (2003), algorithm 12.1.
+    lowest, largest: positive, real tensors that broadcast against the images (batch, y, x): each
+    sample has its own interval. P is one linear map, Hermitian and positive definite, as an
+    iteration that stops by a residual is not; so it may stand inside a map that is to be
+    differentiated. The degree is the least that reaches the accuracy on the widest interval: about
+    sqrt(largest / lowest) log(2 / accuracy) / 2.
+    Source: Y. Saad, Iterative methods for sparse linear systems, 2nd ed., SIAM (2003), algorithm
+        12.1.
     """
 
     lowest: Tensor
@@ -28,12 +34,22 @@ class ChebyshevInverse:
         condition = float((self.largest / self.lowest).max())
         if condition <= 1:
             return 1
-        return max(1, math.ceil(math.acosh(1 / self.accuracy) / math.acosh((condition + 1) / (condition - 1))))
+        return max(
+            1,
+            math.ceil(
+                math.acosh(1 / self.accuracy) / math.acosh((condition + 1) / (condition - 1))
+            ),
+        )
 
     @cached_property
     def steps(self) -> list[tuple[Tensor, Tensor]]:
-        """After each product: how much of the last direction goes into the next one, and how much of what is left of the right side."""
-        middle, turn = (self.largest + self.lowest) / 2, (self.largest - self.lowest) / (self.largest + self.lowest)
+        """After each product: how much of the last direction goes into the next one, and how much
+        of what is left of the right side.
+        """
+        middle, turn = (
+            (self.largest + self.lowest) / 2,
+            (self.largest - self.lowest) / (self.largest + self.lowest),
+        )
         share, found = turn, []
         for _ in range(self.degree - 1):
             damping = 1 / (2 - turn * share)

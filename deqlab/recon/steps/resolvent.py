@@ -1,6 +1,8 @@
-"""(I + s A^H A)^-1, the data step of ADMM and of monotone operator learning, differentiable in what it is applied to and in s.
+"""(I + s A^H A)^-1, the data step of ADMM and of monotone operator learning, differentiable in what
+it is applied to and in s.
 
-It is the proximal operator of s/2 ||A x - y||^2 up to the measurements: prox(v) = (I + s A^H A)^-1 (v + s A^H y).
+It is the proximal operator of s/2 ||A x - y||^2 up to the measurements: prox(v) = (I + s A^H A)^-1
+(v + s A^H y).
 """
 
 import warnings
@@ -9,32 +11,32 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import DeqlabWarning
-from deqlab.operators import CartesianOperator, LinearOperator
+from deqlab.operators import LinearOperator
 from deqlab.solvers import conjugate_gradient
 
 MAX_ITERATIONS = 200
 
 
 def resolvent(A: LinearOperator, image: Tensor, step: Tensor | float) -> Tensor:
-    """(I + step A^H A)^-1 image, to nearly the precision of `image`, so that a map made of it is one function and not a family.
+    """(I + step A^H A)^-1 image, to nearly the precision of `image`, so that a map made of it is
+    one function and not a family.
 
-    image: complex (batch, y, x). step: s > 0, a number or a scalar tensor. Both may require grad, and the result may be
-    differentiated twice.
-    One Cartesian coil: A^H A is a projection, hence I - s / (1 + s) A^H A. Else conjugate gradients, again in the backward pass.
-    A DeqlabWarning says where those did not converge.
+    image: complex (batch, y, x). step: s > 0, a number or a scalar tensor. Both may require grad,
+    and the result may be differentiated twice.
+    One Cartesian coil: A^H A is a projection, hence I - s / (1 + s) A^H A. Else conjugate
+    gradients, again in the backward pass. A DeqlabWarning says where those did not converge.
     """
-    if is_projection(A):
+    if A.is_projection:
         return image - step / (1 + step) * A.normal(image)
-    return _Resolvent.apply(image, torch.as_tensor(step, dtype=image.real.dtype, device=image.device), A)
-
-
-def is_projection(A: LinearOperator) -> bool:
-    """Whether A^H A is known to be an orthogonal projection: with one Cartesian coil it keeps the sampled k-space."""
-    return isinstance(A, CartesianOperator) and A.coil_maps is None
+    return _Resolvent.apply(
+        image, torch.as_tensor(step, dtype=image.real.dtype, device=image.device), A
+    )
 
 
 class _Resolvent(torch.autograd.Function):
-    """x = M^-1 b with M = I + s A^H A. M is self-adjoint, so with t = M^-1 g: dL/db = t and dL/ds = -Re<t, A^H A x>."""
+    """x = M^-1 b with M = I + s A^H A. M is self-adjoint, so with t = M^-1 g: dL/db = t and dL/ds =
+    -Re<t, A^H A x>.
+    """
 
     @staticmethod
     def forward(ctx, right, step, A):
@@ -53,11 +55,14 @@ class _Resolvent(torch.autograd.Function):
 
 def _solve(A: LinearOperator, right: Tensor, step: Tensor) -> Tensor:
     tolerance = torch.finfo(right.dtype).eps ** 0.8
-    solution = conjugate_gradient(lambda x: x + step * A.normal(x), right, tolerance=tolerance, max_iterations=MAX_ITERATIONS)
+    solution = conjugate_gradient(
+        lambda x: x + step * A.normal(x), right, tolerance=tolerance, max_iterations=MAX_ITERATIONS
+    )
     if "budget" in solution.reason:
         warnings.warn(
-            f"(I + s A^H A)^-1 with s = {float(step):.3g}: conjugate gradients stopped after {MAX_ITERATIONS} iterations "
-            f"at the relative residual {float(solution.residual.max()):.1e}; a smaller step is better conditioned",
+            f"(I + s A^H A)^-1 with s = {float(step):.3g}: conjugate gradients stopped after"
+            f" {MAX_ITERATIONS} iterations at the relative residual"
+            f" {float(solution.residual.max()):.1e}; a smaller step is better conditioned",
             DeqlabWarning,
             stacklevel=3,
         )

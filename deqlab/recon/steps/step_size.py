@@ -6,11 +6,14 @@ from torch import Tensor
 from deqlab.operators import CartesianOperator, LinearOperator
 
 
-def squared_norm(A: LinearOperator, like: Tensor, iterations: int = 20, margin: float = 1.05) -> Tensor:
+def squared_norm(
+    A: LinearOperator, like: Tensor, iterations: int = 20, margin: float = 1.05
+) -> Tensor:
     """A bound of ||A||^2, the Lipschitz constant of A^H (A x - y), per sample: real (batch, 1, 1).
 
-    like: an image (batch, y, x). Cartesian: the largest sum over coils of |c|^2, which mask and Fourier transform can only lessen; 1 for
-    normalised maps, at no cost. Else power iteration, which stays below the true value, times `margin`.
+    like: an image (batch, y, x). Cartesian: the largest sum over coils of |c|^2, which mask and
+    Fourier transform can only lessen; 1 for normalised maps, at no cost. Else power iteration,
+    which stays below the true value, times `margin`.
     """
     if not isinstance(A, CartesianOperator):
         bound = margin * A.norm(like, iterations).square()

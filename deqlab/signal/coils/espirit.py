@@ -1,8 +1,10 @@
-"""ESPIRiT: coil maps as the eigenvectors with eigenvalue 1 of what calibration lines say about every k-space patch.
+"""ESPIRiT: coil maps as the eigenvectors with eigenvalue 1 of what calibration lines say about
+every k-space patch.
 
-M. Uecker et al., ESPIRiT, an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets GRAPPA, Magn Reson Med 71:990 (2014).
-Patches of the k-space of all coils span a small subspace. At a pixel x, the maps s(x) put into a patch as plane waves lie in that
-subspace. So G(x) s(x) = s(x), where G(x) is the projection onto the subspace, seen from pixel x: a matrix (coil, coil).
+M. Uecker et al., ESPIRiT, an eigenvalue approach to autocalibrating parallel MRI: where SENSE meets
+GRAPPA, Magn Reson Med 71:990 (2014). Patches of the k-space of all coils span a small subspace. At
+a pixel x, the maps s(x) put into a patch as plane waves lie in that subspace. So G(x) s(x) = s(x),
+where G(x) is the projection onto the subspace, seen from pixel x: a matrix (coil, coil).
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from deqlab.core.errors import InputError
 from deqlab.signal.coils.coil_maps import LowResolution, central_rows
 from deqlab.signal.coils.eigenvectors import aligned, dominant_eigenvector
 
-# Matrices of about this size stay in a core's second-level cache while the power iteration goes over them.
+# Matrices of about this size stay in a core's second-level cache while the power iteration goes
+# over them.
 CACHE_BYTES = 2**20
 OUTSIDE = ("low-resolution", "zero")
 PHASES = ("low-resolution", "virtual-coil")
@@ -22,17 +25,21 @@ PHASES = ("low-resolution", "virtual-coil")
 
 @dataclass(frozen=True)
 class ESPIRiT:
-    """Maps of the first eigen-set: unit vectors over coils that all patches of the calibration data agree on.
+    """Maps of the first eigen-set: unit vectors over coils that all patches of the calibration data
+    agree on.
 
-    kernel: side of a patch in samples, or (rows, columns). threshold: singular values of the calibration matrix below this share of the
-    largest are noise, and their vectors are left out. crop: where the eigenvalue (1 for perfect agreement, less in air) is at most `crop`, the
-    eigenvector is not trusted.
-    outside: what stands there. "low-resolution" maps keep sum |c|^2 = 1 at every pixel, which the rest of deqlab reckons with; "zero"
-        tells the reconstruction that there is nothing, which helps it where it is true, and cuts holes where it is not. Either way the
-        norm of A is at most 1.
-    phase: an eigenvector has none of its own. "low-resolution" takes that of the low-resolution coil images, so that the object's smooth
-        phase goes into the maps and the image is left nearly real, as learned models and partial Fourier like it. "virtual-coil" takes
-        that of the strongest combination of coils, whose own phase then stays in the image with the object's.
+    kernel: side of a patch in samples, or (rows, columns). threshold: singular values of the
+    calibration matrix below this share of the largest are noise, and their vectors are left out.
+    crop: where the eigenvalue (1 for perfect agreement, less in air) is at most `crop`, the
+        eigenvector is not trusted.
+    outside: what stands there. "low-resolution" maps keep sum |c|^2 = 1 at every pixel, which the
+        rest of deqlab reckons with; "zero" tells the reconstruction that there is nothing, which
+        helps it where it is true, and cuts holes where it is not. Either way the norm of A is at
+        most 1.
+    phase: an eigenvector has none of its own. "low-resolution" takes that of the low-resolution
+        coil images, so that the object's smooth phase goes into the maps and the image is left
+        nearly real, as learned models and partial Fourier like it. "virtual-coil" takes that of the
+        strongest combination of coils, whose own phase then stays in the image with the object's.
     """
 
     kernel: int | tuple[int, int] = 6
@@ -43,12 +50,20 @@ class ESPIRiT:
 
     def __post_init__(self) -> None:
         if min(self.sides) < 2:
-            raise InputError(f"kernel: {self.kernel} given, 2 samples or more along each axis needed")
+            raise InputError(
+                f"kernel: {self.kernel} given, 2 samples or more along each axis needed"
+            )
         if not 0 < self.threshold < 1:
-            raise InputError(f"threshold: {self.threshold} given, a share of the largest singular value between 0 and 1 needed")
+            raise InputError(
+                f"threshold: {self.threshold} given, a share of the largest singular value between"
+                " 0 and 1 needed"
+            )
         if not 0 <= self.crop < 1:
             raise InputError(f"crop: {self.crop} given, an eigenvalue from 0 to below 1 needed")
-        for name, value, valid in (("outside", self.outside, OUTSIDE), ("phase", self.phase, PHASES)):
+        for name, value, valid in (
+            ("outside", self.outside, OUTSIDE),
+            ("phase", self.phase, PHASES),
+        ):
             if value not in valid:
                 raise InputError(f"{name}: {value!r} given; valid: {', '.join(valid)}")
 
@@ -61,8 +76,12 @@ class ESPIRiT:
         """The maps, complex (..., coil, y, x); see `estimate_coil_maps`."""
         return self.eigen(kspace, lines, rows)[0]
 
-    def eigen(self, kspace: Tensor, lines: slice, rows: slice | None = None) -> tuple[Tensor, Tensor]:
-        """(maps, eigenvalues): complex (..., coil, y, x) and real (..., y, x), 1 where the patches agree and less in air."""
+    def eigen(
+        self, kspace: Tensor, lines: slice, rows: slice | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(maps, eigenvalues): complex (..., coil, y, x) and real (..., y, x), 1 where the patches
+        agree and less in air.
+        """
         shape = kspace.shape
         kspace = kspace.reshape(-1, *shape[-3:])
         low = LowResolution().estimate(kspace, lines, rows)
@@ -72,21 +91,34 @@ class ESPIRiT:
         maps, values = _eigenvectors(lags, low, self.crop)
         reference = low if self.phase == "low-resolution" else _virtual_coil(calibration)
         maps = aligned(maps, reference)
-        elsewhere = aligned(low, reference) if self.outside == "low-resolution" else torch.zeros_like(low)
+        elsewhere = (
+            aligned(low, reference) if self.outside == "low-resolution" else torch.zeros_like(low)
+        )
         maps = torch.where((values > self.crop).unsqueeze(-3), maps, elsewhere)
         return maps.reshape(shape), values.reshape(*shape[:-3], *shape[-2:])
 
     def _check(self, calibration: Tensor) -> None:
         for axis, have, side in zip(("rows", "lines"), calibration.shape[-2:], self.sides):
             if have < side:
-                raise InputError(f"kernel: {side} {axis} given, but there are {have} calibration {axis}; a kernel of at most {have} fits")
+                raise InputError(
+                    f"kernel: {side} {axis} given, but there are {have} calibration {axis}; a"
+                    f" kernel of at most {have} fits"
+                )
 
 
 def _signal_subspace(calibration: Tensor, sides: tuple[int, int], threshold: float) -> Tensor:
-    """The projection onto the span of all patches, complex (batch, n, n) with n = coil * rows * columns of a patch."""
+    """The projection onto the span of all patches, complex (batch, n, n) with n = coil * rows *
+    columns of a patch.
+    """
     scale = calibration.abs().amax((-3, -2, -1), keepdim=True)
-    patches = (calibration / torch.where(scale > 0, scale, 1)).unfold(-2, sides[0], 1).unfold(-2, sides[1], 1)
-    patches = patches.permute(0, 1, 4, 5, 2, 3).reshape(len(calibration), -1, patches.shape[2] * patches.shape[3])
+    patches = (
+        (calibration / torch.where(scale > 0, scale, 1))
+        .unfold(-2, sides[0], 1)
+        .unfold(-2, sides[1], 1)
+    )
+    patches = patches.permute(0, 1, 4, 5, 2, 3).reshape(
+        len(calibration), -1, patches.shape[2] * patches.shape[3]
+    )
     energies, vectors = torch.linalg.eigh(patches @ patches.mH)
     # Energies are squares of singular values.
     vectors = vectors * (energies > threshold**2 * energies[:, -1:]).unsqueeze(-2)
@@ -94,13 +126,17 @@ def _signal_subspace(calibration: Tensor, sides: tuple[int, int], threshold: flo
 
 
 def _lags(projection: Tensor, sides: tuple[int, int]) -> Tensor:
-    """The Fourier coefficients of G(x), complex (batch, coil, coil, 2 rows - 1, 2 columns - 1), lag zero in the middle.
+    """The Fourier coefficients of G(x), complex (batch, coil, coil, 2 rows - 1, 2 columns - 1), lag
+    zero in the middle.
 
-    G(x) = sum over r, r' of exp(2 pi i (r - r') x) P[r, r'] / n depends on r - r' alone, so entries of equal lag are added up.
+    G(x) = sum over r, r' of exp(2 pi i (r - r') x) P[r, r'] / n depends on r - r' alone, so entries
+    of equal lag are added up.
     """
     rows, columns = sides
     coils = projection.shape[-1] // (rows * columns)
-    blocks = projection.reshape(-1, coils, rows, columns, coils, rows, columns).permute(0, 1, 4, 2, 3, 5, 6)
+    blocks = projection.reshape(-1, coils, rows, columns, coils, rows, columns).permute(
+        0, 1, 4, 2, 3, 5, 6
+    )
     lags = projection.new_zeros(len(projection), coils, coils, 2 * rows - 1, 2 * columns - 1)
     for row in range(rows):
         for column in range(columns):
@@ -110,7 +146,9 @@ def _lags(projection: Tensor, sides: tuple[int, int]) -> Tensor:
 
 
 def _eigenvectors(lags: Tensor, start: Tensor, crop: float) -> tuple[Tensor, Tensor]:
-    """Dominant eigenvectors (batch, coil, y, x) and eigenvalues (batch, y, x) of G at every pixel, some rows of the image at a time."""
+    """Dominant eigenvectors (batch, coil, y, x) and eigenvalues (batch, y, x) of G at every pixel,
+    some rows of the image at a time.
+    """
     batch, coils, height, width = start.shape
     along_x = lags @ _waves(lags.shape[-1], width, lags)
     along_y = _waves(lags.shape[-2], height, lags).mT
@@ -120,7 +158,9 @@ def _eigenvectors(lags: Tensor, start: Tensor, crop: float) -> tuple[Tensor, Ten
     for top in range(0, height, step):
         some = slice(top, top + step)
         matrices = (along_y[some] @ along_x).flatten(-2)
-        vectors, eigenvalues = dominant_eigenvector(matrices, start[..., some, :].flatten(-2), above=crop)
+        vectors, eigenvalues = dominant_eigenvector(
+            matrices, start[..., some, :].flatten(-2), above=crop
+        )
         maps[..., some, :] = vectors.unflatten(-1, (-1, width))
         values[..., some, :] = eigenvalues.unflatten(-1, (-1, width))
     return maps, values
@@ -134,6 +174,8 @@ def _waves(lags: int, length: int, like: Tensor) -> Tensor:
 
 
 def _virtual_coil(calibration: Tensor) -> Tensor:
-    """The combination of coils that holds most of the calibration data's energy, complex (batch, coil, 1, 1)."""
+    """The combination of coils that holds most of the calibration data's energy, complex (batch,
+    coil, 1, 1).
+    """
     samples = calibration.flatten(2)
     return torch.linalg.eigh(samples @ samples.mH).eigenvectors[..., -1, None, None]

@@ -1,6 +1,8 @@
-"""Adaptive coil maps: at every pixel the combination of coils in which its neighbourhood is brightest.
+"""Adaptive coil maps: at every pixel the combination of coils in which its neighbourhood is
+brightest.
 
-D. O. Walsh, A. F. Gmitro and M. W. Marcellin, Adaptive reconstruction of phased array MR imagery, Magn Reson Med 43:682 (2000).
+D. O. Walsh, A. F. Gmitro and M. W. Marcellin, Adaptive reconstruction of phased array MR imagery,
+Magn Reson Med 43:682 (2000).
 """
 
 from dataclasses import dataclass
@@ -16,17 +18,21 @@ from deqlab.signal.coils.eigenvectors import aligned, dominant_eigenvector
 
 @dataclass(frozen=True)
 class Walsh:
-    """Dominant eigenvectors of the coils' local covariance in low-resolution coil images, for data that have too few lines for ESPIRiT.
+    """Dominant eigenvectors of the coils' local covariance in low-resolution coil images, for data
+    that have too few lines for ESPIRiT.
 
-    neighbourhood: side in pixels of the square that a covariance is averaged over, odd. One pixel gives the maps of `LowResolution`;
-    larger squares average noise away and blur the maps where these change quickly. The maps carry the low-resolution phase of the object.
+    neighbourhood: side in pixels of the square that a covariance is averaged over, odd. One pixel
+    gives the maps of `LowResolution`; larger squares average noise away and blur the maps where
+    these change quickly. The maps carry the low-resolution phase of the object.
     """
 
     neighbourhood: int = 5
 
     def __post_init__(self) -> None:
         if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
-            raise InputError(f"neighbourhood: {self.neighbourhood} given, an odd number of pixels needed")
+            raise InputError(
+                f"neighbourhood: {self.neighbourhood} given, an odd number of pixels needed"
+            )
 
     def estimate(self, kspace: Tensor, lines: slice, rows: slice | None = None) -> Tensor:
         """The maps, complex (..., coil, y, x); see `estimate_coil_maps`."""
@@ -41,9 +47,17 @@ class Walsh:
         return aligned(maps, images).reshape(kspace.shape)
 
     def _averaged(self, covariance: Tensor) -> Tensor:
-        """The mean over the neighbourhood of every pixel, complex (batch, coil, coil, y, x); at the rim over what lies inside."""
+        """The mean over the neighbourhood of every pixel, complex (batch, coil, coil, y, x); at the
+        rim over what lies inside.
+        """
         side = self.neighbourhood
         parts = torch.view_as_real(covariance).movedim(-1, 0)
         shape = parts.shape
-        mean = avg_pool2d(parts.reshape(-1, 1, *shape[-2:]), side, stride=1, padding=side // 2, count_include_pad=False)
+        mean = avg_pool2d(
+            parts.reshape(-1, 1, *shape[-2:]),
+            side,
+            stride=1,
+            padding=side // 2,
+            count_include_pad=False,
+        )
         return torch.complex(*mean.reshape(shape))

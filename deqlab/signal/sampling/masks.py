@@ -1,8 +1,8 @@
 """Which phase-encode lines are measured: random and equispaced masks with a fully sampled centre.
 
-Conventions of the fastMRI challenge (Zbontar et al., fastMRI: an open dataset and benchmarks for accelerated
-MRI, arXiv:1811.08839, section 4.9): a share `center_fraction` of the lines is kept about the zero frequency,
-the rest is thinned until one line in `acceleration` remains.
+Conventions of the fastMRI challenge (Zbontar et al., fastMRI: an open dataset and benchmarks for
+accelerated MRI, arXiv:1811.08839, section 4.9): a share `center_fraction` of the lines is kept
+about the zero frequency, the rest is thinned until one line in `acceleration` remains.
 """
 
 import hashlib
@@ -16,7 +16,9 @@ from deqlab.core.errors import InputError
 
 @dataclass(frozen=True)
 class RandomMask:
-    """Each line outside the centre is kept with the one probability that gives `acceleration` on average."""
+    """Each line outside the centre is kept with the one probability that gives `acceleration` on
+    average.
+    """
 
     acceleration: float
     center_fraction: float
@@ -29,8 +31,8 @@ class RandomMask:
         `seed`."""
         lines = _center_lines(width, self.center_fraction)
         outside = width - lines
-        # The centre is in the mask anyway, so the other lines alone have to bring the count to width /
-        # acceleration.
+        # The centre is in the mask anyway, so the other lines alone have to bring the count to
+        # width / acceleration.
         probability = (width / self.acceleration - lines) / outside if outside else 0.0
         draw = torch.rand(width, generator=_generator(seed), dtype=torch.float64)
         return (draw < probability) | _center_block(width, lines)
@@ -38,11 +40,11 @@ class RandomMask:
 
 @dataclass(frozen=True)
 class EquispacedMask:
-    """round(width / acceleration) lines exactly: the centre, and the rest at equal distances with a random
-    start.
+    """round(width / acceleration) lines exactly: the centre, and the rest at equal distances with a
+    random start.
 
-    The published equispaced masks add the centre to every acceleration-th line and so measure more than was
-    asked.
+    The published equispaced masks add the centre to every acceleration-th line and so measure more
+    than was asked.
     Here the distance is stretched over the lines outside the centre until the count is right.
     """
 
@@ -61,7 +63,9 @@ class EquispacedMask:
         count = min(max(round(width / self.acceleration) - lines, 0), len(outside))
         if count:
             start = torch.rand((), generator=_generator(seed), dtype=torch.float64)
-            steps = torch.floor((torch.arange(count, dtype=torch.float64) + start) * (len(outside) / count))
+            steps = torch.floor(
+                (torch.arange(count, dtype=torch.float64) + start) * (len(outside) / count)
+            )
             mask[outside[steps.long()]] = True
         return mask
 
@@ -70,16 +74,17 @@ MASKS = {"random": RandomMask, "equispaced": EquispacedMask}
 
 
 def default_center_fraction(acceleration: float) -> float:
-    """The share of lines that fastMRI keeps in the centre: 0.08 at 4x, 0.04 at 8x, 0.32 / acceleration in
-    general."""
+    """The share of lines that fastMRI keeps in the centre: 0.08 at 4x, 0.04 at 8x, 0.32 /
+    acceleration in general."""
     return 0.32 / acceleration
 
 
 def seed_from_name(name: str) -> int:
-    """A seed in [0, 2^32) that depends on `name` alone, the same in every process and on every machine.
+    """A seed in [0, 2^32) that depends on `name` alone, the same in every process and on every
+    machine.
 
-    Evaluation seeds the mask with the file's name, so that all slices of a volume, and all methods, share one
-    mask.
+    Evaluation seeds the mask with the file's name, so that all slices of a volume, and all methods,
+    share one mask.
     """
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
 
@@ -87,8 +92,8 @@ def seed_from_name(name: str) -> int:
 def calibration_lines(mask: Tensor, minimum: int = 2) -> slice:
     """The contiguous measured lines that contain the zero frequency (index width // 2).
 
-    mask: bool (width,). InputError when fewer than `minimum` lines are there: a lone centre line of a mask
-    without calibration block says nothing about how coil sensitivities vary.
+    mask: bool (width,). InputError when fewer than `minimum` lines are there: a lone centre line of
+    a mask without calibration block says nothing about how coil sensitivities vary.
     """
     if mask.ndim != 1:
         raise InputError(f"mask: shape {tuple(mask.shape)} given, (columns,) needed")

@@ -1,9 +1,9 @@
 """Simulated heads: group tissue maps made individual, crisp, and wrapped in skull and scalp.
 
-The MNI152 probability maps that nilearn carries are an average of 152 people, so they are smooth. Each head
-bends them by its own affine and elastic deformation, adds band-limited noise to the probabilities so that
-every head has its own folds, and sharpens the result to tissue boundaries about a pixel wide. Maps: Fonov et
-al., NeuroImage 54:313 (2011).
+The MNI152 probability maps that nilearn carries are an average of 152 people, so they are smooth.
+Each head bends them by its own affine and elastic deformation, adds band-limited noise to the
+probabilities so that every head has its own folds, and sharpens the result to tissue boundaries
+about a pixel wide. Maps: Fonov et al., NeuroImage 54:313 (2011).
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from scipy import ndimage, sparse
 from deqlab.core.errors import InputError
 from deqlab.signal.scan.bloch import TISSUES, Sequence, Tissue
 
-# Heights of axial slices in mm along z of the maps: from the cerebellum's top to above the ventricles.
+# Heights of axial slices in mm along z of the maps: from the cerebellum's top to above the
+# ventricles.
 RICH_HEIGHTS = (62.0, 126.0)
 _MARGIN = 32  # mm of air about the maps, room for skull, scalp and deformation
 
@@ -25,7 +26,8 @@ class TissueMaps:
     """Group maps, float32 (x, y, z).
 
     white, grey: probabilities at 1 mm; what is left of 1 is CSF.
-    distance: to the brain's hull in mm, negative inside, at 2 mm: voxel i of it is voxel 2 i of the others.
+    distance: to the brain's hull in mm, negative inside, at 2 mm: voxel i of it is voxel 2 i of the
+        others.
     """
 
     white: np.ndarray
@@ -35,7 +37,9 @@ class TissueMaps:
 
 @lru_cache(maxsize=1)
 def load_tissue_maps() -> TissueMaps:
-    """The MNI152 maps in `_MARGIN` mm of air on every side; nothing is downloaded, it takes about 2 s."""
+    """The MNI152 maps in `_MARGIN` mm of air on every side; nothing is downloaded, it takes about 2
+    s.
+    """
     from nilearn import datasets  # imported here because it costs more than a second
 
     grey, white, template = (
@@ -47,7 +51,8 @@ def load_tissue_maps() -> TissueMaps:
         )
     )
     hull = np.pad(template > 0, _MARGIN)
-    # Closing bridges the fissures. On every second voxel it is eight times faster and as good for this.
+    # Closing bridges the fissures. On every second voxel it is eight times faster and as good for
+    # this.
     coarse = hull[::2, ::2, ::2]
     ball = ndimage.iterate_structure(ndimage.generate_binary_structure(3, 1), 4)
     coarse = ndimage.binary_closing(coarse, ball)
@@ -61,11 +66,13 @@ def load_tissue_maps() -> TissueMaps:
 class Head:
     """One individual: everything drawn once per volume, so that its slices fit together.
 
-    field_of_view in mm of the square image; rotation in radians (about x, y, z); scale per axis (x, y, z);
-    elastic: displacement in mm at control points (3, z, y, x); shells: mean thickness in mm of each layer
-    about the brain, inside out; lesions: rows of (x, y, z, radius) in mm of the maps. sharpness, folding and
-    sulci: how crisp tissue boundaries are, how far folds stray from the group's, and how much CSF runs in the
-    cortex.
+    field_of_view in mm of the square image; rotation in radians (about x, y, z); scale per axis (x,
+    y, z);
+    elastic: displacement in mm at control points (3, z, y, x); shells: mean thickness in mm of each
+    layer about the brain, inside out; lesions: rows of (x, y, z, radius) in mm of the maps.
+    sharpness, folding and
+    sulci: how crisp tissue boundaries are, how far folds stray from the group's, and how much CSF
+    runs in the cortex.
     """
 
     field_of_view: float
@@ -100,7 +107,8 @@ def draw_head(random: np.random.Generator) -> Head:
         field_of_view=length * uniform(1.08, 1.18),
         rotation=(uniform(-0.12, 0.12), uniform(-0.06, 0.06), uniform(-0.14, 0.14)),
         scale=scale,
-        elastic=random.standard_normal((3, 5, 9, 9)) * np.array([3.2, 4.0, 3.6])[:, None, None, None],
+        elastic=random.standard_normal((3, 5, 9, 9))
+        * np.array([3.2, 4.0, 3.6])[:, None, None, None],
         shells=shells,
         lesions=np.column_stack([uniform(low, high, count) for low, high in ranges]),
         sharpness=uniform(4.5, 14),
@@ -112,10 +120,11 @@ def draw_head(random: np.random.Generator) -> Head:
 def tissue_fractions(
     head: Head, height: float, matrix: int, random: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """The tissues of an axial slice: float32 (matrix, matrix) per name in `TISSUES`, summing to 1 in the
-    head, 0 in air.
+    """The tissues of an axial slice: float32 (matrix, matrix) per name in `TISSUES`, summing to 1
+    in the head, 0 in air.
 
-    height: mm along z of the maps, see RICH_HEIGHTS. Rows run from the forehead to the back of the head.
+    height: mm along z of the maps, see RICH_HEIGHTS. Rows run from the forehead to the back of the
+        head.
     """
     if matrix < 8:
         raise InputError(f"matrix: {matrix} given, 8 or more needed")
@@ -127,15 +136,15 @@ def tissue_fractions(
     white = ndimage.map_coordinates(maps.white, voxels, order=1, mode="nearest")
     grey = ndimage.map_coordinates(maps.grey, voxels, order=1, mode="nearest")
     csf = np.clip(1 - white - grey, 0, 1)
-    # Individual folds: noise of the width of a gyrus, and of half of it, decides where probabilities are
-    # undecided.
+    # Individual folds: noise of the width of a gyrus, and of half of it, decides where
+    # probabilities are undecided.
     # The deep nuclei are spared, they are no folded sheet.
     depth = np.clip(-distance / 25, 0, 1)
     strength = head.folding * (1 - 0.7 * depth)
     wide, narrow = 3.0 / pixel, 1.3 / pixel
     folds = [_noise(random, matrix, wide) + 0.7 * _noise(random, matrix, narrow) for _ in range(3)]
-    # Sulci: the zero lines of smooth noise are thin and winding; those that run in cortex are filled with
-    # CSF.
+    # Sulci: the zero lines of smooth noise are thin and winding; those that run in cortex are
+    # filled with CSF.
     sulci = np.exp(-((_noise(random, matrix, 3.0 / pixel) / 0.18) ** 2)) * grey * (1 - depth)
     scores = np.stack((white, grey, 1.25 * csf + head.sulci * sulci)) + strength * np.stack(folds)
     scores *= head.sharpness
@@ -146,9 +155,18 @@ def tissue_fractions(
     distance = distance + 0.8 * _noise(random, matrix, 12.0 / pixel)
     inside = _step(-distance, pixel)
     fractions = {name: np.zeros((matrix, matrix), np.float32) for name in TISSUES}
-    fractions["white"], fractions["grey"], fractions["csf"] = white * inside, grey * inside, csf * inside
+    fractions["white"], fractions["grey"], fractions["csf"] = (
+        white * inside,
+        grey * inside,
+        csf * inside,
+    )
     # A sheet of dura hangs in the fissure between the hemispheres.
-    falx = csf * np.exp(-(((points[0] - 98) / (0.5 * max(pixel, 1.0))) ** 2)) * _step(-distance, 3) * inside
+    falx = (
+        csf
+        * np.exp(-(((points[0] - 98) / (0.5 * max(pixel, 1.0))) ** 2))
+        * _step(-distance, 3)
+        * inside
+    )
     fractions["csf"] = fractions["csf"] - falx
     fractions["bone"] = falx
     _add_lesions(fractions, head, points, random, pixel)
@@ -163,7 +181,9 @@ def weighted_image(
     tissues: dict[str, Tissue],
     random: np.random.Generator,
 ) -> np.ndarray:
-    """The signal of `sequence` from a slice, real float32 (y, x), with a few per cent of texture."""
+    """The signal of `sequence` from a slice, real float32 (y, x), with a few per cent of
+    texture.
+    """
     shape = fractions["white"].shape
     image = np.zeros(shape, np.float32)
     for name, fraction in fractions.items():
@@ -193,7 +213,9 @@ def bias_field(matrix: int, random: np.random.Generator, strength: float = 0.25)
 
 
 def smooth_phase(matrix: int, random: np.random.Generator, turns: float = 0.35) -> np.ndarray:
-    """A smooth phase in radians, (y, x): a polynomial of second order, `turns` or so, and undulations."""
+    """A smooth phase in radians, (y, x): a polynomial of second order, `turns` or so, and
+    undulations.
+    """
     y, x = _unit_grid(matrix)
     powers = (np.ones_like(x), x, y, x * y, x**2, y**2)
     widths = np.array([3.0, 1.0, 1.0, 0.8, 0.8, 0.8]) * 2 * np.pi * turns * random.uniform(0.2, 1)
@@ -215,10 +237,14 @@ def _points(head: Head, height: float, matrix: int) -> np.ndarray:
     # Rotations act about the middle of the slab and of the brain.
     middle = np.array([98.0, 117.0, sum(RICH_HEIGHTS) / 2])
     z = np.full_like(x, height - middle[2])
-    points = np.stack([row[0] * x + row[1] * y + row[2] * z for row in affine]) + middle[:, None, None]
+    points = (
+        np.stack([row[0] * x + row[1] * y + row[2] * z for row in affine]) + middle[:, None, None]
+    )
     # Elastic part: cubic splines in the plane, linear between the layers of control points.
     layers, controls = head.elastic.shape[1:3]
-    share = np.clip((height - RICH_HEIGHTS[0]) / (RICH_HEIGHTS[1] - RICH_HEIGHTS[0]), 0, 1) * (layers - 1)
+    share = np.clip((height - RICH_HEIGHTS[0]) / (RICH_HEIGHTS[1] - RICH_HEIGHTS[0]), 0, 1) * (
+        layers - 1
+    )
     low = min(int(share), layers - 2)
     layer = head.elastic[:, low] * (low + 1 - share) + head.elastic[:, low + 1] * (share - low)
     spline = _spline(matrix, matrix / (controls - 3), 0.0)
@@ -239,9 +265,11 @@ def _add_lesions(
         fractions["white"] = fractions["white"] - share
 
 
-def _add_vessels(fractions: dict, distance: np.ndarray, random: np.random.Generator, pixel: float) -> None:
-    """Punches dark dots a millimetre or two wide, flow voids, into the brain: flowing blood leaves before its
-    echo."""
+def _add_vessels(
+    fractions: dict, distance: np.ndarray, random: np.random.Generator, pixel: float
+) -> None:
+    """Punches dark dots a millimetre or two wide, flow voids, into the brain: flowing blood leaves
+    before its echo."""
     rows, columns = np.nonzero(distance < -2)
     if not len(rows):
         return
@@ -264,15 +292,23 @@ def _add_vessels(fractions: dict, distance: np.ndarray, random: np.random.Genera
 
 
 def _add_shells(
-    fractions: dict, head: Head, distance: np.ndarray, random: np.random.Generator, matrix: int, pixel: float
+    fractions: dict,
+    head: Head,
+    distance: np.ndarray,
+    random: np.random.Generator,
+    matrix: int,
+    pixel: float,
 ) -> None:
-    """Wraps the brain's hull in layers of slowly varying thickness: meningeal CSF, skull with marrow,
-    scalp."""
+    """Wraps the brain's hull in layers of slowly varying thickness: meningeal CSF, skull with
+    marrow, scalp."""
     outer = np.zeros_like(distance)
     for layer, thickness in head.shells.items():
         tissue = "bone" if "table" in layer else layer
         wave = 0.25 if layer in ("marrow", "fat", "muscle") else 0.15
-        inner, outer = outer, outer + thickness * np.exp(wave * _noise(random, matrix, 14.0 / pixel))
+        inner, outer = (
+            outer,
+            outer + thickness * np.exp(wave * _noise(random, matrix, 14.0 / pixel)),
+        )
         share = _step(distance - inner, pixel) - _step(distance - outer, pixel)
         fractions[tissue] = fractions[tissue] + share
     # Thin septa run through the fat.
@@ -281,14 +317,20 @@ def _add_shells(
 
 
 def _step(distance: np.ndarray, pixel: float) -> np.ndarray:
-    """Share of a pixel behind a straight edge, for the distance of its centre from that edge: 0 to 1."""
+    """Share of a pixel behind a straight edge, for the distance of its centre from that edge: 0 to
+    1.
+    """
     return np.clip(distance / pixel + 0.5, 0, 1)
 
 
 def _noise(random: np.random.Generator, matrix: int, sigma: float) -> np.ndarray:
-    """Gaussian noise of unit variance that is smooth over `sigma` pixels: float32 (matrix, matrix)."""
+    """Gaussian noise of unit variance that is smooth over `sigma` pixels: float32 (matrix,
+    matrix).
+    """
     if sigma < 1:
-        smooth = ndimage.gaussian_filter(random.standard_normal((matrix, matrix)), sigma, truncate=3)
+        smooth = ndimage.gaussian_filter(
+            random.standard_normal((matrix, matrix)), sigma, truncate=3
+        )
     else:
         # A cubic B-spline is a bell whose standard deviation is its spacing / sqrt(3).
         spacing = np.sqrt(3) * sigma
@@ -298,12 +340,13 @@ def _noise(random: np.random.Generator, matrix: int, sigma: float) -> np.ndarray
 
 
 def _spline(matrix: int, spacing: float, shift: float) -> sparse.csr_array:
-    """Cubic B-splines through an axis of `matrix` pixels: sparse (matrix, control points), rows summing to 1.
+    """Cubic B-splines through an axis of `matrix` pixels: sparse (matrix, control points), rows
+    summing to 1.
 
-    Control points lie `spacing` pixels apart; `shift`, 0 to 1, moves them so that no two fields share their
-    grid.
-    Sparse on purpose: its products run in one fixed order, so that the bytes do not depend on the number of
-    threads.
+    Control points lie `spacing` pixels apart; `shift`, 0 to 1, moves them so that no two fields
+    share their grid.
+    Sparse on purpose: its products run in one fixed order, so that the bytes do not depend on the
+    number of threads.
     """
     place = np.arange(matrix) / spacing + shift
     first = np.floor(place).astype(int)
@@ -312,7 +355,9 @@ def _spline(matrix: int, spacing: float, shift: float) -> sparse.csr_array:
     weights = np.stack(pieces, axis=1) / 6
     columns = first[:, None] + np.arange(4)
     rows = np.arange(0, 4 * matrix + 1, 4)
-    return sparse.csr_array((weights.ravel(), columns.ravel(), rows), shape=(matrix, int(first[-1]) + 4))
+    return sparse.csr_array(
+        (weights.ravel(), columns.ravel(), rows), shape=(matrix, int(first[-1]) + 4)
+    )
 
 
 def _unit_grid(matrix: int) -> tuple[np.ndarray, np.ndarray]:

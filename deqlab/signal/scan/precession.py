@@ -1,7 +1,9 @@
-"""The Bloch equations solved exactly, step by step: pulses rotate, waits precess and relax. All times are in ms.
+"""The Bloch equations solved exactly, step by step: pulses rotate, waits precess and relax. All
+times are in ms.
 
-A repetition is a list of steps. One pass through it is an affine map of the magnetisation, m -> R m + b, so the state that it settles in
-is a fixed point, found by solving (I - R) m = b. The signal equations of `bloch` are closed forms of just that.
+A repetition is a list of steps. One pass through it is an affine map of the magnetisation, m -> R m
++ b, so the state that it settles in is a fixed point, found by solving (I - R) m = b. The signal
+equations of `bloch` are closed forms of just that.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ from deqlab.signal.scan.bloch import Sequence, SpinEcho, SpoiledGradientEcho, Ti
 
 @dataclass(frozen=True)
 class Pulse:
-    """An instantaneous rotation by `flip` degrees about an axis across the field, `phase` degrees from x."""
+    """An instantaneous rotation by `flip` degrees about an axis across the field, `phase` degrees
+    from x.
+    """
 
     flip: float
     phase: float = 0.0
@@ -45,28 +49,51 @@ Step = Pulse | Wait | Spoil | Readout
 
 
 def repetition(sequence: Sequence) -> list[Step]:
-    """One repetition of a sequence as steps, from its first pulse to the end of tr, spoiled at the end."""
+    """One repetition of a sequence as steps, from its first pulse to the end of tr, spoiled at the
+    end.
+    """
     if not isinstance(sequence, Sequence):
-        raise InputError(f"sequence: {sequence!r} given, a spin echo, inversion recovery or gradient echo needed")
+        raise InputError(
+            f"sequence: {sequence!r} given, a spin echo, inversion recovery or gradient echo needed"
+        )
     half = sequence.te / 2
     if isinstance(sequence, SpoiledGradientEcho):
-        return [Pulse(sequence.flip), Wait(sequence.te), Readout(), Wait(sequence.tr - sequence.te), Spoil()]
-    # The refocusing pulse turns about the axis along which the magnetisation lies after the 90 degrees.
+        return [
+            Pulse(sequence.flip),
+            Wait(sequence.te),
+            Readout(),
+            Wait(sequence.tr - sequence.te),
+            Spoil(),
+        ]
+    # The refocusing pulse turns about the axis along which the magnetisation lies after the 90
+    # degrees.
     echo = [Pulse(90), Wait(half), Pulse(180, phase=90), Wait(half), Readout()]
     if isinstance(sequence, SpinEcho):
         return [*echo, Wait(sequence.tr - sequence.te), Spoil()]
-    return [Pulse(180), Wait(sequence.ti), *echo, Wait(sequence.tr - sequence.ti - sequence.te), Spoil()]
+    return [
+        Pulse(180),
+        Wait(sequence.ti),
+        *echo,
+        Wait(sequence.tr - sequence.ti - sequence.te),
+        Spoil(),
+    ]
 
 
-def evolve(magnetisation: np.ndarray, steps: list[Step], tissue: Tissue, offset=0.0) -> tuple[np.ndarray, np.ndarray]:
-    """The magnetisation after the steps, (..., 3), and the signals Mx + i My at each of their readouts, complex (readouts, ...).
+def evolve(
+    magnetisation: np.ndarray, steps: list[Step], tissue: Tissue, offset=0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The magnetisation after the steps, (..., 3), and the signals Mx + i My at each of their
+    readouts, complex (readouts, ...).
 
-    magnetisation: (..., 3) along x, y, z in a frame that turns with the field, in units of CSF's proton density. offset: off-resonance in
-    Hz, a number or an array that fits (...). Rotations are left-handed, as dM/dt = gamma M x B: a 90 degree pulse about x turns z into y.
+    magnetisation: (..., 3) along x, y, z in a frame that turns with the field, in units of CSF's
+    proton density. offset: off-resonance in Hz, a number or an array that fits (...). Rotations are
+    left-handed, as dM/dt = gamma M x B: a 90 degree pulse about x turns z into y.
     """
     magnetisation = np.asarray(magnetisation, dtype=np.float64)
     offset = np.asarray(offset, dtype=np.float64)
-    magnetisation = np.broadcast_to(magnetisation, np.broadcast_shapes(magnetisation.shape, (*offset.shape, 3)))
+    magnetisation = np.broadcast_to(
+        magnetisation, np.broadcast_shapes(magnetisation.shape, (*offset.shape, 3))
+    )
     signals = []
     for step in steps:
         if isinstance(step, Readout):
@@ -87,7 +114,9 @@ def steady_state(steps: list[Step], tissue: Tissue, offset: float = 0.0) -> np.n
     return np.linalg.solve(np.eye(3) - matrix, shift)
 
 
-def affine(step: Pulse | Wait | Spoil, tissue: Tissue, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def affine(
+    step: Pulse | Wait | Spoil, tissue: Tissue, offset: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """R (..., 3, 3) and b (3,) of a step's map m -> R m + b, for `offset` (...) in Hz."""
     if isinstance(step, Pulse):
         flip, phase = np.radians(step.flip), np.radians(step.phase)
@@ -97,7 +126,9 @@ def affine(step: Pulse | Wait | Spoil, tissue: Tissue, offset: np.ndarray) -> tu
     kept = np.exp(-step.time / tissue.t1)
     lost = np.exp(-step.time / tissue.t2)
     # Precession by 2 pi f t, t in seconds, from x towards -y: left-handed about the field.
-    return about_z(-2e-3 * np.pi * offset * step.time) @ np.diag([lost, lost, kept]), np.array([0, 0, tissue.pd * (1 - kept)])
+    return about_z(-2e-3 * np.pi * offset * step.time) @ np.diag([lost, lost, kept]), np.array(
+        [0, 0, tissue.pd * (1 - kept)]
+    )
 
 
 def about_x(angle: float) -> np.ndarray:
@@ -107,7 +138,9 @@ def about_x(angle: float) -> np.ndarray:
 
 
 def about_z(angle) -> np.ndarray:
-    """The right-handed rotation about z by `angle` radians, x turns towards y: (..., 3, 3) for an array (...)."""
+    """The right-handed rotation about z by `angle` radians, x turns towards y: (..., 3, 3) for an
+    array (...).
+    """
     cosine, sine, zero = np.cos(angle), np.sin(angle), np.zeros_like(angle)
     rows = [[cosine, -sine, zero], [sine, cosine, zero], [zero, zero, zero + 1]]
     return np.moveaxis(np.array(rows), (0, 1), (-2, -1))

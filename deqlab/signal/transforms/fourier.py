@@ -1,7 +1,8 @@
 """The centred, orthonormal Fourier transform that links an image and its k-space.
 
-The zero frequency sits at index N // 2 and so does the centre of the image, as in every fastMRI file. Only the
-transformed axes are shifted: a shift without `dim` would roll batch and coil axes too.
+The zero frequency sits at index N // 2 and so does the centre of the image, as in every fastMRI
+file. Only the transformed axes are shifted: a shift without `dim` would roll batch and coil axes
+too.
 """
 
 import torch
@@ -11,12 +12,16 @@ IMAGE_AXES = (-2, -1)
 
 
 def fft2c(image: Tensor) -> Tensor:
-    """The k-space of `image`: centred orthonormal 2-D transform of the last two axes, complex (..., y, x)."""
+    """The k-space of `image`: centred orthonormal 2-D transform of the last two axes, complex (...,
+    y, x).
+    """
     return fftc(image, IMAGE_AXES)
 
 
 def ifft2c(kspace: Tensor) -> Tensor:
-    """The image of `kspace`: the inverse, and by orthonormality the adjoint, of `fft2c`, complex (..., y, x)."""
+    """The image of `kspace`: the inverse, and by orthonormality the adjoint, of `fft2c`, complex
+    (..., y, x).
+    """
     return ifftc(kspace, IMAGE_AXES)
 
 
@@ -35,12 +40,14 @@ def ifftc(kspace: Tensor, axis: int | tuple[int, ...]) -> Tensor:
 
 
 def centring_phases(length: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Phases p, q with `fftc(x) = q * fft(p * x)` for a line of `length` samples, in the precision and on the device of `like`.
+    """Phases p, q with `fftc(x) = q * fft(p * x)` for a line of `length` samples, in the precision
+    and on the device of `like`.
 
-    Both shifts of a centred transform are products with such phases, so an operator can fold them into factors it
-    multiplies by anyway (Fourier shift theorem, centre c = N // 2):
-    exp(-2 pi i (k - c)(n - c) / N) = q[k] exp(-2 pi i k n / N) p[n], p[n] = exp(2 pi i c n / N), q[k] = p[k] exp(-2 pi i c^2 / N).
-    Even lengths give signs, returned as real numbers: a real factor costs half of a complex one.
+    Both shifts of a centred transform are products with such phases, so an operator can fold them
+    into factors it multiplies by anyway (Fourier shift theorem, centre c = N // 2):
+    exp(-2 pi i (k - c)(n - c) / N) = q[k] exp(-2 pi i k n / N) p[n], p[n] = exp(2 pi i c n / N),
+    q[k] = p[k] exp(-2 pi i c^2 / N). Even lengths give signs, returned as real numbers: a real
+    factor costs half of a complex one.
     """
     centre = length // 2
     index = torch.arange(length, dtype=torch.float64)
@@ -48,9 +55,12 @@ def centring_phases(length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         ramp = 1.0 - 2.0 * (index % 2)
         phases = ramp, ramp * (1.0 if centre % 2 == 0 else -1.0)
         return tuple(phase.to(like.device, like.real.dtype) for phase in phases)
-    # The product c * n is reduced modulo N before the exponential, so that long lines lose no digits.
+    # The product c * n is reduced modulo N before the exponential, so that long lines lose no
+    # digits.
     ramp = torch.exp(2j * torch.pi * ((centre * index) % length) / length)
-    constant = torch.exp(torch.tensor(-2j * torch.pi * ((centre * centre) % length) / length, dtype=torch.complex128))
+    constant = torch.exp(
+        torch.tensor(-2j * torch.pi * ((centre * centre) % length) / length, dtype=torch.complex128)
+    )
     return tuple(phase.to(like.device, like.dtype) for phase in (ramp, ramp * constant))
 
 

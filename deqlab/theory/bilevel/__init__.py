@@ -1,7 +1,8 @@
-"""Bilevel optimisation: hyperparameters learned by the gradient of a validation loss through the solution of an inner problem.
+"""Bilevel optimisation: hyperparameters learned by the gradient of a validation loss through the
+solution of an inner problem.
 
-    from deqlab.theory import bilevel
-    print(bilevel.compare(bilevel.breast_cancer).table())
+from deqlab.theory import bilevel
+print(bilevel.compare(bilevel.breast_cancer).table())
 """
 
 from deqlab.theory.bilevel.compare import METHODS, Comparison, compare, run
@@ -20,13 +21,7 @@ from deqlab.theory.bilevel.hypergradient import (
 from deqlab.theory.bilevel.logistic import Logistic, Split
 from deqlab.theory.bilevel.problem import DescentMap, Problem
 from deqlab.theory.bilevel.reconstruction import Smoothing, reconstruction
-from deqlab.theory.bilevel.search import (
-    GridSearch,
-    RandomSearch,
-    Search,
-    optimum,
-    search,
-)
+from deqlab.theory.bilevel.search import GridSearch, RandomSearch, Search, optimum, search
 
 __all__ = [
     "METHODS",

@@ -1,4 +1,6 @@
-"""Methods side by side: the same problems, seeds, tolerances and outer steps; medians and 10 and 90 % quantiles."""
+"""Methods side by side: the same problems, seeds, tolerances and outer steps; medians and 10 and 90
+% quantiles.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deqlab.app import results
 from deqlab.core.errors import InputError
+from deqlab.core.text_table import table
 from deqlab.theory.bilevel.descent import Clock, Outer, Trace, descend
 from deqlab.theory.bilevel.hypergradient import (
     SHINE,
@@ -17,13 +19,7 @@ from deqlab.theory.bilevel.hypergradient import (
     Method,
 )
 from deqlab.theory.bilevel.problem import Problem
-from deqlab.theory.bilevel.search import (
-    GridSearch,
-    RandomSearch,
-    Search,
-    optimum,
-    search,
-)
+from deqlab.theory.bilevel.search import GridSearch, RandomSearch, Search, optimum, search
 
 METHODS = (SHINE(), AwareSHINE(), FullInversion(), JacobianFree(), GridSearch(), RandomSearch())
 QUANTILES = (0.1, 0.5, 0.9)
@@ -33,8 +29,9 @@ QUANTILES = (0.1, 0.5, 0.9)
 class Comparison:
     """The traces of every method, one for each seed, and what they aim at.
 
-    problem: its name. traces: by the method's name. best: for each seed the smallest validation loss that exact inner solves reach, where
-    there is one hyperparameter; else the smallest one of all traces. theta: where that is, (seeds, k).
+    problem: its name. traces: by the method's name. best: for each seed the smallest validation
+    loss that exact inner solves reach, where there is one hyperparameter; else the smallest one of
+    all traces. theta: where that is, (seeds, k).
     """
 
     problem: str
@@ -43,7 +40,9 @@ class Comparison:
     theta: list[list[float]]
 
     def plateau(self, method: str, distance: float = 0.01) -> list[int | None]:
-        """For each seed the first entry from which the validation loss stays below (1 + distance) times the best; None where it never does."""
+        """For each seed the first entry from which the validation loss stays below (1 + distance)
+        times the best; None where it never does.
+        """
         found = []
         for trace, best in zip(self.traces[method], self.best, strict=True):
             above = np.nonzero(~(np.array(trace.validation) <= (1 + distance) * best))[0]
@@ -54,10 +53,11 @@ class Comparison:
     def summary(self, distance: float = 0.01) -> dict[str, dict[str, object]]:
         """By method, for a results file: what came of it, over seeds.
 
-        reached: share of seeds that reach the plateau. solved: share of entries whose inner solve met its tolerance. As [10 %, median, 90 %]:
-        seconds, work and iterations to the plateau; excess of the last validation loss over the best; the last test loss; miss, the largest
-        distance of a last theta from the best one.
-        Quantiles are observed values; a seed that never arrives counts as infinite, and an infinite quantile is None.
+        reached: share of seeds that reach the plateau. solved: share of entries whose inner solve
+        met its tolerance. As [10 %, median, 90 %]: seconds, work and iterations to the plateau;
+        excess of the last validation loss over the best; the last test loss; miss, the largest
+        distance of a last theta from the best one. Quantiles are observed values; a seed that never
+        arrives counts as infinite, and an infinite quantile is None.
         """
         table = {}
         for method, traces in self.traces.items():
@@ -66,27 +66,59 @@ class Comparison:
             table[method] = {
                 "reached": float(np.mean([entry is not None for entry in arrived])),
                 "solved": float(np.mean([done for trace in traces for done in trace.solved])),
-                "seconds": quantiles([np.inf if at is None else trace.seconds[at] for trace, at in pairs]),
-                "work": quantiles([np.inf if at is None else trace.work[at] for trace, at in pairs]),
+                "seconds": quantiles(
+                    [np.inf if at is None else trace.seconds[at] for trace, at in pairs]
+                ),
+                "work": quantiles(
+                    [np.inf if at is None else trace.work[at] for trace, at in pairs]
+                ),
                 "iterations": quantiles([np.inf if at is None else at for at in arrived]),
-                "excess": quantiles([trace.validation[-1] / best - 1 for trace, best in zip(traces, self.best, strict=True)]),
+                "excess": quantiles(
+                    [
+                        trace.validation[-1] / best - 1
+                        for trace, best in zip(traces, self.best, strict=True)
+                    ]
+                ),
                 "test": quantiles([trace.test[-1] for trace in traces]),
-                "miss": quantiles([max(np.abs(np.subtract(t.theta[-1], aim))) for t, aim in zip(traces, self.theta, strict=True)]),
+                "miss": quantiles(
+                    [
+                        max(np.abs(np.subtract(t.theta[-1], aim)))
+                        for t, aim in zip(traces, self.theta, strict=True)
+                    ]
+                ),
             }
         return table
 
     def table(self, distance: float = 0.01) -> str:
         """The summary as a markdown table: median (10 % to 90 %)."""
-        heading = [self.problem, "reached", f"ms to {distance:.1%}", "work to it", "steps to it", "excess at end, %", "|theta - best|", "test loss"]
+        heading = [
+            self.problem,
+            "reached",
+            f"ms to {distance:.1%}",
+            "work to it",
+            "steps to it",
+            "excess at end, %",
+            "|theta - best|",
+            "test loss",
+        ]
         rows = [heading]
         for method, row in self.summary(distance).items():
-            cells = [_spread(row["seconds"], 1e3, ".0f"), _spread(row["work"], 1, ".0f"), _spread(row["iterations"], 1, ".0f")]
-            cells += [_spread(row["excess"], 100, ".2f"), _spread(row["miss"], 1, ".2f"), _spread(row["test"], 1, ".4f")]
+            cells = [
+                _spread(row["seconds"], 1e3, ".0f"),
+                _spread(row["work"], 1, ".0f"),
+                _spread(row["iterations"], 1, ".0f"),
+            ]
+            cells += [
+                _spread(row["excess"], 100, ".2f"),
+                _spread(row["miss"], 1, ".2f"),
+                _spread(row["test"], 1, ".4f"),
+            ]
             rows.append([method, f"{row['reached']:.0%}", *cells])
-        return results.table(rows)
+        return table(rows)
 
     def band(self, method: str, at: Sequence[float], axis: str = "seconds") -> np.ndarray:
-        """Excess of the validation loss over the best after `at` seconds (or "work", or "test" loss), as [10 %, median, 90 %] over seeds, (3, len(at)).
+        """Excess of the validation loss over the best after `at` seconds (or "work", or "test"
+        loss), as [10 %, median, 90 %] over seeds, (3, len(at)).
 
         axis: "seconds" or "work". Before its first entry a run stands at that entry's loss.
         """
@@ -108,12 +140,16 @@ def compare(
 ) -> Comparison:
     """Runs every method on problem(seed) for every seed.
 
-    The same but for the seconds whenever it is called. Each method takes one untimed step first, and the methods take turns in going first.
-    Raises InputError where two methods have one name or nothing is to be run.
+    The same but for the seconds whenever it is called. Each method takes one untimed step first,
+    and the methods take turns in going first. Raises InputError where two methods have one name or
+    nothing is to be run.
     """
     names = [method.name for method in methods]
     if len(set(names)) < len(names) or not names or not len(seeds):
-        raise InputError(f"methods: {', '.join(names) or 'none'} given for {len(seeds)} seeds; at least one of each, with different names, needed")
+        raise InputError(
+            f"methods: {', '.join(names) or 'none'} given for {len(seeds)} seeds; at least one of"
+            " each, with different names, needed"
+        )
     traces: dict[str, list[Trace]] = {name: [] for name in names}
     best, aims = [], []
     for turn, seed in enumerate(seeds):
@@ -130,7 +166,13 @@ def compare(
     return Comparison(instance.name, traces, best, aims)
 
 
-def run(problem: Problem, method: Method | Search, outer: Outer = Outer(), seed: int = 0, clock: Clock = time.perf_counter) -> Trace:
+def run(
+    problem: Problem,
+    method: Method | Search,
+    outer: Outer = Outer(),
+    seed: int = 0,
+    clock: Clock = time.perf_counter,
+) -> Trace:
     """The trace of one method on one problem; the seed is for random search."""
     if isinstance(method, Search):
         return search(problem, method, seed, clock)
@@ -147,10 +189,16 @@ def _aim(problem: Problem, traces: list[Trace]) -> tuple[float, list[float]]:
     if len(problem.theta0) == 1:
         theta, loss = optimum(problem)
         return loss, [theta]
-    pairs = [(loss, theta) for trace in traces for loss, theta in zip(trace.validation, trace.theta, strict=True)]
+    pairs = [
+        (loss, theta)
+        for trace in traces
+        for loss, theta in zip(trace.validation, trace.theta, strict=True)
+    ]
     return min(pairs)
 
 
 def _spread(values: list[float | None], factor: float, form: str) -> str:
-    low, median, high = ("never" if value is None else format(factor * value, form) for value in values)
+    low, median, high = (
+        "never" if value is None else format(factor * value, form) for value in values
+    )
     return f"{median} ({low} to {high})"

@@ -1,4 +1,6 @@
-"""The logistic problems: two sets that scikit-learn bundles, and sparse texts drawn to the shape of 20-newsgroups. Nothing is downloaded."""
+"""The logistic problems: two sets that scikit-learn bundles, and sparse texts drawn to the shape of
+20-newsgroups. Nothing is downloaded.
+"""
 
 from functools import cache
 
@@ -14,7 +16,9 @@ def thirds(count: int, seed: int) -> list[np.ndarray]:
 
 
 def digits(seed: int) -> Logistic:
-    """Is a handwritten digit even? 1797 images of 8x8 pixels; x holds 64 coefficients and an intercept."""
+    """Is a handwritten digit even? 1797 images of 8x8 pixels; x holds 64 coefficients and an
+    intercept.
+    """
     from sklearn.datasets import load_digits
 
     X, y = load_digits(return_X_y=True)
@@ -22,7 +26,9 @@ def digits(seed: int) -> Logistic:
 
 
 def breast_cancer(seed: int) -> Logistic:
-    """Is a tumour benign? 569 patients, 30 standardised measurements; x holds their coefficients and an intercept."""
+    """Is a tumour benign? 569 patients, 30 standardised measurements; x holds their coefficients
+    and an intercept.
+    """
     from sklearn.datasets import load_breast_cancer
 
     X, y = load_breast_cancer(return_X_y=True)
@@ -30,10 +36,11 @@ def breast_cancer(seed: int) -> Logistic:
 
 
 def newsgroups(seed: int) -> Logistic:
-    """Sparse texts of two groups: 3000 documents over 20000 words, about 100 different words in each, rows of unit length.
+    """Sparse texts of two groups: 3000 documents over 20000 words, about 100 different words in
+    each, rows of unit length.
 
-    The proportions are those of the two-class 20-newsgroups problem of HOAG and SHINE (18846 x 130107, 157), a sixth of its size.
-    The documents are the same for all seeds; the split is not.
+    The proportions are those of the two-class 20-newsgroups problem of HOAG and SHINE (18846 x
+    130107, 157), a sixth of its size. The documents are the same for all seeds; the split is not.
     """
     X, y = texts()
     train, validate, test = (Split(X[part], y[part]) for part in thirds(len(y), seed))
@@ -41,15 +48,20 @@ def newsgroups(seed: int) -> Logistic:
 
 
 @cache
-def texts(documents: int = 3000, words: int = 20000, seed: int = 0) -> tuple[scipy.sparse.csr_array, np.ndarray]:
+def texts(
+    documents: int = 3000, words: int = 20000, seed: int = 0
+) -> tuple[scipy.sparse.csr_array, np.ndarray]:
     """tf-idf rows (documents, words) of unit length and labels of -1 and +1.
 
-    Word frequencies follow Zipf's law and document lengths are lognormal. Each label has ten topics which make their own words more likely;
-    a document mixes one topic of its label with the common language, and every twentieth label is wrong.
+    Word frequencies follow Zipf's law and document lengths are lognormal. Each label has ten topics
+    which make their own words more likely; a document mixes one topic of its label with the common
+    language, and every twentieth label is wrong.
     """
     rng = np.random.default_rng(seed)
     frequency = 1 / (np.arange(words) + 3.0)
-    topics = frequency * np.exp(2 * rng.standard_normal((20, words)) * (rng.random((20, words)) < 0.2))
+    topics = frequency * np.exp(
+        2 * rng.standard_normal((20, words)) * (rng.random((20, words)) < 0.2)
+    )
     common, topics = frequency / frequency.sum(), topics / topics.sum(axis=1, keepdims=True)
     topic = rng.integers(20, size=documents)
     lengths = np.clip(rng.lognormal(4.9, 0.7, documents), 20, 2000).astype(int)
@@ -59,7 +71,11 @@ def texts(documents: int = 3000, words: int = 20000, seed: int = 0) -> tuple[sci
         rows.append(np.unique(drawn, return_counts=True))
     pointers = np.concatenate([[0], np.cumsum([len(found) for found, _ in rows])])
     X = scipy.sparse.csr_array(
-        (np.log1p(np.concatenate([count for _, count in rows])), np.concatenate([found for found, _ in rows]), pointers),
+        (
+            np.log1p(np.concatenate([count for _, count in rows])),
+            np.concatenate([found for found, _ in rows]),
+            pointers,
+        ),
         shape=(documents, words),
     )
     held = np.bincount(X.indices, minlength=words)
@@ -70,7 +86,9 @@ def texts(documents: int = 3000, words: int = 20000, seed: int = 0) -> tuple[sci
 
 
 def _dense(name: str, X: np.ndarray, y: np.ndarray, seed: int) -> Logistic:
-    """Features standardised by the training third, with a constant one in front of the intercept."""
+    """Features standardised by the training third, with a constant one in front of the
+    intercept.
+    """
     parts = thirds(len(y), seed)
     mean, deviation = X[parts[0]].mean(axis=0), X[parts[0]].std(axis=0)
     # A pixel that is blank in all training images says nothing.

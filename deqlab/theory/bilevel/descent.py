@@ -1,4 +1,6 @@
-"""The outer loop: move the hyperparameters down the hypergradient, and search without one, each leaving the same kind of trace."""
+"""The outer loop: move the hyperparameters down the hypergradient, and search without one, each
+leaving the same kind of trace.
+"""
 
 import math
 import time
@@ -19,9 +21,11 @@ Clock = Callable[[], float]
 class Outer:
     """What all methods of a comparison share.
 
-    steps: outer iterations after the first, at most. tolerance, decrease: the inner problem of iteration k is solved to tolerance * decrease^k
-    (HOAG's exponential schedule; see `DescentMap.solve`), the adjoint of a full inversion too. memory: pairs that L-BFGS keeps.
-    move: length of the first step in theta. growth: by how much the step may grow from one iteration to the next, where theta took it well.
+    steps: outer iterations after the first, at most. tolerance, decrease: the inner problem of
+    iteration k is solved to tolerance * decrease^k (HOAG's exponential schedule; see
+    `DescentMap.solve`), the adjoint of a full inversion too. memory: pairs that L-BFGS keeps.
+    move: length of the first step in theta. growth: by how much the step may grow from one
+        iteration to the next, where theta took it well.
     """
 
     steps: int = 20
@@ -52,10 +56,13 @@ class Outer:
 
 @dataclass
 class Trace:
-    """One run, an entry for every outer iteration: what had been spent by then, and the hyperparameters it would hand out.
+    """One run, an entry for every outer iteration: what had been spent by then, and the
+    hyperparameters it would hand out.
 
-    seconds: without what the tracing itself takes. evaluations, products: of the inner gradient and of the Hessian, running totals.
-    theta: (k,) each. validation, test: losses of the model at hand, whose inner problem is solved as far as the run solved it.
+    seconds: without what the tracing itself takes. evaluations, products: of the inner gradient and
+        of the Hessian, running totals.
+    theta: (k,) each. validation, test: losses of the model at hand, whose inner problem is solved
+        as far as the run solved it.
     solved: whether that inner solve met its tolerance.
     """
 
@@ -80,8 +87,12 @@ class Recorder:
         self.problem, self.clock, self.trace = problem, clock, Trace()
         self.spent, self.resumed = 0.0, clock()
 
-    def note(self, theta: Tensor, solution: Solution, loss: float, evaluations: int, products: int) -> None:
-        """An entry: the model at theta with its validation loss, and the work since the last entry."""
+    def note(
+        self, theta: Tensor, solution: Solution, loss: float, evaluations: int, products: int
+    ) -> None:
+        """An entry: the model at theta with its validation loss, and the work since the last
+        entry.
+        """
         self.spent += self.clock() - self.resumed
         trace = self.trace
         trace.seconds.append(self.spent)
@@ -94,17 +105,24 @@ class Recorder:
         self.resumed = self.clock()
 
 
-def descend(problem: Problem, method: Method, outer: Outer = Outer(), clock: Clock = time.perf_counter) -> Trace:
-    """Gradient descent on the outer loss with the hypergradients of `method`, from the problem's theta0.
+def descend(
+    problem: Problem, method: Method, outer: Outer = Outer(), clock: Clock = time.perf_counter
+) -> Trace:
+    """Gradient descent on the outer loss with the hypergradients of `method`, from the problem's
+    theta0.
 
-    The step is 1 / L, and never longer than `outer.move`. L starts as the length of the first hypergradient over `outer.move`; a step that lowers
-    the loss by at least half of what the hypergradient promises makes L smaller by `outer.growth`; one that raises it, by more than the
-    tolerance of the inner solves, is taken back and doubles L. Every inner solve starts at the solution before.
-    After the adaptive step of HOAG (Pedregosa, ICML 2016, sec. 4), with a firmer rejection.
+    The step is 1 / L, and never longer than `outer.move`. L starts as the length of the first
+    hypergradient over `outer.move`; a step that lowers the loss by at least half of what the
+    hypergradient promises makes L smaller by `outer.growth`; one that raises it, by more than the
+    tolerance of the inner solves, is taken back and doubles L. Every inner solve starts at the
+    solution before. After the adaptive step of HOAG (Pedregosa, ICML 2016, sec. 4), with a firmer
+    rejection.
     """
     recorder = Recorder(problem, clock)
     tolerance = outer.at(0)
-    here = forward(problem, problem.theta0.clone(), method, tolerance, problem.start(), outer.memory)
+    here = forward(
+        problem, problem.theta0.clone(), method, tolerance, problem.start(), outer.memory
+    )
     recorder.note(here.f.theta, here.solution, here.loss, here.f.evaluations, 0)
     q, smoothness = None, 0.0
     for iteration in range(1, outer.steps + 1):
@@ -123,14 +141,19 @@ def descend(problem: Problem, method: Method, outer: Outer = Outer(), clock: Clo
         there = forward(problem, theta, method, tolerance, here.solution.value, outer.memory)
         evaluations, before = there.f.evaluations, here
         if there.loss > here.loss + slack:
-            # A loose inner solve may have been lucky: a rise counts against the old point solved as exactly as the new one. From the new one's
-            # solution, since a solver that starts where it will end learns nothing of the Hessian.
-            before = forward(problem, here.f.theta, method, tolerance, there.solution.value, outer.memory)
+            # A loose inner solve may have been lucky: a rise counts against the old point solved as
+            # exactly as the new one. From the new one's solution, since a solver that starts where
+            # it will end learns nothing of the Hessian.
+            before = forward(
+                problem, here.f.theta, method, tolerance, there.solution.value, outer.memory
+            )
             evaluations += before.f.evaluations
         if there.loss > before.loss + slack:
             smoothness, here = 2 / step, before
         else:
-            smoothness = smoothness / outer.growth if there.loss <= before.loss - hoped / 2 else smoothness
+            smoothness = (
+                smoothness / outer.growth if there.loss <= before.loss - hoped / 2 else smoothness
+            )
             here = there
         recorder.note(here.f.theta, here.solution, here.loss, evaluations, adjoint.products)
     return recorder.trace

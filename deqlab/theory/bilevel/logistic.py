@@ -1,4 +1,6 @@
-"""Logistic regression whose l2 weights are the hyperparameters: the standard test of bilevel optimisation."""
+"""Logistic regression whose l2 weights are the hyperparameters: the standard test of bilevel
+optimisation.
+"""
 
 import math
 from collections.abc import Callable
@@ -13,15 +15,21 @@ from deqlab.theory.bilevel.problem import Problem
 
 
 class Split:
-    """Labelled samples: X (samples, n), a float64 array or scipy sparse matrix, and labels of -1 and +1."""
+    """Labelled samples: X (samples, n), a float64 array or scipy sparse matrix, and labels of -1
+    and +1.
+    """
 
     def __init__(self, X: np.ndarray | scipy.sparse.sparray, labels: np.ndarray):
         if X.shape[0] != len(labels) or not len(labels):
-            raise InputError(f"labels: {len(labels)} given for {X.shape[0]} samples; one for each, and at least one, needed")
+            raise InputError(
+                f"labels: {len(labels)} given for {X.shape[0]} samples; one for each, and at least"
+                " one, needed"
+            )
         if not np.isin(labels, (-1, 1)).all():
             raise InputError(f"labels: {np.unique(labels)[:4]} given, -1 and +1 needed")
         self.sparse = scipy.sparse.issparse(X)
-        # Sparse products go through scipy, which has them on every machine; torch's need a build with MKL.
+        # Sparse products go through scipy, which has them on every machine; torch's need a build
+        # with MKL.
         self.X = X.tocsr() if self.sparse else torch.as_tensor(X)
         self.transposed = X.T.tocsr() if self.sparse else self.X.T
         self.labels = torch.as_tensor(labels, dtype=torch.float64)
@@ -32,7 +40,9 @@ class Split:
 
     def back(self, r: Tensor) -> Tensor:
         """X^T r / samples, (n,)."""
-        return (torch.from_numpy(self.transposed @ r.numpy()) if self.sparse else self.transposed @ r) / len(self.labels)
+        return (
+            torch.from_numpy(self.transposed @ r.numpy()) if self.sparse else self.transposed @ r
+        ) / len(self.labels)
 
     def loss(self, w: Tensor) -> Tensor:
         """The mean logistic loss in nats, a scalar tensor."""
@@ -49,44 +59,53 @@ class Split:
         return lambda v: self.back(spread * self.scores(v))
 
     def largest_curvature(self) -> float:
-        """A bound on the eigenvalues of `curvature`: ||X||^2 / (4 samples), to 1 % above what 50 steps of the power method find."""
-        v = torch.randn(self.X.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        """A bound on the eigenvalues of `curvature`: ||X||^2 / (4 samples), to 1 % above what 50
+        steps of the power method find.
+        """
+        v = torch.randn(
+            self.X.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+        )
         for _ in range(50):
             v = self.back(self.scores(v / v.norm()))
         return 1.01 * float(v.norm()) / 4
 
 
 class Logistic(Problem):
-    """energy = mean logistic loss of the training split + 1/2 sum_i exp(theta_group(i)) x_i^2; outer loss = mean logistic loss of another split.
+    """energy = mean logistic loss of the training split + 1/2 sum_i exp(theta_group(i)) x_i^2;
+    outer loss = mean logistic loss of another split.
 
-    train, validate, test: splits over the same n features. x is (1, n). groups: which theta weighs feature i, long (n,); None for one theta
-    for all. Source: F. Pedregosa, Hyperparameter optimization with approximate gradient (HOAG), ICML 2016, sec. 5.
+    train, validate, test: splits over the same n features. x is (1, n). groups: which theta weighs
+    feature i, long (n,); None for one theta for all. Source: F. Pedregosa, Hyperparameter
+    optimization with approximate gradient (HOAG), ICML 2016, sec. 5.
     """
 
     def __init__(
-        self,
-        name: str,
-        train: Split,
-        validate: Split,
-        test: Split,
-        groups: Tensor | None = None,
+        self, name: str, train: Split, validate: Split, test: Split, groups: Tensor | None = None
     ):
         self.name = name
         self.train, self.validate, self.held_out = train, validate, test
         n = train.X.shape[1]
         self.groups = torch.zeros(n, dtype=torch.long) if groups is None else groups
         if self.groups.shape != (n,):
-            raise InputError(f"groups: shape {tuple(self.groups.shape)} given, one number for each of {n} features needed")
+            raise InputError(
+                f"groups: shape {tuple(self.groups.shape)} given, one number for each of {n}"
+                " features needed"
+            )
         self.largest = train.largest_curvature()
-        # Relative to the curvature of the data, so that the units of the features do not matter: from far too much to far too little.
+        # Relative to the curvature of the data, so that the units of the features do not matter:
+        # from far too much to far too little.
         center = math.log(self.largest)
         self.theta0 = torch.full((int(self.groups.max()) + 1,), center, dtype=torch.float64)
         self.low, self.high = center - 10, center + 1
 
     def each(self) -> "Logistic":
-        """The same splits with a weight of its own for every feature: as many hyperparameters as unknowns, beyond any grid."""
+        """The same splits with a weight of its own for every feature: as many hyperparameters as
+        unknowns, beyond any grid.
+        """
         name = f"{self.name}, a weight each"
-        return Logistic(name, self.train, self.validate, self.held_out, torch.arange(self.groups.numel()))
+        return Logistic(
+            name, self.train, self.validate, self.held_out, torch.arange(self.groups.numel())
+        )
 
     def start(self) -> Tensor:
         """Zero: all classes equally likely."""

@@ -1,4 +1,6 @@
-"""Our own problem: how much to smooth an MRI reconstruction, learned from a slice that was also measured in full."""
+"""Our own problem: how much to smooth an MRI reconstruction, learned from a slice that was also
+measured in full.
+"""
 
 import math
 from collections.abc import Callable
@@ -14,7 +16,8 @@ from deqlab.operators import LinearOperator
 from deqlab.signal.sampling.masks import RandomMask, default_center_fraction
 from deqlab.theory.bilevel.problem import DescentMap, Problem
 
-# 64 x 64 pixels, one coil, noiseless: noise is added when a slice is read. Four contrasts, two heads of each.
+# 64 x 64 pixels, one coil, noiseless: noise is added when a slice is read. Four contrasts, two
+# heads of each.
 HEADS = SimulationConfig(matrix=64, coils=1, slices=4, volumes=(0, 8, 0), noise=0.0, oversampling=1)
 
 
@@ -30,18 +33,29 @@ def adjoint_differences(p: Tensor) -> Tensor:
 
 
 class Smoothing(Problem):
-    """energy = 1/2 ||A x - y||^2 + exp(theta) sum over pixels of sqrt(|D x|^2 + rounding^2); outer loss = ||x - reference||^2 / ||reference||^2.
+    """energy = 1/2 ||A x - y||^2 + exp(theta) sum over pixels of sqrt(|D x|^2 + rounding^2); outer
+    loss = ||x - reference||^2 / ||reference||^2.
 
-    The penalty is total variation with its kink rounded off below differences of size `rounding`, so that the inner problem is smooth but
-    not quadratic. theta: real (1,). x: complex (1, y, x), in the units of the sample, whose zero-filled image has the maximum 1.
+    The penalty is total variation with its kink rounded off below differences of size `rounding`,
+    so that the inner problem is smooth but not quadratic. theta: real (1,). x: complex (1, y, x),
+    in the units of the sample, whose zero-filled image has the maximum 1.
 
-    learn: a sample with a reference, on which the weight is learned; its k-space is undersampled, its reference is not.
+    learn: a sample with a reference, on which the weight is learned; its k-space is undersampled,
+        its reference is not.
     held_out: one whose error `test` reports at the same weight. Both single, or batches of one.
-    The implicit gradient of such a weight: K. Kunisch and T. Pock, A bilevel optimization approach for parameter learning in variational
-    models, SIAM J. Imaging Sci. 6 (2013).
+    The implicit gradient of such a weight: K. Kunisch and T. Pock, A bilevel optimization approach
+    for parameter learning in variational models, SIAM J. Imaging Sci. 6 (2013).
     """
 
-    def __init__(self, learn: Sample, held_out: Sample | None, rounding: float = 0.03, theta0: float = -2.0, low: float = -7.0, high: float = 0.0):
+    def __init__(
+        self,
+        learn: Sample,
+        held_out: Sample | None,
+        rounding: float = 0.03,
+        theta0: float = -2.0,
+        low: float = -7.0,
+        high: float = 0.0,
+    ):
         if not rounding > 0:
             raise InputError(f"rounding: {rounding} given, a number > 0 needed")
         self.name, self.low, self.high, self.rounding = "MRI smoothing", low, high, rounding
@@ -69,10 +83,16 @@ class Smoothing(Problem):
     def gradient(self, theta: Tensor, x: Tensor) -> Tensor:
         """A^H (A x - y) + exp(theta) D^H (D x / length)."""
         slopes, length = self.lengths(x)
-        return self.A.normal(x) - self.projection + math.exp(theta[0]) * adjoint_differences(slopes / length)
+        return (
+            self.A.normal(x)
+            - self.projection
+            + math.exp(theta[0]) * adjoint_differences(slopes / length)
+        )
 
     def hessian(self, theta: Tensor, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """v -> A^H A v + exp(theta) D^H (D v - u Re<u, D v>) / length with u = D x / length, per pixel."""
+        """v -> A^H A v + exp(theta) D^H (D v - u Re<u, D v>) / length with u = D x / length, per
+        pixel.
+        """
         slopes, length = self.lengths(x)
         weight, u = math.exp(theta[0]) / length, slopes / length
 
@@ -89,7 +109,9 @@ class Smoothing(Problem):
         return theta.exp() * (adjoint_differences(slopes / length).conj() * q).real.sum()
 
     def bound(self, theta: Tensor) -> float:
-        """||A||^2 + exp(theta) ||D||^2 / rounding, with ||D||^2 <= 8 and 2 % for what the power method leaves of ||A||."""
+        """||A||^2 + exp(theta) ||D||^2 / rounding, with ||D||^2 <= 8 and 2 % for what the power
+        method leaves of ||A||.
+        """
         return 1.02 * self.norm**2 + math.exp(theta[0]) * 8 / self.rounding
 
     def validation(self, x: Tensor) -> tuple[float, Tensor]:
@@ -98,7 +120,9 @@ class Smoothing(Problem):
         return float(error.abs().square().sum() / size), 2 * error / size
 
     def test(self, theta: Tensor, x: Tensor) -> float:
-        """The relative squared error of the held-out slice, reconstructed from scratch with the same weight; NaN without such a slice."""
+        """The relative squared error of the held-out slice, reconstructed from scratch with the
+        same weight; NaN without such a slice.
+        """
         if self.held_out is None:
             return math.nan
         key = float(theta[0])
@@ -109,12 +133,16 @@ class Smoothing(Problem):
 
 
 def reconstruction(seed: int, acceleration: float = 3.0, noise: float = 0.05) -> Smoothing:
-    """A simulated head under a random mask of that acceleration, and another head of the same contrast held out.
+    """A simulated head under a random mask of that acceleration, and another head of the same
+    contrast held out.
 
-    noise: standard deviation of the complex noise of k-space, as a share of the image's maximum. The seed chooses contrast, slice, mask and noise.
+    noise: standard deviation of the complex noise of k-space, as a share of the image's maximum.
+        The seed chooses contrast, slice, mask and noise.
     """
     mask = RandomMask(acceleration, default_center_fraction(acceleration))
-    data = FastMRIDataset(builtin("val", HEADS, progress=False), mask, slices="all", seed=seed, noise=noise)
+    data = FastMRIDataset(
+        builtin("val", HEADS, progress=False), mask, slices="all", seed=seed, noise=noise
+    )
     volume, contrasts, slices = seed % 4, 4, HEADS.slices
     position = volume * slices + seed // 4 % slices
     return Smoothing(data[position], data[position + contrasts * slices])
@@ -123,6 +151,13 @@ def reconstruction(seed: int, acceleration: float = 3.0, noise: float = 0.05) ->
 def _unpack(sample: Sample, name: str) -> tuple[LinearOperator, Tensor, Tensor]:
     """A, A^H y and the reference (1, y, x), in double precision."""
     if sample.reference is None:
-        raise InputError(f"{name}: a sample without reference given; the weight is learned from a fully sampled slice")
+        raise InputError(
+            f"{name}: a sample without reference given; the weight is learned from a fully sampled"
+            " slice"
+        )
     batch = sample if sample.kspace.ndim == 4 else collate([sample])
-    return batch.operator, batch.operator.H(batch.kspace.to(torch.complex128)), batch.reference.to(torch.complex128)
+    return (
+        batch.operator,
+        batch.operator.H(batch.kspace.to(torch.complex128)),
+        batch.reference.to(torch.complex128),
+    )

@@ -14,7 +14,9 @@ from deqlab.theory.bilevel.problem import DescentMap, Problem
 
 
 class Search:
-    """A list of hyperparameters to try, each solved to `tolerance` (see `DescentMap.solve`); the best so far is the answer."""
+    """A list of hyperparameters to try, each solved to `tolerance` (see `DescentMap.solve`); the
+    best so far is the answer.
+    """
 
     name: str
     tolerance: float
@@ -26,7 +28,9 @@ class Search:
 
 @dataclass(frozen=True)
 class GridSearch(Search):
-    """Equally spaced weights from the largest to the smallest, so that each solve starts near its solution; all hyperparameters alike where k > 1."""
+    """Equally spaced weights from the largest to the smallest, so that each solve starts near its
+    solution; all hyperparameters alike where k > 1.
+    """
 
     trials: int = 15
     tolerance: float = 1e-4
@@ -34,7 +38,9 @@ class GridSearch(Search):
 
     def candidates(self, problem: Problem, seed: int) -> Tensor:
         """(trials, k)."""
-        return torch.linspace(problem.high, problem.low, self.trials, dtype=torch.float64)[:, None].expand(-1, len(problem.theta0))
+        return torch.linspace(problem.high, problem.low, self.trials, dtype=torch.float64)[
+            :, None
+        ].expand(-1, len(problem.theta0))
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,15 @@ class RandomSearch(Search):
 
     def candidates(self, problem: Problem, seed: int) -> Tensor:
         """(trials, k)."""
-        draws = np.random.default_rng([seed, 1]).uniform(problem.low, problem.high, (self.trials, len(problem.theta0)))
+        draws = np.random.default_rng([seed, 1]).uniform(
+            problem.low, problem.high, (self.trials, len(problem.theta0))
+        )
         return torch.from_numpy(draws)
 
 
-def search(problem: Problem, method: Search, seed: int = 0, clock: Clock = time.perf_counter) -> Trace:
+def search(
+    problem: Problem, method: Search, seed: int = 0, clock: Clock = time.perf_counter
+) -> Trace:
     """The trace of a search, an entry for each trial; each solve starts at the solution before."""
     recorder = Recorder(problem, clock)
     x, best = problem.start(), None
@@ -66,12 +76,17 @@ def search(problem: Problem, method: Search, seed: int = 0, clock: Clock = time.
 
 
 def optimum(problem: Problem, tolerance: float = 1e-6, trials: int = 12) -> tuple[float, float]:
-    """(theta, loss) at the smallest outer loss over the problem's interval, with inner problems solved to `tolerance`: what a method can reach.
+    """(theta, loss) at the smallest outer loss over the problem's interval, with inner problems
+    solved to `tolerance`: what a method can reach.
 
-    A grid, solved to 1e-3, finds the basin, and Brent's method its bottom to 0.01 in theta. Raises InputError for more than one hyperparameter.
+    A grid, solved to 1e-3, finds the basin, and Brent's method its bottom to 0.01 in theta. Raises
+    InputError for more than one hyperparameter.
     """
     if len(problem.theta0) != 1:
-        raise InputError(f"theta: {len(problem.theta0)} hyperparameters; a search along one line needs exactly one")
+        raise InputError(
+            f"theta: {len(problem.theta0)} hyperparameters; a search along one line needs"
+            " exactly one"
+        )
     state = problem.start()
 
     def loss(theta: float, tolerance: float) -> float:
@@ -83,5 +98,7 @@ def optimum(problem: Problem, tolerance: float = 1e-6, trials: int = 12) -> tupl
     grid = np.linspace(problem.high, problem.low, trials)
     lowest = int(np.argmin([loss(theta, 1e-3) for theta in grid]))
     bracket = (grid[min(lowest + 1, trials - 1)], grid[max(lowest - 1, 0)])
-    found = minimize_scalar(loss, bounds=bracket, args=(tolerance,), method="bounded", options={"xatol": 0.01})
+    found = minimize_scalar(
+        loss, bounds=bracket, args=(tolerance,), method="bounded", options={"xatol": 0.01}
+    )
     return float(found.x), float(found.fun)

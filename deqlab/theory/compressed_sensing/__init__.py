@@ -1,8 +1,9 @@
-"""Compressed sensing made executable: l1 and l0 recovery, what can be promised of a matrix, and the phase-transition diagram.
+"""Compressed sensing made executable: l1 and l0 recovery, what can be promised of a matrix, and the
+phase-transition diagram.
 
-    from deqlab.theory import compressed_sensing as cs
-    diagram = cs.phase_diagram(cs.Gaussian(), n=128)
-    print(abs(diagram.half() - cs.donoho_tanner(diagram.delta)).max())
+from deqlab.theory import compressed_sensing as cs
+diagram = cs.phase_diagram(cs.Gaussian(), n=128)
+print(abs(diagram.half() - cs.donoho_tanner(diagram.delta)).max())
 """
 
 from deqlab.theory.compressed_sensing.guarantees import (
@@ -33,10 +34,7 @@ from deqlab.theory.compressed_sensing.recovery import (
     orthonormal_rows,
     soft_threshold,
 )
-from deqlab.theory.compressed_sensing.sparsest import (
-    exhaustive_l0,
-    orthogonal_matching_pursuit,
-)
+from deqlab.theory.compressed_sensing.sparsest import exhaustive_l0, orthogonal_matching_pursuit
 
 __all__ = [
     "BasisPursuitMap",

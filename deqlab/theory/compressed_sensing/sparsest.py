@@ -1,4 +1,6 @@
-"""The sparsest signal that explains the measurements: by trying all supports, and by orthogonal matching pursuit, which hopes."""
+"""The sparsest signal that explains the measurements: by trying all supports, and by orthogonal
+matching pursuit, which hopes.
+"""
 
 import math
 from collections.abc import Iterator
@@ -16,18 +18,27 @@ CHUNK = 4096
 
 
 @torch.no_grad()
-def exhaustive_l0(matrix: Tensor, measurements: Tensor, most: int, tolerance: float = 1e-8) -> Tensor:
-    """argmin ||x||_0 subject to A x = y, (batch, n), among all signals of at most `most` entries; NaN where none of them fits.
+def exhaustive_l0(
+    matrix: Tensor, measurements: Tensor, most: int, tolerance: float = 1e-8
+) -> Tensor:
+    """argmin ||x||_0 subject to A x = y, (batch, n), among all signals of at most `most` entries;
+    NaN where none of them fits.
 
-    matrix: real or complex (m, n). measurements: (batch, m). tolerance: of ||A x - y|| relative to ||y||. Where several signals are equally
-    sparse, the one that fits best. Raises InputError where more than 200,000 supports would have to be tried.
+    matrix: real or complex (m, n). measurements: (batch, m). tolerance: of ||A x - y|| relative to
+    ||y||. Where several signals are equally sparse, the one that fits best. Raises InputError where
+    more than 200,000 supports would have to be tried.
     """
     check_problem(matrix, measurements)
     if matrix.ndim != 2:
-        raise InputError(f"matrix: shape {tuple(matrix.shape)} given; the search takes one matrix (m, n) for the whole batch")
+        raise InputError(
+            f"matrix: shape {tuple(matrix.shape)} given; the search takes one matrix (m, n) for the"
+            " whole batch"
+        )
     m, n = matrix.shape
     if not 0 <= most <= min(m, n):
-        raise InputError(f"most: {most} given, 0 to {min(m, n)} entries can be told by {m} measurements of {n}")
+        raise InputError(
+            f"most: {most} given, 0 to {min(m, n)} entries can be told by {m} measurements of {n}"
+        )
     check_supports(n, most)
     size = torch.linalg.vector_norm(measurements, dim=-1)
     found = measurements.new_full((len(measurements), n), torch.nan)
@@ -47,22 +58,29 @@ def exhaustive_l0(matrix: Tensor, measurements: Tensor, most: int, tolerance: fl
 
 @torch.no_grad()
 def orthogonal_matching_pursuit(matrix: Tensor, measurements: Tensor, sparsity: int) -> Tensor:
-    """A signal of at most `sparsity` entries, (batch, n): take the column that fits the residual best, fit all taken columns, repeat.
+    """A signal of at most `sparsity` entries, (batch, n): take the column that fits the residual
+    best, fit all taken columns, repeat.
 
-    matrix: real or complex (m, n), or (batch, m, n). measurements: (batch, m). Columns are compared at unit length. No guarantee in general;
-    exact where sparsity < (1 + 1 / coherence) / 2 (J. A. Tropp, Greed is good, IEEE Trans. Inf. Theory 50 (2004), theorem B).
-    Raises InputError for more entries than measurements.
+    matrix: real or complex (m, n), or (batch, m, n). measurements: (batch, m). Columns are compared
+    at unit length. No guarantee in general; exact where sparsity < (1 + 1 / coherence) / 2 (J. A.
+    Tropp, Greed is good, IEEE Trans. Inf. Theory 50 (2004), theorem B). Raises InputError for more
+    entries than measurements.
     """
     check_problem(matrix, measurements)
     if not 1 <= sparsity <= min(matrix.shape[-2:]):
-        raise InputError(f"sparsity: {sparsity} given, 1 to {min(matrix.shape[-2:])} needed for a matrix of shape {tuple(matrix.shape[-2:])}")
+        raise InputError(
+            f"sparsity: {sparsity} given, 1 to {min(matrix.shape[-2:])} needed for a matrix of"
+            f" shape {tuple(matrix.shape[-2:])}"
+        )
     lengths = torch.linalg.vector_norm(matrix, dim=-2).clamp_min(torch.finfo(matrix.dtype).tiny)
     unit = matrix / lengths.unsqueeze(-2)
     residual, support, signal = measurements, None, None
     for _ in range(sparsity):
         correlation = (unit.mH @ residual.unsqueeze(-1)).squeeze(-1).abs()
         if support is not None:
-            correlation = correlation.scatter(-1, support, -1.0)  # the residual is orthogonal to them but for rounding
+            correlation = correlation.scatter(
+                -1, support, -1.0
+            )  # the residual is orthogonal to them but for rounding
         next_ = correlation.argmax(-1, keepdim=True)
         support = next_ if support is None else torch.cat([support, next_], dim=-1)
         signal = _on_supports(matrix, measurements, support)
@@ -81,7 +99,10 @@ def check_supports(n: int, count: int) -> None:
     """Raises InputError where `count` of n is more than a search can try."""
     number = math.comb(n, count)
     if number > MOST_SUPPORTS:
-        raise InputError(f"{count} of {n} columns: {number} supports, at most {MOST_SUPPORTS} can be tried one by one; take a smaller problem")
+        raise InputError(
+            f"{count} of {n} columns: {number} supports, at most {MOST_SUPPORTS} can be tried one"
+            " by one; take a smaller problem"
+        )
 
 
 def columns(matrix: Tensor, support: Tensor) -> Tensor:
@@ -91,19 +112,27 @@ def columns(matrix: Tensor, support: Tensor) -> Tensor:
 
 
 def _best_supports(matrix: Tensor, measurements: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """For each measurement the smallest ||A x - y|| over all supports of `count` entries, (batch,), and the support, (batch, count)."""
+    """For each measurement the smallest ||A x - y|| over all supports of `count` entries, (batch,),
+    and the support, (batch, count).
+    """
     smallest, best = None, None
     for support in supports(matrix.shape[1], count):
         support = support.to(matrix.device)
         # What the columns cannot explain is what is left after projection onto their span.
         basis = torch.linalg.svd(columns(matrix, support), full_matrices=False)
-        keep = basis.S > 1e-12 * basis.S[:, :1]
+        keep = 1e-12 * basis.S[:, :1] < basis.S
         explained = (basis.U * keep.unsqueeze(-2)).mH @ measurements.mT
         left = measurements.mT - (basis.U * keep.unsqueeze(-2)) @ explained
         misfit, index = torch.linalg.vector_norm(left, dim=-2).min(0)
-        better = torch.ones_like(misfit, dtype=torch.bool) if smallest is None else misfit < smallest
+        better = (
+            torch.ones_like(misfit, dtype=torch.bool) if smallest is None else misfit < smallest
+        )
         smallest = misfit if smallest is None else torch.where(better, misfit, smallest)
-        best = support[index] if best is None else torch.where(better.unsqueeze(-1), support[index], best)
+        best = (
+            support[index]
+            if best is None
+            else torch.where(better.unsqueeze(-1), support[index], best)
+        )
     return smallest, best
 
 
@@ -111,8 +140,11 @@ def _on_supports(matrix: Tensor, measurements: Tensor, support: Tensor) -> Tenso
     """The least-squares signals with these supports, (batch, n)."""
     signal = measurements.new_zeros(len(measurements), matrix.shape[-1])
     if len(measurements):
-        # gelsd of LAPACK takes columns that depend on one another; other devices have the plain driver only.
+        # gelsd of LAPACK takes columns that depend on one another; other devices have the plain
+        # driver only.
         driver = {"driver": "gelsd"} if matrix.device.type == "cpu" else {}
-        values = torch.linalg.lstsq(columns(matrix, support), measurements.unsqueeze(-1), **driver).solution.squeeze(-1)
+        values = torch.linalg.lstsq(
+            columns(matrix, support), measurements.unsqueeze(-1), **driver
+        ).solution.squeeze(-1)
         signal.scatter_(-1, support, values)
     return signal

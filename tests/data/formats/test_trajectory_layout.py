@@ -1,4 +1,6 @@
-"""Non-Cartesian files: what is written is read back, and every kind of bad file ends in one line that names file, field and value."""
+"""Non-Cartesian files: what is written is read back, and every kind of bad file ends in one line
+that names file, field and value.
+"""
 
 from __future__ import annotations
 
@@ -57,11 +59,17 @@ def test_a_file_is_read_as_documented(raw) -> None:
     path = raw()
     volume = open_noncartesian(path)
     assert is_noncartesian(path)
-    assert (volume.shape, volume.matrix, volume.field_of_view) == ((2, 3, SAMPLES), MATRIX, (240.0, 200.0))
+    assert (volume.shape, volume.matrix, volume.field_of_view) == (
+        (2, 3, SAMPLES),
+        MATRIX,
+        (240.0, 200.0),
+    )
     assert (volume.contrast, volume.patient_id, volume.slices) == ("AXT2", "0123", 2)
     np.testing.assert_array_equal(volume.kspace(1), samples(2, 3, SAMPLES)[1])
     torch.testing.assert_close(volume.trajectory(1), SPOKES)
-    torch.testing.assert_close(volume.density(0), torch.linspace(0, 2, SAMPLES, dtype=torch.float64))
+    torch.testing.assert_close(
+        volume.density(0), torch.linspace(0, 2, SAMPLES, dtype=torch.float64)
+    )
     field, times = volume.field_map(1)
     assert field.dtype == times.dtype == torch.float64
     assert float(field.mean()) == 30.0 and float(times[0]) == -1e-3
@@ -69,12 +77,16 @@ def test_a_file_is_read_as_documented(raw) -> None:
 
 def test_written_and_read_back(tmp_path: Path) -> None:
     """One coil without its axis, a trajectory of each slice's own, nothing optional."""
-    own = np.stack([Radial(4, 16).sample(MATRIX).numpy(), Spiral(1, 2.0).sample(MATRIX).numpy()[:64]])
+    own = np.stack(
+        [Radial(4, 16).sample(MATRIX).numpy(), Spiral(1, 2.0).sample(MATRIX).numpy()[:64]]
+    )
     given = samples(2, 64)
     path = write_noncartesian(tmp_path / "a.h5", given, own, MATRIX)
     volume = open_noncartesian(path)
     assert volume.shape == (2, 1, 64) and volume.has == frozenset() and volume.field_of_view is None
-    assert volume.density(0) is None and volume.field_map(0) is None and volume.contrast == "unknown"
+    assert (
+        volume.density(0) is None and volume.field_map(0) is None and volume.contrast == "unknown"
+    )
     for index in range(2):
         np.testing.assert_array_equal(volume.kspace(index)[0], given[index])
         np.testing.assert_allclose(volume.trajectory(index), own[index], rtol=0, atol=1e-15)
@@ -86,7 +98,11 @@ def test_positions_in_float32_and_weights_of_each_slice(tmp_path: Path) -> None:
     edge = np.array([[-0.5, 0.5], [0.5, -0.5], [0, 0]], np.float32)
     density = np.array([[1, 2, 3], [4, 5, 6.0]])
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["kspace"], file["trajectory"], file["density"] = samples(2, 3), edge * np.float32(321), density
+        file["kspace"], file["trajectory"], file["density"] = (
+            samples(2, 3),
+            edge * np.float32(321),
+            density,
+        )
         file.attrs["matrix"] = [321, 321]
     volume = open_noncartesian(tmp_path / "a.h5")
     assert float(volume.trajectory(0).abs().max()) == 0.5
@@ -145,7 +161,9 @@ def virtual(file: h5py.File) -> None:
 
 def external_storage(file: h5py.File) -> None:
     del file["density"]
-    file.create_dataset("density", (SAMPLES,), np.float64, external=[("/etc/hostname", 0, 8 * SAMPLES)])
+    file.create_dataset(
+        "density", (SAMPLES,), np.float64, external=[("/etc/hostname", 0, 8 * SAMPLES)]
+    )
 
 
 def objects(file: h5py.File) -> None:
@@ -162,47 +180,110 @@ GRID = SPOKES.numpy() * MATRIX
 DEFECTS = {
     "no kspace": (remove("kspace"), "no `kspace`; it holds density"),
     "no trajectory": (remove("trajectory"), "no `trajectory`; it holds density"),
-    "kspace of four axes": (replace("kspace", samples(2, 3, 4, 5)), r"kspace has shape \(2, 3, 4, 5\); \(slices, samples\) or"),
-    "real kspace": (replace("kspace", np.zeros((2, 3, SAMPLES))), "kspace is float64; complex samples needed"),
-    "empty kspace": (replace("kspace", samples(2, 0, SAMPLES)), "kspace has shape .*every axis needs at least one sample"),
+    "kspace of four axes": (
+        replace("kspace", samples(2, 3, 4, 5)),
+        r"kspace has shape \(2, 3, 4, 5\); \(slices, samples\) or",
+    ),
+    "real kspace": (
+        replace("kspace", np.zeros((2, 3, SAMPLES))),
+        "kspace is float64; complex samples needed",
+    ),
+    "empty kspace": (
+        replace("kspace", samples(2, 0, SAMPLES)),
+        "kspace has shape .*every axis needs at least one sample",
+    ),
     "huge kspace": (huge, "kspace declares slices of .*at most"),
     "short trajectory": (
         replace("trajectory", GRID[:-1]),
-        rf"trajectory has shape \({SAMPLES - 1}, 2\); \({SAMPLES}, 2\) or \(2, {SAMPLES}, 2\) needed",
+        (
+            rf"trajectory has shape \({SAMPLES - 1}, 2\); \({SAMPLES}, 2\) or \(2, {SAMPLES}, 2\)"
+            r" needed"
+        ),
     ),
-    "trajectory of other slices": (replace("trajectory", np.stack([GRID] * 3)), r"trajectory has shape \(3, "),
+    "trajectory of other slices": (
+        replace("trajectory", np.stack([GRID] * 3)),
+        r"trajectory has shape \(3, ",
+    ),
     "three columns": (replace("trajectory", np.zeros((SAMPLES, 3))), "trajectory has shape"),
-    "complex trajectory": (replace("trajectory", GRID + 0j), "trajectory is complex128; real numbers needed"),
-    "text trajectory": (replace("trajectory", np.full((SAMPLES, 2), b"1")), "trajectory is .*real numbers needed"),
+    "complex trajectory": (
+        replace("trajectory", GRID + 0j),
+        "trajectory is complex128; real numbers needed",
+    ),
+    "text trajectory": (
+        replace("trajectory", np.full((SAMPLES, 2), b"1")),
+        "trajectory is .*real numbers needed",
+    ),
     "nan trajectory": (spoil("trajectory", np.nan), "trajectory holds 1 NaN or infinite values"),
-    "infinite trajectory": (spoil("trajectory", np.inf), "trajectory holds 1 NaN or infinite values"),
-    "ky too far": (spoil("trajectory", 5.2), r"trajectory reaches 5.2 in kx; .*within \+-5 needed for a matrix of 12x10"),
-    "in radians": (replace("trajectory", SPOKES.numpy() * 2 * np.pi * 12), "trajectory reaches 35.854 in ky; cycles per field of view"),
-    "short density": (replace("density", np.ones(SAMPLES - 1)), rf"density has shape \({SAMPLES - 1},\); \({SAMPLES},\) or"),
+    "infinite trajectory": (
+        spoil("trajectory", np.inf),
+        "trajectory holds 1 NaN or infinite values",
+    ),
+    "ky too far": (
+        spoil("trajectory", 5.2),
+        r"trajectory reaches 5.2 in kx; .*within \+-5 needed for a matrix of 12x10",
+    ),
+    "in radians": (
+        replace("trajectory", SPOKES.numpy() * 2 * np.pi * 12),
+        "trajectory reaches 35.854 in ky; cycles per field of view",
+    ),
+    "short density": (
+        replace("density", np.ones(SAMPLES - 1)),
+        rf"density has shape \({SAMPLES - 1},\); \({SAMPLES},\) or",
+    ),
     "negative density": (spoil("density", -0.1), "density reaches from -0.1 to 2; weights >= 0"),
-    "zero density": (replace("density", np.zeros(SAMPLES)), "density reaches from 0 to 0; weights >= 0, not all zero"),
+    "zero density": (
+        replace("density", np.zeros(SAMPLES)),
+        "density reaches from 0 to 0; weights >= 0, not all zero",
+    ),
     "nan density": (spoil("density", np.nan), "density holds 1 NaN"),
     "short times": (replace("readout_times", np.zeros(3)), r"readout_times has shape \(3,\)"),
     "map without times": (remove("readout_times"), "a field_map but no readout_times"),
-    "map of another size": (replace("field_map", np.zeros((2, 10, 12))), r"field_map has shape \(2, 10, 12\); \(2, 12, 10\) needed"),
+    "map of another size": (
+        replace("field_map", np.zeros((2, 10, 12))),
+        r"field_map has shape \(2, 10, 12\); \(2, 12, 10\) needed",
+    ),
     "nan map": (spoil("field_map", np.nan), "field_map holds 1 NaN"),
     "no matrix": (lambda file: file.attrs.__delitem__("matrix"), "no attribute `matrix`"),
-    "matrix zero": (attribute("matrix", [0, 10]), r"attribute matrix is \(0.0, 10.0\); whole numbers"),
+    "matrix zero": (
+        attribute("matrix", [0, 10]),
+        r"attribute matrix is \(0.0, 10.0\); whole numbers",
+    ),
     "matrix broken": (attribute("matrix", [12.5, 10]), r"attribute matrix is \(12.5, 10.0\)"),
     "matrix huge": (attribute("matrix", [10**6, 10**6]), "attribute matrix is .* to 4096 needed"),
-    "matrix nan": (attribute("matrix", [np.nan, 10]), "attribute matrix is .*two finite numbers needed"),
-    "matrix of one": (attribute("matrix", 12), r"attribute matrix has shape \(\); two numbers needed"),
+    "matrix nan": (
+        attribute("matrix", [np.nan, 10]),
+        "attribute matrix is .*two finite numbers needed",
+    ),
+    "matrix of one": (
+        attribute("matrix", 12),
+        r"attribute matrix has shape \(\); two numbers needed",
+    ),
     "matrix text": (attribute("matrix", ["12", "10"]), "attribute matrix (is|holds)"),
     "matrix objects": (objects, "attribute matrix holds objects; two numbers needed"),
     "field of view zero": (
         attribute("field_of_view", [240.0, 0.0]),
         r"attribute field_of_view is \(240.0, 0.0\); two positive lengths in mm",
     ),
-    "field of view negative": (attribute("field_of_view", [-240.0, 240.0]), "attribute field_of_view is .*two positive"),
-    "number as contrast": (attribute("acquisition", 3), "attribute acquisition is .*; a text needed"),
-    "external link": (relink("trajectory", h5py.ExternalLink("other.h5", "/trajectory")), "trajectory is an external link"),
-    "soft link": (relink("kspace", h5py.SoftLink("/elsewhere")), "kspace is a soft link; .*in the file itself"),
-    "linked density": (relink("density", h5py.ExternalLink("other.h5", "/density")), "density is an external link"),
+    "field of view negative": (
+        attribute("field_of_view", [-240.0, 240.0]),
+        "attribute field_of_view is .*two positive",
+    ),
+    "number as contrast": (
+        attribute("acquisition", 3),
+        "attribute acquisition is .*; a text needed",
+    ),
+    "external link": (
+        relink("trajectory", h5py.ExternalLink("other.h5", "/trajectory")),
+        "trajectory is an external link",
+    ),
+    "soft link": (
+        relink("kspace", h5py.SoftLink("/elsewhere")),
+        "kspace is a soft link; .*in the file itself",
+    ),
+    "linked density": (
+        relink("density", h5py.ExternalLink("other.h5", "/density")),
+        "density is an external link",
+    ),
     "virtual": (virtual, "trajectory takes its data from other files"),
     "external storage": (external_storage, "density takes its data from other files"),
 }
@@ -241,14 +322,21 @@ def test_silent_slices_are_told_and_sound_files_have_no_defect(raw) -> None:
 
 
 def test_the_cartesian_reader_does_not_mistake_samples_for_rows(raw) -> None:
-    with pytest.raises(InputError, match="spokes.h5: has a trajectory, so it is not on a Cartesian grid"):
+    with pytest.raises(
+        InputError, match="spokes.h5: has a trajectory, so it is not on a Cartesian grid"
+    ):
         open_volume(raw())
 
 
 def test_files_that_are_no_hdf5(raw, tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("k-space")
     (tmp_path / "cut.h5").write_bytes(raw().read_bytes()[:3000])
-    cases = {"nowhere.h5": "no such file", "text.h5": "not a readable HDF5", "cut.h5": "truncated", ".": "is a folder"}
+    cases = {
+        "nowhere.h5": "no such file",
+        "text.h5": "not a readable HDF5",
+        "cut.h5": "truncated",
+        ".": "is a folder",
+    }
     for name, message in cases.items():
         for question in (open_noncartesian, is_noncartesian):
             with pytest.raises(InputError, match=message):
@@ -258,7 +346,10 @@ def test_files_that_are_no_hdf5(raw, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"trajectory": SPOKES.numpy() * 1.1}, r"a.h5: trajectory reaches 6.27697 in ky; .*within \+-6 needed"),
+        (
+            {"trajectory": SPOKES.numpy() * 1.1},
+            r"a.h5: trajectory reaches 6.27697 in ky; .*within \+-6 needed",
+        ),
         ({"trajectory": SPOKES.numpy()[:-1]}, "a.h5: trajectory has shape"),
         ({"matrix": (0, 10)}, "a.h5: attribute matrix is"),
         ({"field_of_view": (0, 240)}, "a.h5: attribute field_of_view is"),
@@ -268,7 +359,12 @@ def test_files_that_are_no_hdf5(raw, tmp_path: Path) -> None:
     ],
 )
 def test_nothing_is_written_that_would_not_be_read(tmp_path: Path, arguments, message) -> None:
-    given = {"kspace": samples(1, SAMPLES), "trajectory": SPOKES.numpy(), "matrix": MATRIX, **arguments}
+    given = {
+        "kspace": samples(1, SAMPLES),
+        "trajectory": SPOKES.numpy(),
+        "matrix": MATRIX,
+        **arguments,
+    }
     with pytest.raises(InputError, match=message):
         write_noncartesian(tmp_path / "a.h5", **given)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,6 @@
-"""The writer: fastMRI's schema, equal bytes for equal arguments, and a file that is whole or absent."""
+"""The writer: fastMRI's schema, equal bytes for equal arguments, and a file that is whole or
+absent.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,17 @@ def noise(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(2, 3, 33, 20), (2, 32, 21)])
 def test_a_written_volume_is_sound_and_holds_what_was_given(tmp_path, shape):
     kspace = noise(*shape)
-    path = write_volume(tmp_path / "v.h5", kspace, "AXT1", (15, 16), acquired=(2, 19), patient_id="head")
+    path = write_volume(
+        tmp_path / "v.h5", kspace, "AXT1", (15, 16), acquired=(2, 19), patient_id="head"
+    )
     with h5py.File(path) as file:
         stored = file["kspace"][()]
         np.testing.assert_array_equal(stored[..., 2:19], kspace[..., 2:19])
-        assert not stored[..., :2].any() and not stored[..., 19:].any() and stored.dtype == np.complex64
+        assert (
+            not stored[..., :2].any()
+            and not stored[..., 19:].any()
+            and stored.dtype == np.complex64
+        )
         coils = stored if stored.ndim == 4 else stored[:, None]
         axes = (-2, -1)
         images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(coils, axes), norm="ortho"), axes)
@@ -69,8 +77,13 @@ def test_equal_arguments_give_equal_bytes(tmp_path):
     first = write_volume(tmp_path / "a.h5", noise(1, 2, 16, 16), "AXT2", (8, 8)).read_bytes()
     # HDF5 takes its time stamps in whole seconds.
     time.sleep(1.05)
-    assert write_volume(tmp_path / "b.h5", noise(1, 2, 16, 16), "AXT2", (8, 8)).read_bytes() == first
-    assert write_volume(tmp_path / "c.h5", 2 * noise(1, 2, 16, 16), "AXT2", (8, 8)).read_bytes() != first
+    assert (
+        write_volume(tmp_path / "b.h5", noise(1, 2, 16, 16), "AXT2", (8, 8)).read_bytes() == first
+    )
+    assert (
+        write_volume(tmp_path / "c.h5", 2 * noise(1, 2, 16, 16), "AXT2", (8, 8)).read_bytes()
+        != first
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +94,11 @@ def test_equal_arguments_give_equal_bytes(tmp_path):
         (noise(1, 2, 16, 16), {"recon_shape": (17, 8)}, r"recon_shape \(17, 8\) does not fit"),
         (noise(1, 2, 16, 16), {"acquired": (4, 17)}, "acquired columns"),
         (noise(1, 2, 16, 16), {"mask": np.ones(15, bool)}, r"mask of shape \(15,\)"),
-        (noise(1, 2, 16, 16), {"reconstruction": np.ones((1, 8, 9))}, r"reconstruction of shape \(1, 8, 9\)"),
+        (
+            noise(1, 2, 16, 16),
+            {"reconstruction": np.ones((1, 8, 9))},
+            r"reconstruction of shape \(1, 8, 9\)",
+        ),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(tmp_path, kspace, options, message):
@@ -93,10 +110,9 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path, kspace, options, message):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "v.h5"
     path.write_text("old")
-    with pytest.raises(RuntimeError):
-        with atomic_path(path) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
     with atomic_path(path) as temporary:
         write_durably(temporary, b"new")
@@ -105,11 +121,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_no_file(tmp_path):
-    """A limit on the size of files stands in for the full disk: the system refuses to write beyond it."""
+    """A limit on the size of files stands in for the full disk: the system refuses to write beyond
+    it.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(InputError, match="v.h5: could not be written .*nothing was changed there"):
+        with pytest.raises(
+            InputError, match="v.h5: could not be written .*nothing was changed there"
+        ):
             write_volume(tmp_path / "v.h5", noise(1, 2, 32, 32), "AXT2", (16, 16))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -125,7 +145,8 @@ def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     def refuse(**_options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    # The administrator may write everywhere, so a folder without permission would prove nothing to her.
+    # The administrator may write everywhere, so a folder without permission would prove nothing to
+    # her.
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
     with pytest.raises(InputError, match=r"v.h5: cannot be written here \(Permission denied\)"):
         write_volume(tmp_path / "v.h5", noise(1, 8, 8), "AXT2", (8, 8))
@@ -145,4 +166,7 @@ def test_a_header_is_read_as_it_was_built(acquired):
     header = parse_header(build_header((64, 21), (32, 20), acquired, coils=4))
     assert (header.encoded, header.recon, header.acquired(21)) == ((64, 21), (32, 20), acquired)
     assert (header.center, header.maximum) == (21 // 2 - acquired[0], acquired[1] - acquired[0] - 1)
-    assert header.acquired(22) == (0, 22)  # of another matrix: its padding says nothing about this k-space
+    assert header.acquired(22) == (
+        0,
+        22,
+    )  # of another matrix: its padding says nothing about this k-space

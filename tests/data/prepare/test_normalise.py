@@ -1,4 +1,6 @@
-"""Instance normalisation: statistics of the input, applied to input and target alike, then the clamp."""
+"""Instance normalisation: statistics of the input, applied to input and target alike, then the
+clamp.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,19 @@ from deqlab.data.prepare.normalise import instance_normalise, normalisation_of
 
 def test_statistics_come_from_the_input_and_go_to_both():
     image = (
-        torch.rand(3, 20, 17, dtype=torch.float64) * torch.tensor([1.0, 5.0, 1e-6]).double()[:, None, None]
+        torch.rand(3, 20, 17, dtype=torch.float64)
+        * torch.tensor([1.0, 5.0, 1e-6]).double()[:, None, None]
     )
     target = 1.3 * image + 0.1
     normalised, other = instance_normalise(image, target, clamp=None)
-    torch.testing.assert_close(normalised.mean((-2, -1)), torch.zeros(3).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        normalised.mean((-2, -1)), torch.zeros(3).double(), atol=1e-12, rtol=0
+    )
     torch.testing.assert_close(normalised.std((-2, -1)), torch.ones(3).double())
     # The difference keeps its meaning: it is that of the images, over one standard deviation.
-    torch.testing.assert_close(other - normalised, (target - image) / image.std((-2, -1), keepdim=True))
+    torch.testing.assert_close(
+        other - normalised, (target - image) / image.std((-2, -1), keepdim=True)
+    )
 
 
 def test_the_clamp_is_six_standard_deviations_and_optional():

@@ -13,9 +13,13 @@ from deqlab.signal.sampling.masks import RandomMask
 from deqlab.signal.transforms.fourier import fft2c, ifft2c
 
 
-@pytest.mark.parametrize("rows, columns, recon", [(32, 20, (16, 18)), (33, 21, (15, 17)), (30, 20, (30, 20))])
+@pytest.mark.parametrize(
+    "rows, columns, recon", [(32, 20, (16, 18)), (33, 21, (15, 17)), (30, 20, (30, 20))]
+)
 def test_a_strip_of_rows_is_an_exact_smaller_problem(raw_file, rows, columns, recon):
-    """Its k-space is A of the strip of the whole slice's coil images; its target and maps are cut alike."""
+    """Its k-space is A of the strip of the whole slice's coil images; its target and maps are cut
+    alike.
+    """
     volume = open_volume(raw_file(rows=rows, columns=columns, recon=recon).path)
     mask = RandomMask(2, 0.3).sample(columns, 0)
     whole = prepare(volume, 0, mask)
@@ -98,7 +102,11 @@ def test_crop_magnitude_shows_the_centre(shape):
     image[0, shape[0] // 2, shape[1] // 2] = 3 + 4j
     for crop in ((9, 7), (10, 8), shape):
         shown = crop_magnitude(image, crop)
-        assert shown.shape == (1, *crop) and shown[0, crop[0] // 2, crop[1] // 2] == 5 and shown.sum() == 5
+        assert (
+            shown.shape == (1, *crop)
+            and shown[0, crop[0] // 2, crop[1] // 2] == 5
+            and shown.sum() == 5
+        )
 
 
 def test_an_empty_slice_gives_zeros_and_no_nan(raw_file):

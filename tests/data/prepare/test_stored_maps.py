@@ -1,4 +1,6 @@
-"""Coil maps by name and from a file: what is read is what was stored, and what does not fit is named in one line."""
+"""Coil maps by name and from a file: what is read is what was stored, and what does not fit is
+named in one line.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,16 @@ def test_stored_maps_come_out_with_unit_norm_and_their_zeros(tmp_path: Path) -> 
     for index in (0, 1):
         found = stored.read(index, 2, (3, 8, 6))
         size = np.linalg.norm(maps[index], axis=0)
-        np.testing.assert_allclose(found.numpy(), maps[index] / np.where(size > 0, size, 1), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(
+            found.numpy(), maps[index] / np.where(size > 0, size, 1), rtol=1e-5, atol=1e-7
+        )
     assert found.dtype == torch.complex64 and float(rss(found)[2, 3]) == 0
     shared = write(tmp_path / "shared.h5", maps[0])
     assert shared.read(5, 9, (3, 8, 6)).equal(stored.read(0, 2, (3, 8, 6)))
     tall = write(tmp_path / "tall.h5", maps)
-    np.testing.assert_array_equal(tall.read(0, 2, (3, 4, 6)).numpy(), stored.read(0, 2, (3, 8, 6)).numpy()[:, 2:6])
+    np.testing.assert_array_equal(
+        tall.read(0, 2, (3, 4, 6)).numpy(), stored.read(0, 2, (3, 8, 6)).numpy()[:, 2:6]
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +80,9 @@ def test_files_without_maps_are_named(tmp_path: Path) -> None:
 
 def test_names_are_methods_and_paths_are_files(tmp_path: Path) -> None:
     assert coil_maps_by_name("lowres") == LowResolution() and coil_maps_by_name("walsh") == Walsh()
-    assert coil_maps_by_name("espirit") == ESPIRiT() and coil_maps_by_name("espirit-cropped") == ESPIRiT(outside="zero")
+    assert coil_maps_by_name("espirit") == ESPIRiT() and coil_maps_by_name(
+        "espirit-cropped"
+    ) == ESPIRiT(outside="zero")
     stored = write(tmp_path / "maps.h5", random_maps(3, 8, 6))
     assert coil_maps_by_name(str(stored.path)) == stored
     with pytest.raises(InputError, match="'esprit' is no file.*lowres, espirit"):
@@ -113,7 +121,9 @@ def test_two_dimensional_masks_calibrate_within_their_centre(raw_file) -> None:
     mask[::2, ::2] = True
     volume = open_volume(raw_file(mask=mask, recon=(32, 20)).path)
     for name in METHODS:
-        sample = prepare(volume, 0, torch.from_numpy(mask.copy()), coil_maps=coil_maps_by_name(name))
+        sample = prepare(
+            volume, 0, torch.from_numpy(mask.copy()), coil_maps=coil_maps_by_name(name)
+        )
         assert bool(sample.operator.coil_maps.isfinite().all())
 
 

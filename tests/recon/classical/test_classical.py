@@ -48,7 +48,9 @@ def test_full_sampling_without_weight_is_exact(measure) -> None:
 
 
 def test_cg_sense_unfolds_what_zero_filling_folds(measure) -> None:
-    """Twice undersampled, two coils: more equations than unknowns, so the image comes back whole."""
+    """Twice undersampled, two coils: more equations than unknowns, so the image comes back
+    whole.
+    """
     image = torch.randn(1, 6, 8, dtype=torch.complex128)
     A = CartesianOperator(torch.arange(8) % 2 == 0, measure(1, 3, (6, 8)).A.coil_maps)
     error = {

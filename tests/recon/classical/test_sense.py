@@ -12,11 +12,14 @@ from deqlab.operators import CartesianOperator
 from deqlab.recon.classical.cg_sense import CGSense
 from deqlab.recon.classical.sense import SENSE, comb
 
-# width, acceleration, first line, coils: odd and even, the comb on and off the centre, full sampling.
+# width, acceleration, first line, coils: odd and even, the comb on and off the centre, full
+# sampling.
 COMBS = [(12, 3, 1, 4), (12, 4, 2, 5), (15, 3, 0, 4), (15, 5, 4, 6), (8, 1, 0, 2), (14, 2, 1, 3)]
 
 
-def normalised_maps(batch: int, coils: int, rows: int, columns: int, dtype: torch.dtype = torch.complex128) -> torch.Tensor:
+def normalised_maps(
+    batch: int, coils: int, rows: int, columns: int, dtype: torch.dtype = torch.complex128
+) -> torch.Tensor:
     maps = torch.randn(batch, coils, rows, columns, dtype=dtype)
     return maps / maps.abs().square().sum(1, keepdim=True).sqrt()
 
@@ -36,26 +39,35 @@ def matrix(A: CartesianOperator, rows: int, columns: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("width, acceleration, first, coils", COMBS)
 def test_it_is_the_pseudo_inverse_and_its_noise(width, acceleration, first, coils) -> None:
-    A = CartesianOperator(torch.arange(width) % acceleration == first, normalised_maps(1, coils, 3, width))
+    A = CartesianOperator(
+        torch.arange(width) % acceleration == first, normalised_maps(1, coils, 3, width)
+    )
     kspace = noisy(A, 1, 3, width)
     inverse = torch.linalg.pinv(matrix(A, 3, width))
     unfolded = SENSE().unfold(kspace, A)
     wanted = inverse @ kspace[A.mask.expand_as(kspace)]
     torch.testing.assert_close(unfolded.image.flatten(), wanted)
-    # Full sampling with normalised maps leaves noise as it is, so the rows' lengths are what undersampling did to it.
+    # Full sampling with normalised maps leaves noise as it is, so the rows' lengths are what
+    # undersampling did to it.
     amplified = torch.linalg.vector_norm(inverse, dim=1) / math.sqrt(acceleration)
     torch.testing.assert_close(unfolded.g_factor.flatten(), amplified)
     assert unfolded.acceleration == acceleration
-    assert float(unfolded.g_factor.min()) >= 1 - 1e-12 and (acceleration == 1 or float(unfolded.g_factor.max()) > 1.01)
+    assert float(unfolded.g_factor.min()) >= 1 - 1e-12 and (
+        acceleration == 1 or float(unfolded.g_factor.max()) > 1.01
+    )
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.05])
 @pytest.mark.parametrize("batch", [1, 2, 5])
 @pytest.mark.parametrize("shared_maps", [True, False])
 def test_it_is_where_conjugate_gradients_end(weight, batch, shared_maps) -> None:
-    A = CartesianOperator(torch.arange(12) % 3 == 1, normalised_maps(1 if shared_maps else batch, 5, 4, 12))
+    A = CartesianOperator(
+        torch.arange(12) % 3 == 1, normalised_maps(1 if shared_maps else batch, 5, 4, 12)
+    )
     kspace = noisy(A, batch, 4, 12)
-    torch.testing.assert_close(SENSE(weight)(kspace, A), CGSense(weight, 1e-13, 1000)(kspace, A), atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(
+        SENSE(weight)(kspace, A), CGSense(weight, 1e-13, 1000)(kspace, A), atol=1e-9, rtol=1e-9
+    )
 
 
 def test_unfolding_restores_a_noiseless_image_of_any_scale() -> None:
@@ -74,7 +86,9 @@ def test_replicas_spread_as_the_g_factor_says() -> None:
     A = CartesianOperator(torch.arange(8) % 2 == 0, normalised_maps(1, 3, 2, 8))
     noise = torch.randn(20_000, 3, 2, 8, dtype=torch.complex128)
     unfolded = SENSE().unfold(noise * A.mask, A)
-    torch.testing.assert_close(unfolded.image.std(0) / math.sqrt(2), unfolded.g_factor[0], rtol=0.03, atol=0)
+    torch.testing.assert_close(
+        unfolded.image.std(0) / math.sqrt(2), unfolded.g_factor[0], rtol=0.03, atol=0
+    )
 
 
 def test_regularisation_holds_noise_back_and_empty_maps_give_zero() -> None:
@@ -83,8 +97,13 @@ def test_regularisation_holds_noise_back_and_empty_maps_give_zero() -> None:
     A = CartesianOperator(torch.arange(12) % 3 == 0, maps)
     kspace = noisy(A, 1, 4, 12)
     plain, held = (SENSE(weight).unfold(kspace, A) for weight in (0.0, 0.1))
-    assert bool((held.g_factor <= plain.g_factor + 1e-12).all()) and float(held.g_factor.max()) < float(plain.g_factor.max())
-    assert bool(plain.image.isfinite().all()) and float(plain.image[0, 0, :4].abs().max()) == float(plain.g_factor[0, 0, :4].max()) == 0
+    assert bool((held.g_factor <= plain.g_factor + 1e-12).all()) and float(
+        held.g_factor.max()
+    ) < float(plain.g_factor.max())
+    assert (
+        bool(plain.image.isfinite().all())
+        and float(plain.image[0, 0, :4].abs().max()) == float(plain.g_factor[0, 0, :4].max()) == 0
+    )
 
 
 def test_lines_beside_the_comb_are_left_out() -> None:
@@ -96,7 +115,13 @@ def test_lines_beside_the_comb_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "mask, found", [([1, 0, 1, 0, 1, 0], (2, 0)), ([0, 1, 1, 1, 0, 1], (2, 1)), ([1] * 6, (1, 0)), ([0, 0, 1, 0, 0, 1, 0, 0, 1], (3, 2))]
+    "mask, found",
+    [
+        ([1, 0, 1, 0, 1, 0], (2, 0)),
+        ([0, 1, 1, 1, 0, 1], (2, 1)),
+        ([1] * 6, (1, 0)),
+        ([0, 0, 1, 0, 0, 1, 0, 0, 1], (3, 2)),
+    ],
 )
 def test_combs_are_found(mask: list[int], found: tuple[int, int]) -> None:
     lines = torch.tensor(mask, dtype=torch.bool)

@@ -1,4 +1,6 @@
-"""DE-ADMM solves its formulas, shares its equilibria with DE-Prox, and is Douglas-Rachford splitting in one image."""
+"""DE-ADMM solves its formulas, shares its equilibria with DE-Prox, and is Douglas-Rachford
+splitting in one image.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def pair(batch: int = 3) -> tuple[Tensor, Tensor]:
 @COILS
 @torch.no_grad()
 def test_one_step_is_that_of_the_paper(measure, denoiser, coils: int) -> None:
-    """x minimises 1/2 ||A x - y||^2 + rho/2 ||x - z + u||^2, then z = R(x + u), then u grows by x - z."""
+    """x minimises 1/2 ||A x - y||^2 + rho/2 ||x - z + u||^2, then z = R(x + u), then u grows by x -
+    z.
+    """
     data, model = measure(3, coils), build(denoiser(), step=0.7)
     rho = 1 / model.step
     z, u = pair()
@@ -60,7 +64,12 @@ def test_the_image_is_the_equilibrium_of_de_prox(measure, denoiser, coils: int, 
     solution = build(R, solver=solver).solve(data.kspace, data.A)
     assert solution.converged.all()
     prox = DEProx(R, step=STEP, **EXACT).double()
-    assert_close(prox.fixed_point_map(data.kspace, data.A)(solution.value), solution.value, rtol=1e-9, atol=1e-9)
+    assert_close(
+        prox.fixed_point_map(data.kspace, data.A)(solution.value),
+        solution.value,
+        rtol=1e-9,
+        atol=1e-9,
+    )
     assert_close(prox.solve(data.kspace, data.A).value, solution.value, rtol=1e-8, atol=1e-8)
 
 
@@ -85,7 +94,9 @@ def test_an_image_and_its_state(measure, denoiser, coils: int) -> None:
 
 @COILS
 def test_the_pair_and_the_one_image_are_the_same_iteration(measure, denoiser, coils: int) -> None:
-    """After one step w = z + u holds the pair; the Jacobians have the same eigenvalues but for as many zeros as w is shorter."""
+    """After one step w = z + u holds the pair; the Jacobians have the same eigenvalues but for as
+    many zeros as w is shorter.
+    """
     data, model = measure(1, coils, (2, 3)), build(denoiser(), step=0.7)
     f = model.fixed_point_map(data.kspace, data.A)
     T = f.as_one_image()
@@ -103,7 +114,8 @@ def test_the_pair_and_the_one_image_are_the_same_iteration(measure, denoiser, co
     J = dense_jacobian(lambda flat: flatten(f(unflatten(flat, state))), flatten(state))[0]
     eigenvalues = [torch.linalg.eigvals(matrix) for matrix in (J, dense_jacobian(T, one)[0])]
     assert (len(eigenvalues[0]), len(eigenvalues[1])) == (24, 12)
-    # The zeros of a matrix that is not normal are found to the root of the precision only, so traces of powers are compared.
+    # The zeros of a matrix that is not normal are found to the root of the precision only, so
+    # traces of powers are compared.
     for power in range(1, 6):
         traces = [(values**power).sum() for values in eigenvalues]
         assert_close(traces[0], traces[1], rtol=1e-7, atol=1e-9)
@@ -118,18 +130,29 @@ def test_a_small_step_contracts_wherever_the_denoiser_does(measure, denoiser, co
     assert bound < 1
     data, model = measure(2, coils), build(R)
     nothing = CartesianOperator(torch.zeros(7, dtype=torch.bool))
-    for kspace, A in ((data.kspace, data.A), (torch.zeros(2, 1, 6, 7, dtype=torch.complex128), nothing)):
+    for kspace, A in (
+        (data.kspace, data.A),
+        (torch.zeros(2, 1, 6, 7, dtype=torch.complex128), nothing),
+    ):
         T = model.fixed_point_map(kspace, A).as_one_image()
         w, v = pair(2)
-        assert bool(((T(w) - T(v)).flatten(1).norm(dim=1) <= bound * (w - v).flatten(1).norm(dim=1)).all())
+        assert bool(
+            ((T(w) - T(v)).flatten(1).norm(dim=1) <= bound * (w - v).flatten(1).norm(dim=1)).all()
+        )
         assert bool((spectral_norm(T, w, iterations=30) <= bound * (1 + 1e-6)).all())
 
 
 def test_a_large_step_does_not(gain, measure) -> None:
-    """R = -0.8 I contracts, DE-Prox contracts with it, and DE-ADMM with a large step runs away: a named reason, not garbage."""
+    """R = -0.8 I contracts, DE-Prox contracts with it, and DE-ADMM with a large step runs away: a
+    named reason, not garbage.
+    """
     data = measure(2, coils=1)
     known = DenoiserBound(0, 0.8)
-    assert contraction.de_prox(known, Spectrum(), 1.0) < 1 < contraction.de_admm(known, Spectrum(), 10.0)
+    assert (
+        contraction.de_prox(known, Spectrum(), 1.0)
+        < 1
+        < contraction.de_admm(known, Spectrum(), 10.0)
+    )
     model = build(gain(-0.8), step=10.0, solver=Picard(), tolerance=1e-6, max_evaluations=200)
     start = torch.randn(2, 6, 7, dtype=torch.complex128)
     solution = model.solve(data.kspace, data.A, x0=start)
@@ -137,7 +160,9 @@ def test_a_large_step_does_not(gain, measure) -> None:
 
 
 def test_the_learned_numbers_have_the_right_gradient(measure, denoiser) -> None:
-    """Through the pair and through conjugate gradients, against differences of solved losses; and it is that of DE-Prox."""
+    """Through the pair and through conjugate gradients, against differences of solved losses; and
+    it is that of DE-Prox.
+    """
     data = measure(2)
     gradient = ImplicitGradient(tolerance=1e-12, max_evaluations=500)
     model = build(denoiser(), gradient=gradient)
@@ -159,7 +184,9 @@ def test_the_learned_numbers_have_the_right_gradient(measure, denoiser) -> None:
                 parameter.sub_(sign * 1e-5)
         difference = (values[0] - values[1]) / 2e-5
         assert abs(difference) > 1e-3
-        assert float(slope if isinstance(slope, float) else slope.sum()) == pytest.approx(difference, rel=1e-5)
+        assert float(slope if isinstance(slope, float) else slope.sum()) == pytest.approx(
+            difference, rel=1e-5
+        )
     model.zero_grad()
     loss(prox).backward()
     assert float(prox.log_step.grad) == pytest.approx(found[0], rel=1e-6)
@@ -176,7 +203,12 @@ def test_a_solve_starts_from_an_image_a_pair_or_a_solution(measure, denoiser) ->
         assert again.evaluations.tolist() == [1] * 3
         assert_close(again.value, solution.value)
     seen: list = []
-    short = model.solve(data.kspace, data.A, max_evaluations=3, callback=lambda k, state, running: seen.append(state))
+    short = model.solve(
+        data.kspace,
+        data.A,
+        max_evaluations=3,
+        callback=lambda k, state, running: seen.append(state),
+    )
     assert short.evaluations.tolist() == [3] * 3 and len(seen) == 3
     assert_close(seen[0][0], data.A.H(data.kspace))
     assert torch.equal(model(data.kspace, data.A), solution.value)
@@ -206,7 +238,9 @@ def test_the_map_can_be_restricted_to_some_samples(measure, denoiser, coils: int
 @torch.no_grad()
 def test_it_scales_with_the_data(measure, denoiser, scale: float) -> None:
     data, model = measure(), build(denoiser(), tolerance=1e-3)
-    assert_close(model(scale * data.kspace, data.A) / scale, model(data.kspace, data.A), rtol=1e-6, atol=1e-6)
+    assert_close(
+        model(scale * data.kspace, data.A) / scale, model(data.kspace, data.A), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_single_precision_stays_single(measure, denoiser) -> None:
@@ -219,7 +253,9 @@ def test_single_precision_stays_single(measure, denoiser) -> None:
 
 @torch.no_grad()
 def test_trained_weights_may_be_exchanged_with_de_prox(measure) -> None:
-    """What DE-Prox learned, solved as DE-ADMM: the fixed point of one is a fixed point of the other."""
+    """What DE-Prox learned, solved as DE-ADMM: the fixed point of one is a fixed point of the
+    other.
+    """
     data, prox = measure(2, size=(16, 17)), load_pretrained("de-prox").double()
     admm = DEADMM(prox.denoiser).double()
     admm.load_state_dict(prox.state_dict())

@@ -1,4 +1,6 @@
-"""The equilibria solve their formulas, scale with the data, and contract where the theory says so."""
+"""The equilibria solve their formulas, scale with the data, and contract where the theory says
+so.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,8 @@ from deqlab.equilibrium.measure import spectral_norm
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
 from deqlab.recon.deq.de_admm import DEADMM
-from deqlab.recon.deq.de_grad import DEGrad
+from deqlab.recon.deq.de_grad import ACCURACY, DEGrad
 from deqlab.recon.deq.de_prox import DEProx
-from deqlab.recon.deq.fixed_point_map import ACCURACY
 from deqlab.recon.deq.mol import MonotoneMap
 from deqlab.solvers import Anderson, Picard
 
@@ -106,7 +107,9 @@ def test_every_method_scales_with_the_data(measure, denoiser, name, scale: float
 
 @KINDS
 @pytest.mark.parametrize("index", [[1], [2, 0], [0, 1, 2]])
-def test_a_map_can_be_restricted_to_some_samples(measure, denoiser, kind: type, index: list[int]) -> None:
+def test_a_map_can_be_restricted_to_some_samples(
+    measure, denoiser, kind: type, index: list[int]
+) -> None:
     data, chosen = measure(), torch.tensor(index)
     f = build(kind, denoiser()).fixed_point_map(data.kspace, data.A)
     x = torch.randn(3, 6, 7, dtype=torch.complex128)
@@ -132,7 +135,10 @@ def test_start_tolerance_and_budget_are_obeyed(measure, denoiser, kind: type) ->
     data, model = measure(), build(kind, denoiser())
     seen: list[Tensor] = []
     short = model.solve(
-        data.kspace, data.A, max_evaluations=3, callback=lambda k, x, running: seen.append(x.clone())
+        data.kspace,
+        data.A,
+        max_evaluations=3,
+        callback=lambda k, x, running: seen.append(x.clone()),
     )
     assert short.evaluations.tolist() == [3] * 3 and len(seen) == 3
     assert torch.equal(seen[0], data.A.H(data.kspace))
@@ -151,28 +157,38 @@ def test_start_tolerance_and_budget_are_obeyed(measure, denoiser, kind: type) ->
 def test_de_grad_contracts_even_where_nothing_is_measured(
     measure, denoiser, lipschitz: float, step: float
 ) -> None:
-    """Lip(f) <= 1 - eta + eta L for Lip(R) <= L < 1, eta < 1 / (1 + ||A||^2): A undersampled, and A = 0."""
+    """Lip(f) <= 1 - eta + eta L for Lip(R) <= L < 1, eta < 1 / (1 + ||A||^2): A undersampled, and A
+    = 0.
+    """
     data = measure(2)
     model = DEGrad(denoiser(lipschitz), step=step, weight=1.0).double()
     nothing = CartesianOperator(torch.zeros(7, dtype=torch.bool))
     bound = 1 - step + step * lipschitz
-    for kspace, A in ((data.kspace, data.A), (torch.zeros(2, 1, 6, 7, dtype=torch.complex128), nothing)):
+    for kspace, A in (
+        (data.kspace, data.A),
+        (torch.zeros(2, 1, 6, 7, dtype=torch.complex128), nothing),
+    ):
         f = model.fixed_point_map(kspace, A)
         x, z = (torch.randn(2, 6, 7, dtype=torch.complex128) for _ in range(2))
         with torch.no_grad():
             assert bool(
-                ((f(x) - f(z)).flatten(1).norm(dim=1) <= bound * (x - z).flatten(1).norm(dim=1)).all()
+                (
+                    (f(x) - f(z)).flatten(1).norm(dim=1) <= bound * (x - z).flatten(1).norm(dim=1)
+                ).all()
             )
         measured = spectral_norm(f, x, iterations=30)
         assert bool((measured <= bound * (1 + 1e-6)).all())
-    # With A = 0 nothing but the denoiser acts: f is I - eta (I - R), bounded from below by 1 - eta - eta L.
+    # With A = 0 nothing but the denoiser acts: f is I - eta (I - R), bounded from below by 1 - eta
+    # - eta L.
     assert bool((measured >= 1 - step - step * lipschitz).all())
     residuals = model.solve(data.kspace, data.A, tolerance=1e-8, max_evaluations=2000)
     assert residuals.converged.all()
 
 
 def test_de_grad_iterates_a_map_that_is_faster_where_nothing_is_measured(gain, measure) -> None:
-    """In the null space of A the rate is about q for R = q I and eta = 1, where that of gradient descent is 1 - eta w (1 - q)."""
+    """In the null space of A the rate is about q for R = q I and eta = 1, where that of gradient
+    descent is 1 - eta w (1 - q).
+    """
     data, q, weight = measure(2, coils=1), 0.9, 0.25
     model = DEGrad(gain(q), step=1.0, weight=weight).double()
     x = torch.randn(2, 6, 7, dtype=torch.complex128)
@@ -184,8 +200,12 @@ def test_de_grad_iterates_a_map_that_is_faster_where_nothing_is_measured(gain, m
 
 
 @pytest.mark.parametrize("coils", [1, 3])
-def test_at_step_one_the_iterated_map_is_nearly_that_of_monotone_operator_learning(measure, denoiser, coils: int) -> None:
-    """f - f_MOL = (I - P M) M^-1 g with M = A^H A + w, and M^-1 g = x - f_MOL(x) at step 1: off by at most ACCURACY of the step."""
+def test_at_step_one_the_iterated_map_is_nearly_that_of_monotone_operator_learning(
+    measure, denoiser, coils: int
+) -> None:
+    """f - f_MOL = (I - P M) M^-1 g with M = A^H A + w, and M^-1 g = x - f_MOL(x) at step 1: off by
+    at most ACCURACY of the step.
+    """
     data = measure(3, coils)
     f = DEGrad(denoiser(), step=1.0, weight=0.25).double().iterated_map(data.kspace, data.A)
     exact = MonotoneMap(f.projection, f.A, f.denoiser, f.step, f.weight)
@@ -197,11 +217,19 @@ def test_at_step_one_the_iterated_map_is_nearly_that_of_monotone_operator_learni
 
 @pytest.mark.parametrize("weight", [1e-30, 1e-6, 0.3, 1e6])
 def test_no_weight_makes_an_evaluation_expensive(gain, measure, weight: float) -> None:
-    """And none makes the map expand what is measured: every eigenvalue of P (A^H A + w) lies in (0, 1 + ACCURACY]."""
+    """And none makes the map expand what is measured: every eigenvalue of P (A^H A + w) lies in (0,
+    1 + ACCURACY].
+    """
     data = measure(2)
-    f = DEGrad(gain(0.0), weight=weight).double().iterated_map(torch.zeros_like(data.kspace), data.A)
+    f = (
+        DEGrad(gain(0.0), weight=weight)
+        .double()
+        .iterated_map(torch.zeros_like(data.kspace), data.A)
+    )
     assert f.inverse.degree < 20
-    stretch = spectral_norm(lambda x: x - f(x), torch.randn(2, 6, 7, dtype=torch.complex128), iterations=50)
+    stretch = spectral_norm(
+        lambda x: x - f(x), torch.randn(2, 6, 7, dtype=torch.complex128), iterations=50
+    )
     assert bool((stretch > 0).all() and (stretch <= 1 + ACCURACY + 1e-9).all())
 
 
@@ -229,12 +257,16 @@ def test_de_prox_has_no_such_guarantee(gain, measure) -> None:
         )
     # From a start with a share in the null space; the zero-filled image has none.
     model = build(DEProx, gain(1.05), solver=Picard())
-    assert not model.solve(data.kspace, data.A, x0=x, tolerance=1e-3, max_evaluations=200).converged.any()
+    assert not model.solve(
+        data.kspace, data.A, x0=x, tolerance=1e-3, max_evaluations=200
+    ).converged.any()
 
 
 @KINDS
 def test_the_learned_numbers_have_the_right_gradient(measure, denoiser, kind: type) -> None:
-    """Implicit gradient in the step, the weight and the first kernel against differences of solved losses."""
+    """Implicit gradient in the step, the weight and the first kernel against differences of solved
+    losses.
+    """
     data, model = (
         measure(2),
         build(kind, denoiser(), gradient=ImplicitGradient(tolerance=1e-12, max_evaluations=300)),
@@ -286,7 +318,9 @@ def test_single_precision_stays_single(measure, denoiser, kind: type) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
-@pytest.mark.parametrize("kind, option", [(DEProx, "step"), (DEGrad, "step"), (DEGrad, "weight"), (DEADMM, "step")])
+@pytest.mark.parametrize(
+    "kind, option", [(DEProx, "step"), (DEGrad, "step"), (DEGrad, "weight"), (DEADMM, "step")]
+)
 def test_a_number_without_a_logarithm_is_refused(kind: type, option: str, value: float) -> None:
     with pytest.raises(InputError, match=f"{option}: {value} given"):
         kind(nn.Identity(), **{option: value})

@@ -1,4 +1,6 @@
-"""MOL contracts for every A, its step stays where it must, and its equilibrium is that of DE-Grad."""
+"""MOL contracts for every A, its step stays where it must, and its equilibrium is that of
+DE-Grad.
+"""
 
 from __future__ import annotations
 
@@ -29,25 +31,35 @@ def build(denoiser: nn.Module, step: float = 0.9, **options) -> MOL:
 
 
 def formula(model: MOL, x: Tensor, data) -> Tensor:
-    """(1 + alpha lambda A^H A)^-1 ((1 - alpha) x + alpha H(x) + alpha lambda A^H y) as the paper writes it, by dense algebra."""
+    """(1 + alpha lambda A^H A)^-1 ((1 - alpha) x + alpha H(x) + alpha lambda A^H y) as the paper
+    writes it, by dense algebra.
+    """
     alpha = model.step.detach()
     weight = float(alpha / model.log_weight.detach().exp())
     phase = data.A.H(data.kspace).sum((-2, -1)).sgn()[:, None, None]
-    right = (1 - alpha) * x + alpha * phase * model.denoiser(x / phase) + weight * data.A.H(data.kspace)
+    right = (
+        (1 - alpha) * x + alpha * phase * model.denoiser(x / phase) + weight * data.A.H(data.kspace)
+    )
     pixels = x[0].numel()
     result = []
     for index in range(len(x)):
         units = torch.eye(pixels, dtype=x.dtype).reshape(pixels, *x.shape[1:])
         one = data.member(index)
         matrix = torch.cat([one.A(unit[None]).reshape(1, -1) for unit in units]).T
-        result.append(torch.linalg.solve(torch.eye(pixels) + weight * matrix.mH @ matrix, right[index].flatten()))
+        result.append(
+            torch.linalg.solve(
+                torch.eye(pixels) + weight * matrix.mH @ matrix, right[index].flatten()
+            )
+        )
     return torch.stack(result).reshape(x.shape)
 
 
 @pytest.mark.parametrize("coils", [1, 2])
 @pytest.mark.parametrize("solver", [Anderson(), Picard()], ids=repr)
 @torch.no_grad()
-def test_the_image_is_a_fixed_point_of_the_papers_formula(measure, denoiser, coils: int, solver) -> None:
+def test_the_image_is_a_fixed_point_of_the_papers_formula(
+    measure, denoiser, coils: int, solver
+) -> None:
     data, model = measure(3, coils), build(denoiser(), solver=solver)
     solution = model.solve(data.kspace, data.A)
     assert solution.converged.all()
@@ -68,17 +80,24 @@ def test_it_has_the_equilibrium_of_de_grad(measure, denoiser, coils: int) -> Non
 @pytest.mark.parametrize("lipschitz", [0.3, 0.9])
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.99])
 @torch.no_grad()
-def test_every_admitted_step_contracts_as_fast_as_its_bound(measure, denoiser, lipschitz: float, share: float) -> None:
+def test_every_admitted_step_contracts_as_fast_as_its_bound(
+    measure, denoiser, lipschitz: float, share: float
+) -> None:
     """Undersampled, and with nothing measured at all; between any two images, and at a point."""
     data, H = measure(2), denoiser(lipschitz)
     model = build(H, step=share * 2 / (1 + lipschitz))
     bound = contraction.mol(DenoiserBound.of(H), Spectrum(), float(model.step), WEIGHT)
     assert bound < 1
     nothing = CartesianOperator(torch.zeros(7, dtype=torch.bool))
-    for kspace, A in ((data.kspace, data.A), (torch.zeros(2, 1, 6, 7, dtype=torch.complex128), nothing)):
+    for kspace, A in (
+        (data.kspace, data.A),
+        (torch.zeros(2, 1, 6, 7, dtype=torch.complex128), nothing),
+    ):
         f = model.fixed_point_map(kspace, A)
         x, z = (torch.randn(2, 6, 7, dtype=torch.complex128) for _ in range(2))
-        assert bool(((f(x) - f(z)).flatten(1).norm(dim=1) <= bound * (x - z).flatten(1).norm(dim=1)).all())
+        assert bool(
+            ((f(x) - f(z)).flatten(1).norm(dim=1) <= bound * (x - z).flatten(1).norm(dim=1)).all()
+        )
         assert bool((spectral_norm(f, x, iterations=30) <= bound * (1 + 1e-6)).all())
 
 
@@ -101,8 +120,12 @@ def test_the_step_is_as_given_and_both_numbers_are_learned(denoiser) -> None:
     assert names["log_weight"].exp().item() == pytest.approx(WEIGHT)
 
 
-def test_the_weight_and_the_denoiser_have_the_right_gradient_and_the_step_none(measure, denoiser) -> None:
-    """Implicit gradient against differences of solved losses; several coils, so conjugate gradients are differentiated."""
+def test_the_weight_and_the_denoiser_have_the_right_gradient_and_the_step_none(
+    measure, denoiser
+) -> None:
+    """Implicit gradient against differences of solved losses; several coils, so conjugate gradients
+    are differentiated.
+    """
     data = measure(2)
     model = build(denoiser(), gradient=ImplicitGradient(tolerance=1e-12, max_evaluations=500))
     target = torch.randn(2, 6, 7, dtype=torch.complex128)
@@ -130,7 +153,11 @@ def test_the_weight_and_the_denoiser_have_the_right_gradient_and_the_step_none(m
         (nn.Identity(), {}, "no Lipschitz bound"),
         (DnCNN(2, 2, lipschitz=0.5), {}, "bound is 1.5, below 1 needed"),
         (DnCNN(2, 2, lipschitz=1.0, residual=False), {}, "bound is 1.0, below 1 needed"),
-        (DnCNN(2, 2, lipschitz=0.6, residual=False), {"step": 1.26}, "step: 1.26 given.*less than 1.25"),
+        (
+            DnCNN(2, 2, lipschitz=0.6, residual=False),
+            {"step": 1.26},
+            "step: 1.26 given.*less than 1.25",
+        ),
         (DnCNN(2, 2, lipschitz=0.6, residual=False), {"step": 0.0}, "step: 0.0"),
         (DnCNN(2, 2, lipschitz=0.6, residual=False), {"step": math.nan}, "step: nan"),
         (DnCNN(2, 2, lipschitz=0.6, residual=False), {"weight": 0.0}, "weight: 0.0"),

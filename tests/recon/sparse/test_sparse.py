@@ -1,4 +1,6 @@
-"""Wavelet FISTA, total variation and plug-and-play: optimality, equivariance, independence of batch mates, honest flags."""
+"""Wavelet FISTA, total variation and plug-and-play: optimality, equivariance, independence of batch
+mates, honest flags.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,7 @@ from deqlab.recon.sparse.cycle_spinning import CycleSpinning, RandomShifts, move
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
 from deqlab.recon.steps.step_size import squared_norm
-from deqlab.signal.transforms.finite_differences import (
-    differences,
-    differences_adjoint,
-    lengths,
-)
+from deqlab.signal.transforms.finite_differences import differences, differences_adjoint, lengths
 from deqlab.signal.transforms.wavelets import Wavelet
 from deqlab.solvers import Anderson, Picard, solve
 
@@ -37,7 +35,9 @@ def methods(denoiser) -> list[nn.Module]:
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 6)])
 def test_wavelet_fista_obeys_the_optimality_conditions(measure, size: tuple[int, int]) -> None:
-    """W A^H (y - A x) is lambda times the phase of W x where that is not 0, and at most lambda where it is."""
+    """W A^H (y - A x) is lambda times the phase of W x where that is not 0, and at most lambda
+    where it is.
+    """
     data, method = measure(3, 2, size), WaveletFISTA(0.2, Wavelet("db2", 2), ONE, 1e-9, 2000)
     solution = method.solve(data.kspace, data.A)
     assert solution.converged.all()
@@ -52,8 +52,12 @@ def test_wavelet_fista_obeys_the_optimality_conditions(measure, size: tuple[int,
 
 @pytest.mark.parametrize("solver, tolerance", [(Picard(), 5e-5), (Anderson(10), 1e-7)])
 @pytest.mark.parametrize("size", [(6, 6), (7, 4)])
-def test_total_variation_is_a_saddle_point(measure, size: tuple[int, int], solver, tolerance: float) -> None:
-    """The dual variable u = sqrt(s / t) w has A^H (A x - y) = -D^H u, |u| <= lambda, and lambda times the direction of D x where D x is not 0."""
+def test_total_variation_is_a_saddle_point(
+    measure, size: tuple[int, int], solver, tolerance: float
+) -> None:
+    """The dual variable u = sqrt(s / t) w has A^H (A x - y) = -D^H u, |u| <= lambda, and lambda
+    times the direction of D x where D x is not 0.
+    """
     data = measure(1, 2, size)
     method = TotalVariation(0.3, tolerance, 1500, solver)
     f = method.fixed_point_map(data.kspace, data.A)
@@ -63,16 +67,26 @@ def test_total_variation_is_a_saddle_point(measure, size: tuple[int, int], solve
     assert_close(method(data.kspace, data.A), x, rtol=0, atol=10 * tolerance)
     penalty, d = method.penalty(f.projection), differences(x)
     u = w * (f.coupling / f.primal).unsqueeze(-3)
-    assert_close(data.A.normal(x) - f.projection, -differences_adjoint(u), rtol=0, atol=1e3 * tolerance)
+    assert_close(
+        data.A.normal(x) - f.projection, -differences_adjoint(u), rtol=0, atol=1e3 * tolerance
+    )
     assert bool((lengths(u) <= penalty * (1 + 1e-9)).all())
     there = lengths(d) > 5e-2
     assert 0 < int(there.sum()) < there.numel()
-    assert_close((u.conj() * d).sum(-3).real[there], (penalty * lengths(d))[there], rtol=0, atol=1e3 * tolerance)
+    assert_close(
+        (u.conj() * d).sum(-3).real[there],
+        (penalty * lengths(d))[there],
+        rtol=0,
+        atol=1e3 * tolerance,
+    )
 
 
 def test_objectives_are_least_at_the_solution(measure) -> None:
     data = measure(2, 2, (8, 8))
-    for method in (WaveletFISTA(0.1, Wavelet("haar", 2), ONE, 1e-6, 1000), TotalVariation(0.1, 1e-6, 1000)):
+    for method in (
+        WaveletFISTA(0.1, Wavelet("haar", 2), ONE, 1e-6, 1000),
+        TotalVariation(0.1, 1e-6, 1000),
+    ):
         x = method(data.kspace, data.A)
         least = method.objective(x, data.kspace, data.A)
         for _ in range(5):
@@ -92,17 +106,23 @@ def test_a_large_penalty_leaves_nothing_or_a_constant(measure) -> None:
     nothing = WaveletFISTA(100.0).solve(data.kspace, data.A)
     assert float(nothing.value.abs().max()) == 0 and nothing.converged.all()
     flat = TotalVariation(3.0, 1e-6, 1000)(data.kspace, data.A)
-    assert float((flat - flat.mean((-2, -1), keepdim=True)).abs().max()) < 1e-3 * float(flat.abs().max())
+    assert float((flat - flat.mean((-2, -1), keepdim=True)).abs().max()) < 1e-3 * float(
+        flat.abs().max()
+    )
 
 
 @pytest.mark.parametrize("which", range(4))
-def test_units_and_global_phase_change_the_image_alike_and_nothing_else(measure, denoiser, which: int) -> None:
+def test_units_and_global_phase_change_the_image_alike_and_nothing_else(
+    measure, denoiser, which: int
+) -> None:
     data, method = measure(2, 2, (8, 6)), methods(denoiser)[which]
     plain = method.solve(data.kspace, data.A)
     for factor in (1e-5, 3e4j):
         scaled = method.solve(factor * data.kspace, data.A)
         # Counts may differ by what rounding does near the tolerance.
-        assert all(abs(a - b) <= 2 for a, b in zip(scaled.evaluations.tolist(), plain.evaluations.tolist()))
+        assert all(
+            abs(a - b) <= 2 for a, b in zip(scaled.evaluations.tolist(), plain.evaluations.tolist())
+        )
         assert_close(scaled.value / factor, plain.value, rtol=0, atol=1e-5)
 
 
@@ -138,19 +158,35 @@ def test_a_budget_is_no_convergence(measure, denoiser) -> None:
 
 
 def test_cycle_spinning_is_the_mean_over_its_origins() -> None:
-    x, W, spinning = torch.randn(2, 16, 16, dtype=torch.complex128), Wavelet("db2", 2), CycleSpinning(3)
+    x, W, spinning = (
+        torch.randn(2, 16, 16, dtype=torch.complex128),
+        Wavelet("db2", 2),
+        CycleSpinning(3),
+    )
     origins = spinning.origins()
-    assert len(set(origins)) == 3 and origins[0] == (0, 0) and origins == CycleSpinning(3).origins() != CycleSpinning(3, seed=1).origins()
-    rolled = [torch.roll(W.shrink(torch.roll(x, o, (-2, -1)), 0.5), (-o[0], -o[1]), (-2, -1)) for o in origins]
+    assert (
+        len(set(origins)) == 3
+        and origins[0] == (0, 0)
+        and origins == CycleSpinning(3).origins() != CycleSpinning(3, seed=1).origins()
+    )
+    rolled = [
+        torch.roll(W.shrink(torch.roll(x, o, (-2, -1)), 0.5), (-o[0], -o[1]), (-2, -1))
+        for o in origins
+    ]
     assert_close(spinning(lambda image: W.shrink(image, 0.5), x), sum(rolled) / 3)
 
 
 def test_all_origins_do_not_care_where_the_image_lies() -> None:
-    """Every shift of a grid of one level is one of four: their mean commutes with a shift of the image, one alone does not."""
+    """Every shift of a grid of one level is one of four: their mean commutes with a shift of the
+    image, one alone does not.
+    """
     x, W = torch.randn(1, 8, 8, dtype=torch.complex128), Wavelet("haar", 1)
 
     def mean(image: Tensor) -> Tensor:
-        return sum(moved(lambda v: W.shrink(v, 0.7), image, (y, z)) for y in (0, 1) for z in (0, 1)) / 4
+        return (
+            sum(moved(lambda v: W.shrink(v, 0.7), image, (y, z)) for y in (0, 1) for z in (0, 1))
+            / 4
+        )
 
     def alone(image: Tensor) -> Tensor:
         return W.shrink(image, 0.7)
@@ -161,15 +197,25 @@ def test_all_origins_do_not_care_where_the_image_lies() -> None:
 
 def test_random_origins_wander_and_say_so(measure) -> None:
     data = measure(2, 2, (16, 16))
-    runs = [WaveletFISTA(0.05, Wavelet("haar", 2), RandomShifts(seed), 1e-6, 60).solve(data.kspace, data.A) for seed in (0, 0, 1)]
+    runs = [
+        WaveletFISTA(0.05, Wavelet("haar", 2), RandomShifts(seed), 1e-6, 60).solve(
+            data.kspace, data.A
+        )
+        for seed in (0, 0, 1)
+    ]
     assert runs[0].reason == ["budget"] * 2
-    assert torch.equal(runs[0].value, runs[1].value) and not torch.equal(runs[0].value, runs[2].value)
+    assert torch.equal(runs[0].value, runs[1].value) and not torch.equal(
+        runs[0].value, runs[2].value
+    )
 
 
 def test_every_algorithm_of_one_denoiser_finds_the_same_image(measure, denoiser) -> None:
     data, R = measure(2, 2, (6, 6)), denoiser(0.5)
     values = {
-        name: PlugAndPlay(R, name, step=0.8, tolerance=1e-8, max_iterations=1000).solve(data.kspace, data.A) for name in ALGORITHMS
+        name: PlugAndPlay(R, name, step=0.8, tolerance=1e-8, max_iterations=1000).solve(
+            data.kspace, data.A
+        )
+        for name in ALGORITHMS
     }
     for solution in values.values():
         assert solution.converged.all()
@@ -204,16 +250,29 @@ def test_the_step_is_bounded_by_the_operator() -> None:
     A = CartesianOperator(torch.rand(6) < 0.7, maps)
     bound = squared_norm(A, like)
     assert bound.shape == (2, 1, 1) and bool((bound.flatten() >= A.norm(like, 500).square()).all())
-    assert_close(squared_norm(CartesianOperator(torch.ones(6, dtype=torch.bool)), like), torch.ones(2, 1, 1, dtype=torch.float64))
+    assert_close(
+        squared_norm(CartesianOperator(torch.ones(6, dtype=torch.bool)), like),
+        torch.ones(2, 1, 1, dtype=torch.float64),
+    )
     factor = torch.linspace(0, 3, 36, dtype=torch.float64).reshape(1, 6, 6).to(torch.complex128)
-    assert_close(squared_norm(Scaled(factor), like, 500, 1.0), torch.full((2, 1, 1), 9.0, dtype=torch.float64), rtol=1e-2, atol=0)
+    assert_close(
+        squared_norm(Scaled(factor), like, 500, 1.0),
+        torch.full((2, 1, 1), 9.0, dtype=torch.float64),
+        rtol=1e-2,
+        atol=0,
+    )
 
 
 def test_maps_of_another_norm_scale_the_image(measure) -> None:
-    """With 7 A for A the minimiser is a seventh, as lambda grows with max |A^H y|; the step follows the norm."""
+    """With 7 A for A the minimiser is a seventh, as lambda grows with max |A^H y|; the step follows
+    the norm.
+    """
     data = measure(2, 2, (8, 8))
     A = CartesianOperator(data.A.mask, 7 * data.A.coil_maps)
-    for method in (WaveletFISTA(0.2, Wavelet("haar", 1), ONE, 1e-7, 1000), TotalVariation(0.2, 1e-7, 2000)):
+    for method in (
+        WaveletFISTA(0.2, Wavelet("haar", 1), ONE, 1e-7, 1000),
+        TotalVariation(0.2, 1e-7, 2000),
+    ):
         solution = method.solve(data.kspace, A)
         assert solution.converged.all()
         assert_close(7 * solution.value, method(data.kspace, data.A), rtol=0, atol=1e-4)
@@ -222,13 +281,18 @@ def test_maps_of_another_norm_scale_the_image(measure) -> None:
 def test_one_step_of_the_primal_dual_map_by_the_formula(measure) -> None:
     data = measure(2, 2, (5, 6))
     f = TotalVariation(0.1).fixed_point_map(data.kspace, data.A)
-    x, w = torch.randn(2, 5, 6, dtype=torch.complex128), torch.randn(2, 2, 5, 6, dtype=torch.complex128)
+    x, w = (
+        torch.randn(2, 5, 6, dtype=torch.complex128),
+        torch.randn(2, 2, 5, 6, dtype=torch.complex128),
+    )
     t, c = f.primal, f.coupling.unsqueeze(-3)
     new = x - t * data.A.H(data.A(x) - data.kspace) - f.coupling * differences_adjoint(w)
     free = w + c * differences(2 * new - x)
     found = f((x, w))
     assert_close(found[0], new)
-    assert_close(found[1], free * torch.minimum(torch.ones_like(t), f.limit / lengths(free)).unsqueeze(-3))
+    assert_close(
+        found[1], free * torch.minimum(torch.ones_like(t), f.limit / lengths(free)).unsqueeze(-3)
+    )
     # Condat's condition for convergence, with s = c^2 / t and ||A|| <= 1.
     assert bool((1 / t - 8 * f.coupling**2 / t >= 0.5 - 1e-9).all())
 

@@ -1,4 +1,6 @@
-"""The polynomial is as near to the inverse as it promises, linear and Hermitian, with no more products than it says."""
+"""The polynomial is as near to the inverse as it promises, linear and Hermitian, with no more
+products than it says.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,33 @@ from deqlab.recon.steps.chebyshev import ChebyshevInverse
 
 
 def interval(*ends: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    return tuple(torch.tensor(values, dtype=torch.float64).reshape(-1, 1, 1) for values in zip(*ends))
+    return tuple(
+        torch.tensor(values, dtype=torch.float64).reshape(-1, 1, 1) for values in zip(*ends)
+    )
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.1, 1e-6])
 @pytest.mark.parametrize("condition", [1.0, 1.5, 5.0, 100.0])
 def test_it_is_as_near_to_the_inverse_as_it_promises(condition: float, accuracy: float) -> None:
     """On a fine grid of eigenvalues, for two samples with intervals of different length."""
-    P = ChebyshevInverse(*interval((0.3, 0.3 * condition), (2.0, 2.0 * min(condition, 3))), accuracy)
-    eigenvalues = torch.stack([torch.linspace(a, b, 300, dtype=torch.float64) for a, b in zip(P.lowest.flatten(), P.largest.flatten())])
+    P = ChebyshevInverse(
+        *interval((0.3, 0.3 * condition), (2.0, 2.0 * min(condition, 3))), accuracy
+    )
+    eigenvalues = torch.stack(
+        [
+            torch.linspace(a, b, 300, dtype=torch.float64)
+            for a, b in zip(P.lowest.flatten(), P.largest.flatten())
+        ]
+    )
     eigenvalues = eigenvalues.reshape(2, 1, 300)
-    error = (1 - eigenvalues * P.apply(lambda v: eigenvalues * v, torch.ones_like(eigenvalues))).abs()
+    error = (
+        1 - eigenvalues * P.apply(lambda v: eigenvalues * v, torch.ones_like(eigenvalues))
+    ).abs()
     assert float(error.max()) <= accuracy * (1 + 1e-9)
     if P.degree > 1:  # the best polynomial of a degree less is not as near
-        assert 1 / math.cosh((P.degree - 1) * math.acosh((condition + 1) / (condition - 1))) > accuracy
+        assert (
+            1 / math.cosh((P.degree - 1) * math.acosh((condition + 1) / (condition - 1))) > accuracy
+        )
 
 
 def test_it_is_linear_hermitian_and_counts_its_products() -> None:

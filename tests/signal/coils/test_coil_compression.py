@@ -4,11 +4,7 @@ import pytest
 import torch
 
 from deqlab.core.errors import InputError
-from deqlab.signal.coils.coil_compression import (
-    compress_coils,
-    compression_matrix,
-    energy_kept,
-)
+from deqlab.signal.coils.coil_compression import compress_coils, compression_matrix, energy_kept
 from deqlab.signal.coils.coil_maps import rss, simulate_coil_maps
 from deqlab.signal.coils.whitening import mix_coils
 from deqlab.signal.transforms.fourier import fft2c, ifft2c
@@ -25,7 +21,9 @@ def test_rows_are_orthonormal_and_keep_what_the_singular_values_say(coils):
     matrix = compression_matrix(kspace, coils)
     torch.testing.assert_close(matrix @ matrix.mH, torch.eye(coils, dtype=torch.complex128))
     strengths = torch.linalg.svdvals(kspace.flatten(1)) ** 2
-    torch.testing.assert_close(energy_kept(kspace, matrix), strengths[:coils].sum() / strengths.sum())
+    torch.testing.assert_close(
+        energy_kept(kspace, matrix), strengths[:coils].sum() / strengths.sum()
+    )
     energies = compress_coils(kspace, coils).abs().square().sum((-2, -1))
     torch.testing.assert_close(energies, strengths[:coils])
 
@@ -34,7 +32,9 @@ def test_all_coils_lose_nothing():
     kspace = torch.randn(2, 5, 9, 8, dtype=torch.complex128)
     matrix = compression_matrix(kspace, 5)
     torch.testing.assert_close(rss(compress_coils(kspace, 5)), rss(kspace))
-    torch.testing.assert_close(matrix.mH @ mix_coils(matrix, kspace).flatten(-2), kspace.flatten(-2))
+    torch.testing.assert_close(
+        matrix.mH @ mix_coils(matrix, kspace).flatten(-2), kspace.flatten(-2)
+    )
 
 
 def test_many_smooth_coils_are_a_few():

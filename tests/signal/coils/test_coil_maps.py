@@ -1,4 +1,6 @@
-"""Coil maps: normalised everywhere, smooth, and estimated well enough to explain the measured coil images."""
+"""Coil maps: normalised everywhere, smooth, and estimated well enough to explain the measured coil
+images.
+"""
 
 import math
 
@@ -58,7 +60,9 @@ def test_field_of_a_loop_agrees_with_biot_savart():
         to_point = torch.tensor([side, 0.0, height], dtype=torch.float64) - wire
         field = torch.linalg.cross(along, to_point) / to_point.norm(dim=-1, keepdim=True) ** 3
         reference = field.mean(0)
-        axial, radial = _loop_field(radius, *(torch.tensor([v]).double().numpy() for v in (height, side)))
+        axial, radial = _loop_field(
+            radius, *(torch.tensor([v]).double().numpy() for v in (height, side))
+        )
         assert radial[0] / axial[0] == pytest.approx(float(reference[0] / reference[2]), rel=1e-6)
 
 
@@ -97,7 +101,9 @@ def test_only_the_calibration_lines_are_read():
 
 def test_estimation_ignores_scale_and_batch_mates():
     image = smooth_object(32, 40)
-    kspace = torch.stack([coil_kspace(simulate_coil_maps(4, (32, 40), seed), image) for seed in (1, 2)])
+    kspace = torch.stack(
+        [coil_kspace(simulate_coil_maps(4, (32, 40), seed), image) for seed in (1, 2)]
+    )
     lines = slice(14, 26)
     maps = estimate_coil_maps(kspace, lines)
     assert maps.shape == kspace.shape

@@ -1,4 +1,6 @@
-"""Dominant eigenvectors of many small matrices: what a dense solver finds, and a defined answer where there is none."""
+"""Dominant eigenvectors of many small matrices: what a dense solver finds, and a defined answer
+where there is none.
+"""
 
 import pytest
 import torch
@@ -46,17 +48,25 @@ def test_scale_changes_values_and_no_vector():
 
 
 def test_a_slow_pixel_below_the_limit_keeps_nobody_waiting():
-    """Eigenvalues 0.5 and 0.4999 in the one pixel: whether it is asked about decides how long the other is iterated too."""
+    """Eigenvalues 0.5 and 0.4999 in the one pixel: whether it is asked about decides how long the
+    other is iterated too.
+    """
     slow, fast = torch.diag(torch.tensor([0.5, 0.4999])), torch.diag(torch.tensor([1.0, 0.1]))
     matrices = torch.stack([slow, fast], -1)[None].to(torch.complex128)
     start = torch.full((1, 2, 2), 2**-0.5, dtype=torch.complex128)
-    off_axis = {above: float(dominant_eigenvector(matrices, start, 1e-9, 4000, above)[0][0, 1, 0].abs()) for above in (0.0, 0.6)}
+    off_axis = {
+        above: float(dominant_eigenvector(matrices, start, 1e-9, 4000, above)[0][0, 1, 0].abs())
+        for above in (0.0, 0.6)
+    }
     assert off_axis[0.6] > 0.7 and off_axis[0.0] < 0.6
 
 
 def test_alignment_turns_phases_and_nothing_else():
     torch.manual_seed(0)
-    vectors, reference = torch.randn(2, 3, 5, 4, dtype=torch.complex128), torch.randn(2, 3, 5, 4, dtype=torch.complex128)
+    vectors, reference = (
+        torch.randn(2, 3, 5, 4, dtype=torch.complex128),
+        torch.randn(2, 3, 5, 4, dtype=torch.complex128),
+    )
     reference[..., 0] = 0
     turned = aligned(vectors, reference)
     inner = (reference.conj() * turned).sum(1)

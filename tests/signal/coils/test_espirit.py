@@ -1,4 +1,6 @@
-"""ESPIRiT: the eigenvectors of its definition, true maps inside an object, and a map of at most unit norm everywhere."""
+"""ESPIRiT: the eigenvectors of its definition, true maps inside an object, and a map of at most
+unit norm everywhere.
+"""
 
 import os
 from pathlib import Path
@@ -8,12 +10,7 @@ import torch
 
 from deqlab.core.errors import InputError
 from deqlab.operators import CartesianOperator
-from deqlab.signal.coils.coil_maps import (
-    LowResolution,
-    estimate_coil_maps,
-    rss,
-    simulate_coil_maps,
-)
+from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps, rss, simulate_coil_maps
 from deqlab.signal.coils.espirit import ESPIRiT
 from deqlab.signal.transforms.fourier import fft2c, ifft2c
 
@@ -27,7 +24,9 @@ def disc(rows: int, columns: int) -> torch.Tensor:
     return magnitude * torch.exp(1j * (0.8 * x + 0.5 * y))
 
 
-def measured(shape: tuple[int, int], coils: int = 4, seed: int = 0, noise: float = 1e-3) -> tuple[torch.Tensor, torch.Tensor]:
+def measured(
+    shape: tuple[int, int], coils: int = 4, seed: int = 0, noise: float = 1e-3
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(k-space, true maps), complex128 (coil, y, x)."""
     maps = simulate_coil_maps(coils, shape, seed).to(torch.complex128)
     kspace = fft2c(maps * disc(*shape))
@@ -40,24 +39,34 @@ def middle(columns: int, count: int) -> slice:
     return slice(start, start + count)
 
 
-@pytest.mark.parametrize("shape, kernel, threshold", [((14, 17), 3, 0.05), ((16, 12), (4, 3), 0.2), ((9, 10), (2, 5), 0.02)])
+@pytest.mark.parametrize(
+    "shape, kernel, threshold",
+    [((14, 17), 3, 0.05), ((16, 12), (4, 3), 0.2), ((9, 10), (2, 5), 0.02)],
+)
 def test_maps_and_eigenvalues_are_those_of_the_definition(shape, kernel, threshold):
-    """Right singular vectors of the calibration matrix as plane waves at every pixel, dense, with formulas from the paper."""
+    """Right singular vectors of the calibration matrix as plane waves at every pixel, dense, with
+    formulas from the paper.
+    """
     kspace, _ = measured(shape, coils=3)
     lines = middle(shape[1], 8)
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
     block = kspace[..., lines]
-    patches = torch.stack([
-        block[:, top : top + sides[0], left : left + sides[1]].flatten()
-        for top in range(block.shape[1] - sides[0] + 1)
-        for left in range(block.shape[2] - sides[1] + 1)
-    ])
+    patches = torch.stack(
+        [
+            block[:, top : top + sides[0], left : left + sides[1]].flatten()
+            for top in range(block.shape[1] - sides[0] + 1)
+            for left in range(block.shape[2] - sides[1] + 1)
+        ]
+    )
     _, strengths, right = torch.linalg.svd(patches, full_matrices=False)
     kept = right[strengths > threshold * strengths[0]].reshape(-1, 3, *sides)
     maps, values = ESPIRiT(kernel, threshold, crop=0.0).eigen(kspace, lines)
     for y in range(0, shape[0], 3):
         for x in range(shape[1]):
-            angle = torch.arange(sides[0])[:, None] * (y - shape[0] // 2) / shape[0] + torch.arange(sides[1]) * (x - shape[1] // 2) / shape[1]
+            angle = (
+                torch.arange(sides[0])[:, None] * (y - shape[0] // 2) / shape[0]
+                + torch.arange(sides[1]) * (x - shape[1] // 2) / shape[1]
+            )
             wave = torch.exp(2j * torch.pi * angle.to(torch.float64))
             seen = (kept * wave).sum((-2, -1))
             eigenvalues, vectors = torch.linalg.eigh(seen.mT @ seen.conj() / (sides[0] * sides[1]))
@@ -79,7 +88,9 @@ def test_true_maps_are_found_inside_the_object(shape, coils):
 def test_norms_are_one_or_where_asked_zero():
     kspace, _ = measured((40, 44))
     lines = middle(44, 16)
-    torch.testing.assert_close(rss(ESPIRiT().estimate(kspace, lines)), torch.ones(40, 44, dtype=torch.float64))
+    torch.testing.assert_close(
+        rss(ESPIRiT().estimate(kspace, lines)), torch.ones(40, 44, dtype=torch.float64)
+    )
     maps, values = ESPIRiT(crop=0.95, outside="zero").eigen(kspace, lines)
     torch.testing.assert_close(rss(maps), (values > 0.95).double())
     assert 0.2 < float(rss(maps).mean()) < 0.8
@@ -88,13 +99,15 @@ def test_norms_are_one_or_where_asked_zero():
 
 
 def test_phase_follows_the_chosen_reference():
-    kspace, true = measured((48, 48))
+    kspace, _true = measured((48, 48))
     lines, inside = middle(48, 20), disc(48, 48).abs() > 0.5
     coil_images = ifft2c(kspace)
     spread = {}
     for phase in ("low-resolution", "virtual-coil"):
         maps = ESPIRiT(phase=phase).estimate(kspace, lines)
-        spread[phase] = 1 - float(torch.sgn((maps.conj() * coil_images).sum(0))[inside].mean().abs())
+        spread[phase] = 1 - float(
+            torch.sgn((maps.conj() * coil_images).sum(0))[inside].mean().abs()
+        )
     assert spread["low-resolution"] < 0.01 < 0.05 < spread["virtual-coil"]
     low = LowResolution().estimate(kspace, lines)
     inner = (low.conj() * ESPIRiT().estimate(kspace, lines)).sum(0)
@@ -123,11 +136,17 @@ def test_only_the_calibration_block_is_read():
     outside = torch.full_like(kspace, float("inf"))
     lines, rows = middle(32, 12), slice(8, 25)
     outside[..., lines] = kspace[..., lines]
-    assert estimate_coil_maps(outside, lines, ESPIRiT(4)).equal(estimate_coil_maps(kspace, lines, ESPIRiT(4)))
+    assert estimate_coil_maps(outside, lines, ESPIRiT(4)).equal(
+        estimate_coil_maps(kspace, lines, ESPIRiT(4))
+    )
     block = torch.zeros_like(kspace)
     block[:, rows, lines] = kspace[:, rows, lines]
-    assert estimate_coil_maps(block, lines, ESPIRiT(4), rows).equal(estimate_coil_maps(kspace, lines, ESPIRiT(4), rows))
-    assert not estimate_coil_maps(kspace, lines, ESPIRiT(4), rows).equal(estimate_coil_maps(kspace, lines, ESPIRiT(4)))
+    assert estimate_coil_maps(block, lines, ESPIRiT(4), rows).equal(
+        estimate_coil_maps(kspace, lines, ESPIRiT(4), rows)
+    )
+    assert not estimate_coil_maps(kspace, lines, ESPIRiT(4), rows).equal(
+        estimate_coil_maps(kspace, lines, ESPIRiT(4))
+    )
 
 
 def test_one_coil_and_no_signal_are_no_exceptions():
@@ -141,8 +160,14 @@ def test_one_coil_and_no_signal_are_no_exceptions():
 @pytest.mark.parametrize(
     "options, word",
     [
-        ({"kernel": 1}, "kernel"), ({"kernel": (6, 0)}, "kernel"), ({"threshold": 0.0}, "threshold"), ({"threshold": 1.0}, "threshold"),
-        ({"crop": 1.0}, "crop"), ({"crop": -0.1}, "crop"), ({"crop": float("nan")}, "crop"), ({"outside": "zeros"}, "outside.*zero"),
+        ({"kernel": 1}, "kernel"),
+        ({"kernel": (6, 0)}, "kernel"),
+        ({"threshold": 0.0}, "threshold"),
+        ({"threshold": 1.0}, "threshold"),
+        ({"crop": 1.0}, "crop"),
+        ({"crop": -0.1}, "crop"),
+        ({"crop": float("nan")}, "crop"),
+        ({"outside": "zeros"}, "outside.*zero"),
         ({"phase": "first"}, "phase.*virtual-coil"),
     ],
 )
@@ -161,14 +186,21 @@ def test_too_few_lines_or_rows_for_the_kernel_are_named():
         estimate_coil_maps(kspace, middle(24, 10), ESPIRiT(), slice(0, 12))
 
 
-@pytest.mark.skipif("DEQLAB_REAL_DATA" not in os.environ, reason="DEQLAB_REAL_DATA names no folder of measured files")
+@pytest.mark.skipif(
+    "DEQLAB_REAL_DATA" not in os.environ,
+    reason="DEQLAB_REAL_DATA names no folder of measured files",
+)
 @pytest.mark.parametrize("lines", [24, 16])
 def test_maps_of_a_measured_head_agree_with_those_of_sigpy(lines):
-    app = pytest.importorskip("sigpy.mri.app", reason="sigpy is not installed (pip install -e '.[bench]')")
+    app = pytest.importorskip(
+        "sigpy.mri.app", reason="sigpy is not installed (pip install -e '.[bench]')"
+    )
     h5py = pytest.importorskip("h5py")
     with h5py.File(Path(os.environ["DEQLAB_REAL_DATA"]) / "brain_t2_4ch_256x256.h5") as file:
         kspace = torch.from_numpy(file["kspace"][0]).to(torch.complex64)
-    theirs = torch.from_numpy(app.EspiritCalib(kspace.numpy(), calib_width=lines, crop=0, show_pbar=False).run())
+    theirs = torch.from_numpy(
+        app.EspiritCalib(kspace.numpy(), calib_width=lines, crop=0, show_pbar=False).run()
+    )
     ours = estimate_coil_maps(kspace, middle(256, lines), ESPIRiT())
     image = rss(ifft2c(kspace))
     head = image > 0.1 * image.max()

@@ -1,4 +1,6 @@
-"""Density weights: 1 on a full grid, the analytic ramp on spokes, and F^H D F near the identity where nothing is missing."""
+"""Density weights: 1 on a full grid, the analytic ramp on spokes, and F^H D F near the identity
+where nothing is missing.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ def matrix(points: Tensor, shape: tuple[int, ...], dtype: torch.dtype = torch.co
     return (torch.exp(-2j * math.pi * phase) / math.sqrt(math.prod(shape))).to(dtype)
 
 
-def weights(points: Tensor, shape: tuple[int, ...], iterations: int = 10, dtype: torch.dtype = torch.complex128) -> Tensor:
+def weights(
+    points: Tensor,
+    shape: tuple[int, ...],
+    iterations: int = 10,
+    dtype: torch.dtype = torch.complex128,
+) -> Tensor:
     doubled = tuple(2 * side for side in shape)
     F = matrix(points, doubled, dtype)
     return pipe_menon(
@@ -50,21 +57,27 @@ def weights(points: Tensor, shape: tuple[int, ...], iterations: int = 10, dtype:
 def test_a_full_grid_needs_no_compensation(shape) -> None:
     result = weights(CartesianLines().sample(shape), shape)
     assert result.dtype == torch.float64 and not result.is_complex()
-    assert_close(result, torch.ones_like(result), rtol=0, atol=0.05)  # odd sides have no exact triangle
+    assert_close(
+        result, torch.ones_like(result), rtol=0, atol=0.05
+    )  # odd sides have no exact triangle
     if shape == (12, 12):
         assert_close(result, torch.ones_like(result), rtol=0, atol=1e-12)
 
 
 def test_precision_follows_the_samples() -> None:
     points = Radial(9).sample((8, 8))
-    single, double = (weights(points, (8, 8), dtype=dtype) for dtype in (torch.complex64, torch.complex128))
+    single, double = (
+        weights(points, (8, 8), dtype=dtype) for dtype in (torch.complex64, torch.complex128)
+    )
     assert single.dtype == torch.float32
     assert_close(single.double(), double, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("samples", [32, 31, 64])
 def test_spokes_at_nyquist_get_the_ramp(samples) -> None:
-    """Within the disc, away from the centre (smoothed over one sample) and the rim (neighbours on one side only)."""
+    """Within the disc, away from the centre (smoothed over one sample) and the rim (neighbours on
+    one side only).
+    """
     points = Radial(nyquist_spokes(SHAPE), samples).sample(SHAPE)
     found, exact = weights(points, SHAPE), ramp(points, SHAPE)
     radius = points.norm(dim=1) * SHAPE[0]
@@ -86,7 +99,9 @@ DENSE = {
 
 @pytest.mark.parametrize("choice", DENSE.values(), ids=DENSE)
 def test_the_weighted_adjoint_gives_back_a_compact_object(choice) -> None:
-    """A Gaussian, so that all of its k-space lies within the circle of samples, at its own intensity and out of the centre."""
+    """A Gaussian, so that all of its k-space lies within the circle of samples, at its own
+    intensity and out of the centre.
+    """
     points = choice.sample(SHAPE)
     y, x = torch.meshgrid(*[torch.arange(side) - side // 2 for side in SHAPE], indexing="ij")
     blob = torch.exp(-((y - 1) ** 2 + (x + 2) ** 2) / 8.0).to(torch.complex128).flatten()
@@ -109,7 +124,9 @@ def test_more_iterations_make_the_density_flatter_and_do_not_drift() -> None:
 
 
 def test_what_is_missing_is_not_made_up_by_weight() -> None:
-    """Few spokes: at the rim a sample has no neighbours across, and counts for its own Cartesian share and no more."""
+    """Few spokes: at the rim a sample has no neighbours across, and counts for its own Cartesian
+    share and no more.
+    """
     points = Radial(6).sample(SHAPE)
     found, exact = weights(points, SHAPE), ramp(points, SHAPE)
     rim = points.norm(dim=1) > 0.4
@@ -118,11 +135,15 @@ def test_what_is_missing_is_not_made_up_by_weight() -> None:
 
 
 def test_a_volume_of_spokes() -> None:
-    """The share of a sample grows with |k|^2: from a sixth to a third of a cycle per pixel it is four times larger."""
+    """The share of a sample grows with |k|^2: from a sixth to a third of a cycle per pixel it is
+    four times larger.
+    """
     shape = (6, 6, 6)
     points = RadialVolume(nyquist_spokes(shape), 12).sample(shape)
     found, radius = weights(points, shape), points.norm(dim=1)
-    near, far = (float(found[(radius - distance).abs() < 0.01].mean()) for distance in (1 / 6, 1 / 3))
+    near, far = (
+        float(found[(radius - distance).abs() < 0.01].mean()) for distance in (1 / 6, 1 / 3)
+    )
     assert far / near == pytest.approx(4, rel=0.3)
 
 

@@ -26,7 +26,9 @@ def test_count_is_exact_and_the_centre_whole(pattern, acceleration, shape):
         mask = pattern(acceleration, 12).sample(shape, seed)
         assert mask.shape == shape and mask.dtype == torch.bool
         assert int(mask.sum()) == round(shape[0] * shape[1] / acceleration)
-        assert mask[shape[0] // 2 - 6 : shape[0] // 2 + 6, shape[1] // 2 - 6 : shape[1] // 2 + 6].all()
+        assert mask[
+            shape[0] // 2 - 6 : shape[0] // 2 + 6, shape[1] // 2 - 6 : shape[1] // 2 + 6
+        ].all()
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -39,7 +41,9 @@ def test_random_points_are_as_dense_as_asked():
     near = torch.from_numpy(center_distance((128, 128)) < 0.25)
     shares = []
     for power in (0.0, 3.0):
-        draws = torch.stack([RandomPoints(8, 0, power).sample((128, 128), seed) for seed in range(8)])
+        draws = torch.stack(
+            [RandomPoints(8, 0, power).sample((128, 128), seed) for seed in range(8)]
+        )
         shares.append(float(draws[:, near].float().mean()))
     # Uniform where the power is 0; much denser in the centre, as (1 - d)^3 is largest there.
     assert shares[0] == pytest.approx(1 / 8, rel=0.1)
@@ -74,13 +78,17 @@ def test_archimedean_spiral_has_turns_equally_far_apart():
 
 def test_power_moves_turns_to_the_centre():
     near = torch.from_numpy(center_distance((128, 128)) < 0.5)
-    counts = [int(SpiralOnGrid(8, 0, power=power).sample((128, 128), 0)[near].sum()) for power in (1.0, 2.0)]
+    counts = [
+        int(SpiralOnGrid(8, 0, power=power).sample((128, 128), 0)[near].sum())
+        for power in (1.0, 2.0)
+    ]
     assert 1.2 * counts[0] < counts[1]
 
 
 def test_interleaves_are_copies_of_one_another():
     mask = SpiralOnGrid(8, 0, interleaves=4).sample((129, 129), 0)
-    # Turned by a quarter, four interleaves are the same pattern, but for the points that were cut off to meet the count.
+    # Turned by a quarter, four interleaves are the same pattern, but for the points that were cut
+    # off to meet the count.
     assert float((mask ^ mask.rot90(1, (0, 1))).float().mean()) < 0.02
 
 
@@ -91,12 +99,20 @@ def test_first_arrival_is_the_earliest():
 
 def test_path_points_leave_out_what_is_outside():
     angle = np.array([0.0, np.pi / 2, 0.0])
-    assert path_points((8, 8), angle, np.array([0.5, -0.5, 1.0])).tolist() == [4 * 8 + 6, 2 * 8 + 4, -1]
+    assert path_points((8, 8), angle, np.array([0.5, -0.5, 1.0])).tolist() == [
+        4 * 8 + 6,
+        2 * 8 + 4,
+        -1,
+    ]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_impossible_patterns_are_refused(pattern):
-    for arguments, name in (((0.9,), "acceleration"), ((float("nan"),), "acceleration"), ((4, -2), "calibration")):
+    for arguments, name in (
+        ((0.9,), "acceleration"),
+        ((float("nan"),), "acceleration"),
+        ((4, -2), "calibration"),
+    ):
         with pytest.raises(InputError, match=name):
             pattern(*arguments)
     with pytest.raises(InputError, match="calibration"):
@@ -114,6 +130,10 @@ def test_patterns_without_corners_say_so():
 
 
 def test_options_are_checked():
-    for make in (lambda: SpiralOnGrid(4, 8, 0), lambda: SpiralOnGrid(4, 8, 8, 0.0), lambda: RandomPoints(4, 8, -1.0)):
+    for make in (
+        lambda: SpiralOnGrid(4, 8, 0),
+        lambda: SpiralOnGrid(4, 8, 8, 0.0),
+        lambda: RandomPoints(4, 8, -1.0),
+    ):
         with pytest.raises(InputError):
             make()

@@ -68,7 +68,8 @@ def test_no_acceleration_measures_everything(name):
 
 
 def test_seed_from_name_is_fixed_for_all_time():
-    # The number is part of the evaluation protocol: another one would change every published figure.
+    # The number is part of the evaluation protocol: another one would change every published
+    # figure.
     assert seed_from_name("file1000000.h5") == 3919937419
     assert seed_from_name("file1000000.h5") != seed_from_name("file1000001.h5")
 
@@ -79,7 +80,8 @@ def test_default_center_fraction(acceleration, expected):
 
 
 @pytest.mark.parametrize(
-    "mask", [torch.arange(128) % 4 == 0, torch.arange(128) % 4 == 1, torch.zeros(16, dtype=torch.bool)]
+    "mask",
+    [torch.arange(128) % 4 == 0, torch.arange(128) % 4 == 1, torch.zeros(16, dtype=torch.bool)],
 )
 def test_mask_without_calibration_block_is_refused(mask):
     with pytest.raises(InputError, match="calibration"):
@@ -98,7 +100,9 @@ def test_calibration_block_of_a_known_mask():
         calibration_lines(mask.reshape(4, 4))
 
 
-@pytest.mark.parametrize("arguments", [(0.5, 0.1), (4, -0.1), (4, 0.3), (8, 0.2), (float("nan"), 0.1)])
+@pytest.mark.parametrize(
+    "arguments", [(0.5, 0.1), (4, -0.1), (4, 0.3), (8, 0.2), (float("nan"), 0.1)]
+)
 @pytest.mark.parametrize("name", MASKS)
 def test_impossible_masks_are_refused(name, arguments):
     with pytest.raises(InputError):

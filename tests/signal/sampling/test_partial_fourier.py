@@ -1,4 +1,6 @@
-"""Half of k-space and a little more: exact for real images, and better than zeros for a smooth phase."""
+"""Half of k-space and a little more: exact for real images, and better than zeros for a smooth
+phase.
+"""
 
 import math
 
@@ -7,21 +9,24 @@ import torch
 from torch.testing import assert_close
 
 from deqlab.core.errors import InputError
-from deqlab.signal.sampling.partial_fourier import (
-    PartialFourierMask,
-    central_phase,
-    homodyne,
-    pocs,
-)
+from deqlab.signal.sampling.partial_fourier import PartialFourierMask, central_phase, homodyne, pocs
 from deqlab.signal.transforms.fourier import fft2c, ifft2c
 
 FILLS = {"homodyne": homodyne, "pocs": lambda kspace, mask: pocs(kspace, mask, iterations=60)}
 
 
-def object_with_phase(shape: tuple[int, int], dtype: torch.dtype = torch.complex128) -> torch.Tensor:
+def object_with_phase(
+    shape: tuple[int, int], dtype: torch.dtype = torch.complex128
+) -> torch.Tensor:
     """Two discs with a hole and a phase of a third of a turn or so."""
-    y, x = torch.meshgrid(*(torch.linspace(-1, 1, n, dtype=torch.float64) for n in shape), indexing="ij")
-    magnitude = 1.0 * (torch.hypot(x, 0.8 * y) < 0.7) - 0.6 * (torch.hypot(x - 0.2, y) < 0.2) + 0.1 * (torch.hypot(x + 0.3, y) < 0.1)
+    y, x = torch.meshgrid(
+        *(torch.linspace(-1, 1, n, dtype=torch.float64) for n in shape), indexing="ij"
+    )
+    magnitude = (
+        1.0 * (torch.hypot(x, 0.8 * y) < 0.7)
+        - 0.6 * (torch.hypot(x - 0.2, y) < 0.2)
+        + 0.1 * (torch.hypot(x + 0.3, y) < 0.1)
+    )
     return (magnitude * torch.exp(1j * (0.5 + 1.1 * x - 0.7 * y + 0.6 * x * y))).to(dtype)
 
 
@@ -34,14 +39,18 @@ def psnr(image: torch.Tensor, reference: torch.Tensor) -> float:
 @pytest.mark.parametrize("fill", FILLS)
 def test_real_images_come_back_exactly(fill, shape):
     """Of either sign, in any number of coils, odd and even."""
-    image = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(torch.complex128)
+    image = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(
+        torch.complex128
+    )
     mask = PartialFourierMask(0.6).sample(shape[-1])
     assert_close(FILLS[fill](fft2c(image) * mask, mask), image, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("fill", FILLS)
 def test_either_side_may_be_measured(fill):
-    image = torch.randn(20, 45, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(torch.complex128)
+    image = torch.randn(20, 45, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(
+        torch.complex128
+    )
     mask = PartialFourierMask(0.6).sample(45).flip(0)
     assert_close(FILLS[fill](fft2c(image) * mask, mask), image, rtol=0, atol=1e-9)
 
@@ -56,7 +65,9 @@ def test_smooth_phase_is_rescued(fill, fraction):
 
 
 def test_constant_phase_is_exact_and_kept():
-    image = object_with_phase((64, 64)).abs() * torch.exp(torch.tensor(0.8j, dtype=torch.complex128))
+    image = object_with_phase((64, 64)).abs() * torch.exp(
+        torch.tensor(0.8j, dtype=torch.complex128)
+    )
     mask = PartialFourierMask().sample(64)
     for fill in FILLS.values():
         assert_close(fill(fft2c(image) * mask, mask), image, rtol=0, atol=1e-10)
@@ -84,7 +95,12 @@ def test_single_precision_stays_single():
     for fill in FILLS.values():
         filled = fill(fft2c(image) * mask, mask)
         assert filled.dtype == torch.complex64
-        assert_close(filled, fill(fft2c(image.to(torch.complex128)) * mask, mask).to(torch.complex64), rtol=0, atol=1e-4)
+        assert_close(
+            filled,
+            fill(fft2c(image.to(torch.complex128)) * mask, mask).to(torch.complex64),
+            rtol=0,
+            atol=1e-4,
+        )
 
 
 def test_phase_is_a_phase():

@@ -1,4 +1,6 @@
-"""Point spread functions convolve, agree with the matrices they stand for, and have the side peaks known for combs."""
+"""Point spread functions convolve, agree with the matrices they stand for, and have the side peaks
+known for combs.
+"""
 
 import math
 
@@ -35,10 +37,14 @@ def test_undersampling_is_a_convolution_with_it(shape):
     image = torch.randn(shape, dtype=torch.complex128, generator=torch.Generator().manual_seed(1))
     spread = point_spread(mask)
     convolved = torch.zeros_like(image)
-    for index in torch.cartesian_prod(*(torch.arange(n) for n in shape)).reshape(-1, len(shape)).tolist():
+    for index in (
+        torch.cartesian_prod(*(torch.arange(n) for n in shape)).reshape(-1, len(shape)).tolist()
+    ):
         shift = [i - n // 2 for i, n in zip(index, shape)]
         convolved += spread[tuple(index)] * torch.roll(image, shift, axes)
-    assert_close(ifftc(mask * fftc(image, axes), axes), convolved * mask.double().mean(), rtol=0, atol=1e-12)
+    assert_close(
+        ifftc(mask * fftc(image, axes), axes), convolved * mask.double().mean(), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -61,11 +67,15 @@ def test_coherence_is_all_but_the_peak(shape):
     spread = point_spread(mask).abs()
     spread[tuple(n // 2 for n in shape)] = 0
     assert coherence(mask) == pytest.approx(float(spread.max()))
-    assert coherence(mask, beyond=3) == pytest.approx(max(float(spread[index]) for index in far_from_the_middle(shape, 3)))
+    assert coherence(mask, beyond=3) == pytest.approx(
+        max(float(spread[index]) for index in far_from_the_middle(shape, 3))
+    )
 
 
 def far_from_the_middle(shape: tuple[int, ...], distance: float):
-    for index in torch.cartesian_prod(*(torch.arange(n) for n in shape)).reshape(-1, len(shape)).tolist():
+    for index in (
+        torch.cartesian_prod(*(torch.arange(n) for n in shape)).reshape(-1, len(shape)).tolist()
+    ):
         if math.dist(index, [n // 2 for n in shape]) > distance:
             yield tuple(index)
 
@@ -78,16 +88,20 @@ def test_one_dimensional_centre_block_has_the_dirichlet_kernel():
     mask = torch.zeros(128, dtype=torch.bool)
     mask[64 - 5 : 64 + 6] = True
     n = torch.arange(128, dtype=torch.float64) - 64
-    kernel = torch.where(n == 0, 1, torch.sin(11 * math.pi * n / 128) / (11 * torch.sin(math.pi * n / 128)))
+    kernel = torch.where(
+        n == 0, 1, torch.sin(11 * math.pi * n / 128) / (11 * torch.sin(math.pi * n / 128))
+    )
     assert_close(point_spread(mask).real, kernel)
     assert coherence(mask) == pytest.approx(float(kernel[65]))
-    # Beyond its first zero, 128 / 11 pixels away, the first side lobe of a sinc is left: 21.7 % of the peak.
+    # Beyond its first zero, 128 / 11 pixels away, the first side lobe of a sinc is left: 21.7 % of
+    # the peak.
     assert coherence(mask, beyond=128 / 11) == pytest.approx(0.217, abs=0.01)
 
 
 def test_random_points_come_near_the_level_of_noise():
     mask = draw((64, 64), 0.25)
-    # Off the peak it is a random walk of M = share N steps: standard deviation sqrt((1 - share) / M).
+    # Off the peak it is a random walk of M = share N steps: standard deviation sqrt((1 - share) /
+    # M).
     sigma = math.sqrt(0.75 / float(mask.sum()))
     spread = point_spread(mask).abs().flatten()
     spread = spread[spread < 0.999]
@@ -113,17 +127,23 @@ def test_transform_point_spread_is_its_matrix(shape, lines):
         assert_close(own.flatten(), gram[:, i] / gram[i, i], rtol=0, atol=1e-10)
         others = gram[:, i].abs() / gram[i, i].real
         others[i] = 0
-        assert float(transform_coherence(mask, torch.tensor([[row, column]]), shape, wavelet.adjoint, wavelet.forward)) == pytest.approx(
-            float(others.max())
-        )
+        assert float(
+            transform_coherence(
+                mask, torch.tensor([[row, column]]), shape, wavelet.adjoint, wavelet.forward
+            )
+        ) == pytest.approx(float(others.max()))
 
 
 def test_pixels_give_the_point_spread_function():
     mask = draw((16, 20))
-    spread = transform_point_spread(mask, torch.tensor([[8, 10], [3, 15]]), (16, 20), identity, identity)
+    spread = transform_point_spread(
+        mask, torch.tensor([[8, 10], [3, 15]]), (16, 20), identity, identity
+    )
     assert_close(spread[0], point_spread(mask), rtol=0, atol=1e-12)
     assert_close(spread[1], torch.roll(point_spread(mask), (-5, 5), (0, 1)), rtol=0, atol=1e-12)
-    assert float(transform_coherence(mask, torch.tensor([[3, 15]]), (16, 20), identity, identity)) == pytest.approx(coherence(mask))
+    assert float(
+        transform_coherence(mask, torch.tensor([[3, 15]]), (16, 20), identity, identity)
+    ) == pytest.approx(coherence(mask))
 
 
 def test_bad_input_is_refused():

@@ -77,7 +77,10 @@ def test_corners_are_measured_when_asked_for():
 
 def test_growth_moves_points_to_the_centre():
     near = center_distance((128, 128)) < 0.5
-    shares = [PoissonDisc(8, 0, growth).sample((128, 128), 0).numpy()[near].sum() for growth in (0.0, 1.0, 3.0)]
+    shares = [
+        PoissonDisc(8, 0, growth).sample((128, 128), 0).numpy()[near].sum()
+        for growth in (0.0, 1.0, 3.0)
+    ]
     assert shares[0] < shares[1] < shares[2]
 
 
@@ -88,7 +91,12 @@ def test_seed_decides_the_draw():
 
 
 def test_impossible_patterns_are_refused():
-    bad = (((0.5,), "acceleration"), ((float("nan"),), "acceleration"), ((4, -1), "calibration"), ((4, 8, -1.0), "growth"))
+    bad = (
+        ((0.5,), "acceleration"),
+        ((float("nan"),), "acceleration"),
+        ((4, -1), "calibration"),
+        ((4, 8, -1.0), "growth"),
+    )
     for arguments, name in bad:
         with pytest.raises(InputError, match=name):
             PoissonDisc(*arguments)

@@ -1,4 +1,6 @@
-"""Trajectories cover what they say, within +-0.5 cycles per pixel, at times that a scanner could keep."""
+"""Trajectories cover what they say, within +-0.5 cycles per pixel, at times that a scanner could
+keep.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,10 @@ def test_golden_angles_are_golden() -> None:
 
 @pytest.mark.parametrize("first, count", [(0, 8), (3, 13), (40, 34)])
 def test_any_run_of_golden_angles_leaves_no_wide_gap(first, count) -> None:
-    """For a Fibonacci number of spokes the largest gap is below twice the mean one; uniform angles cut short leave a wedge open."""
+    """For a Fibonacci number of spokes the largest gap is below twice the mean one; uniform angles
+    cut short leave a wedge open.
+    """
+
     def widest(angles: torch.Tensor) -> float:
         sorted_ = angles.sort().values
         closed = torch.cat((sorted_, sorted_[:1] + math.pi))
@@ -86,16 +91,22 @@ def test_any_run_of_golden_angles_leaves_no_wide_gap(first, count) -> None:
 
 @pytest.mark.parametrize("interleaves, density", [(1, 1.0), (4, 1.0), (4, 3.0), (3, 0.5)])
 def test_neighbouring_turns_are_as_far_apart_as_asked(interleaves, density) -> None:
-    """At the edge one cycle per field of view, in the centre `density` times less, linear in between."""
+    """At the edge one cycle per field of view, in the centre `density` times less, linear in
+    between.
+    """
     shape = (64, 48)
     spiral = Spiral(interleaves, center_density=density)
-    points = per_field_of_view(spiral.sample(shape)[: len(spiral.readout_times(shape)) // interleaves], (64, 64))
+    points = per_field_of_view(
+        spiral.sample(shape)[: len(spiral.readout_times(shape)) // interleaves], (64, 64)
+    )
     radius = points.norm(dim=1)
     assert float(radius.max()) == pytest.approx(32, rel=2e-3)
     angle = torch.atan2(points[:, 0], points[:, 1])
     step = torch.remainder(angle.diff() + math.pi, 2 * math.pi) - math.pi
     unwrapped = torch.cat((torch.zeros(1, dtype=step.dtype), step.cumsum(0)))
-    assert float(unwrapped[-1]) / (2 * math.pi) == pytest.approx(nyquist_turns(shape, interleaves, density), rel=0.02)
+    assert float(unwrapped[-1]) / (2 * math.pi) == pytest.approx(
+        nyquist_turns(shape, interleaves, density), rel=0.02
+    )
     # distance between turns of all interleaves = 2 pi dr/dangle / interleaves
     gap = 2 * math.pi / interleaves * radius.diff() / unwrapped.diff()
     middle = (radius[1:] + radius[:-1]) / 2
@@ -103,10 +114,19 @@ def test_neighbouring_turns_are_as_far_apart_as_asked(interleaves, density) -> N
     assert_close(gap[50:], wanted[50:], rtol=2e-3, atol=0)
 
 
-@pytest.mark.parametrize("gradients", [Gradients(), Gradients(amplitude=10, slew=200), Gradients(amplitude=80, slew=50)])
+@pytest.mark.parametrize(
+    "gradients", [Gradients(), Gradients(amplitude=10, slew=200), Gradients(amplitude=80, slew=50)]
+)
 @pytest.mark.parametrize("spiral", [Spiral(1), Spiral(6), Spiral(6, center_density=4)], ids=repr)
-def test_the_scanner_can_play_the_spiral_and_one_of_its_limits_is_always_reached(spiral, gradients) -> None:
-    spiral = Spiral(spiral.interleaves, center_density=spiral.center_density, gradients=gradients, field_of_view=200)
+def test_the_scanner_can_play_the_spiral_and_one_of_its_limits_is_always_reached(
+    spiral, gradients
+) -> None:
+    spiral = Spiral(
+        spiral.interleaves,
+        center_density=spiral.center_density,
+        gradients=gradients,
+        field_of_view=200,
+    )
     shape = (64, 64)
     samples = len(spiral.readout_times(shape)) // spiral.interleaves
     assert spiral.duration(shape) == pytest.approx(samples * gradients.dwell)
@@ -127,18 +147,28 @@ def test_cartesian_lines_are_the_grid_of_fft2c_with_their_times() -> None:
     assert_close(points[0, :, 0], (torch.arange(rows, dtype=torch.float64) - 3) / rows)
     assert_close(points[:, 0, 1], (torch.arange(columns, dtype=torch.float64) - 2) / columns)
     times = CartesianLines(dwell=1e-5).readout_times((rows, columns)).reshape(columns, rows)
-    assert_close(times, ((torch.arange(rows, dtype=torch.float64) - 3) * 1e-5).expand(columns, rows))
-    train = CartesianLines(lines_per_shot=5, dwell=1e-5).readout_times((rows, columns)).reshape(columns, rows)
+    assert_close(
+        times, ((torch.arange(rows, dtype=torch.float64) - 3) * 1e-5).expand(columns, rows)
+    )
+    train = (
+        CartesianLines(lines_per_shot=5, dwell=1e-5)
+        .readout_times((rows, columns))
+        .reshape(columns, rows)
+    )
     assert_close(train[:, 3], (torch.arange(5, dtype=torch.float64) - 2) * rows * 1e-5)
 
 
 def test_spokes_of_a_volume_fill_the_ball_evenly() -> None:
-    """Directions of a uniform distribution over the half sphere: E[n n^T] = 1/3, and heights uniform in [0, 1]."""
+    """Directions of a uniform distribution over the half sphere: E[n n^T] = 1/3, and heights
+    uniform in [0, 1].
+    """
     spokes = RadialVolume(610, 9).sample((8, 8, 8)).reshape(610, 9, 3)
     ends = spokes[:, 0] * -2
     assert_close(ends.norm(dim=1), torch.full((610,), 8 / 9, dtype=torch.float64))
     directions = ends / ends.norm(dim=1, keepdim=True)
-    assert_close(directions.T @ directions / 610, torch.eye(3, dtype=torch.float64) / 3, atol=2e-3, rtol=0)
+    assert_close(
+        directions.T @ directions / 610, torch.eye(3, dtype=torch.float64) / 3, atol=2e-3, rtol=0
+    )
     heights = directions[:, 0].sort().values
     assert_close(heights, torch.arange(610, dtype=torch.float64) / 610, atol=5e-3, rtol=0)
     # No two spokes closer than a fifth of the mean distance, sqrt(2 pi / 610).
@@ -150,7 +180,9 @@ def test_nyquist() -> None:
     assert nyquist_spokes((64, 48)) == math.ceil(math.pi / 2 * 64)
     assert nyquist_spokes((16, 16, 12)) == math.ceil(math.pi / 2 * 256)
     # The ends of that many spokes are one cycle per field of view apart.
-    ends = per_field_of_view(Radial(nyquist_spokes((64, 64))).sample((64, 64)).reshape(-1, 128, 2)[:2, 0], (64, 64))
+    ends = per_field_of_view(
+        Radial(nyquist_spokes((64, 64))).sample((64, 64)).reshape(-1, 128, 2)[:2, 0], (64, 64)
+    )
     assert float((ends[0] - ends[1]).norm()) == pytest.approx(1, rel=0.02)
 
 

@@ -1,4 +1,6 @@
-"""The signal equations agree with a Bloch simulation step by step, and with what radiologists see."""
+"""The signal equations agree with a Bloch simulation step by step, and with what radiologists
+see.
+"""
 
 import math
 
@@ -72,7 +74,10 @@ def test_ernst_angle_gives_most_signal():
     [
         (SpinEcho(500, 12), ("fat", "white", "grey", "csf", "bone")),
         (SpinEcho(5000, 100), ("csf", "lesion", "grey", "white", "muscle", "bone")),
-        (InversionRecovery(9000, 110, inversion_null(9000, 110, 4300)), ("lesion", "grey", "white", "csf")),
+        (
+            InversionRecovery(9000, 110, inversion_null(9000, 110, 4300)),
+            ("lesion", "grey", "white", "csf"),
+        ),
         (SpinEcho(3500, 15), ("grey", "white", "bone")),
     ],
 )

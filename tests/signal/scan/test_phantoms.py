@@ -1,4 +1,6 @@
-"""Simulated heads: tissues share each pixel, no head is like another, detail lives at the pixel scale."""
+"""Simulated heads: tissues share each pixel, no head is like another, detail lives at the pixel
+scale.
+"""
 
 from dataclasses import replace
 
@@ -85,7 +87,10 @@ def test_tissues_vary_a_little():
 def test_fields_are_smooth_and_not_constant(field):
     values = field(64, np.random.default_rng(0))
     assert values.shape == (64, 64) and values.std() > 0.01
-    assert np.abs(np.diff(values, axis=0)).max() < 0.25 and np.abs(np.diff(values, axis=1)).max() < 0.25
+    assert (
+        np.abs(np.diff(values, axis=0)).max() < 0.25
+        and np.abs(np.diff(values, axis=1)).max() < 0.25
+    )
     assert field is phantoms.smooth_phase or values.min() > 0
 
 
@@ -94,7 +99,8 @@ def test_noise_has_unit_variance_and_the_asked_smoothness(sigma):
     noise = phantoms._noise(np.random.default_rng(0), 128, sigma)
     assert noise.shape == (128, 128) and noise.std() == pytest.approx(1, abs=1e-3)
     if 1 < sigma < 10:
-        # Neighbours at distance d of noise smoothed by a bell of width s correlate as exp(-d^2 / 4 s^2).
+        # Neighbours at distance d of noise smoothed by a bell of width s correlate as exp(-d^2 / 4
+        # s^2).
         step = round(sigma)
         correlation = (noise[step:] * noise[:-step]).mean() / (noise**2).mean()
         assert correlation == pytest.approx(np.exp(-(step**2) / (4 * sigma**2)), abs=0.1)

@@ -45,7 +45,11 @@ def test_wait_solves_the_bloch_equations(offset):
     field = np.array([0, 0, 2e-3 * np.pi * offset])  # radians per ms, along the main field
 
     def bloch(_, m):
-        return np.cross(m, field) - [m[0] / tissue.t2, m[1] / tissue.t2, (m[2] - tissue.pd) / tissue.t1]
+        return np.cross(m, field) - [
+            m[0] / tissue.t2,
+            m[1] / tissue.t2,
+            (m[2] - tissue.pd) / tissue.t1,
+        ]
 
     truth = solve_ivp(bloch, (0, time), start, rtol=1e-10, atol=1e-12).y[:, -1]
     assert evolve(start, [Wait(time)], tissue, offset)[0] == pytest.approx(truth, abs=1e-8)
@@ -55,7 +59,9 @@ def test_wait_solves_the_bloch_equations(offset):
 def test_pulse_is_what_a_strong_short_field_does(phase):
     tissue, flip, start = Tissue(1e9, 1e9, 0.0), np.radians(70), np.array([0.1, 0.2, 0.9])
     axis = np.array([np.cos(np.radians(phase)), np.sin(np.radians(phase)), 0])
-    truth = solve_ivp(lambda _, m: np.cross(m, flip * axis), (0, 1), start, rtol=1e-10, atol=1e-12).y[:, -1]
+    truth = solve_ivp(
+        lambda _, m: np.cross(m, flip * axis), (0, 1), start, rtol=1e-10, atol=1e-12
+    ).y[:, -1]
     assert evolve(start, [Pulse(70, phase)], tissue)[0] == pytest.approx(truth, abs=1e-8)
 
 
@@ -72,7 +78,8 @@ def test_signal_equations_are_its_steady_state(sequence, tissue):
     settled = steady_state(steps, tissue)
     after, signals = evolve(settled, steps, tissue)
     assert after == pytest.approx(settled, abs=1e-12)
-    # Along y, where a 90 degree pulse about x puts it: sign and all, as an inverted tissue is negative.
+    # Along y, where a 90 degree pulse about x puts it: sign and all, as an inverted tissue is
+    # negative.
     assert signals[0] == pytest.approx(1j * sequence.signal(tissue), abs=1e-12)
 
 
@@ -98,13 +105,20 @@ def test_spin_echo_undoes_off_resonance_and_gradient_echo_does_not():
 
 
 def test_balanced_steady_state_is_known():
-    """Freeman and Hill, J Magn Reson 4:366 (1971): without spoiling and with alternating pulses, on resonance."""
+    """Freeman and Hill, J Magn Reson 4:366 (1971): without spoiling and with alternating pulses, on
+    resonance.
+    """
     tissue, tr, flip = Tissue(900, 80, 0.7), 5.0, 40.0
     steps = [Pulse(flip), Readout(), Wait(tr), Pulse(flip, 180), Readout(), Wait(tr)]
     signals = evolve(steady_state(steps, tissue), steps, tissue)[1]
     first, second = np.exp(-tr / tissue.t1), np.exp(-tr / tissue.t2)
     angle = np.radians(flip)
-    truth = tissue.pd * np.sin(angle) * (1 - first) / (1 - (first - second) * np.cos(angle) - first * second)
+    truth = (
+        tissue.pd
+        * np.sin(angle)
+        * (1 - first)
+        / (1 - (first - second) * np.cos(angle) - first * second)
+    )
     assert np.abs(signals) == pytest.approx([truth, truth], rel=1e-12)
 
 

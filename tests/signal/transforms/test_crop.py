@@ -4,12 +4,7 @@ import pytest
 import torch
 
 from deqlab.core.errors import InputError
-from deqlab.signal.transforms.crop import (
-    center_crop,
-    center_pad,
-    crop_kspace,
-    crop_readout,
-)
+from deqlab.signal.transforms.crop import center_crop, center_pad, crop_kspace, crop_readout
 from deqlab.signal.transforms.fourier import fft2c, ifft2c
 
 SIZES = [(n, m) for n in (8, 9, 12, 15) for m in (3, 4, 7, 8) if m <= n]
@@ -59,7 +54,9 @@ def test_crop_kspace_keeps_intensity_and_field_of_view():
     low = ifft2c(crop_kspace(fft2c(constant), (6, 5)))
     torch.testing.assert_close(low, torch.full((6, 5), 2.0 + 1.0j, dtype=torch.complex128))
     # A wave of two periods over the field of view still has two periods on half as many pixels.
-    wave = torch.exp(2j * torch.pi * 2 * torch.arange(12, dtype=torch.float64) / 12)[:, None].expand(12, 10)
+    wave = torch.exp(2j * torch.pi * 2 * torch.arange(12, dtype=torch.float64) / 12)[
+        :, None
+    ].expand(12, 10)
     low = ifft2c(crop_kspace(fft2c(wave), (6, 10)))
     torch.testing.assert_close(low, wave[::2])
 

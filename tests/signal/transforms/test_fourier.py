@@ -31,7 +31,9 @@ SIZES = [(1, 1), (1, 6), (2, 3), (8, 6), (7, 5), (9, 8)]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype, tolerance", [(torch.complex128, 1e-12), (torch.complex64, 1e-5)])
-def test_is_the_direct_transform(size: tuple[int, int], dtype: torch.dtype, tolerance: float) -> None:
+def test_is_the_direct_transform(
+    size: tuple[int, int], dtype: torch.dtype, tolerance: float
+) -> None:
     x = image(2, *size)
     expected = dft(size[0]) @ x @ dft(size[1]).T
     kspace = fft2c(x.to(dtype))

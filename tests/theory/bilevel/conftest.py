@@ -18,7 +18,9 @@ from deqlab.theory.bilevel.problem import Problem
 from deqlab.theory.bilevel.reconstruction import Smoothing
 
 
-def make_logistic(features: int = 5, samples: int = 12, groups: Tensor | None = None, sparse: bool = False) -> Logistic:
+def make_logistic(
+    features: int = 5, samples: int = 12, groups: Tensor | None = None, sparse: bool = False
+) -> Logistic:
     rng = np.random.default_rng(features)
     slope = rng.standard_normal(features)
     splits = []
@@ -32,9 +34,15 @@ def make_logistic(features: int = 5, samples: int = 12, groups: Tensor | None = 
 def make_slice(seed: int, size: int = 6, noise: float = 0.1) -> Sample:
     """A blocky complex image, half of its lines measured."""
     generator = torch.Generator().manual_seed(seed)
-    blocks = torch.randn(2, 2, dtype=torch.complex128, generator=generator).repeat_interleave(size // 2, 0).repeat_interleave(size // 2, 1)
+    blocks = (
+        torch.randn(2, 2, dtype=torch.complex128, generator=generator)
+        .repeat_interleave(size // 2, 0)
+        .repeat_interleave(size // 2, 1)
+    )
     maps = torch.randn(1, 1, size, size, dtype=torch.complex128, generator=generator)
-    A = CartesianOperator(torch.arange(size) % 2 == 0, maps / maps.abs().square().sum(1, keepdim=True).sqrt())
+    A = CartesianOperator(
+        torch.arange(size) % 2 == 0, maps / maps.abs().square().sum(1, keepdim=True).sqrt()
+    )
     error = torch.randn(1, 1, size, size, dtype=torch.complex128, generator=generator)
     kspace = (A(blocks[None]) + noise * error) * A.mask
     return Sample(kspace[0], A, None, blocks, 1.0, 1.0, "noise", seed, "none", (size, size))
@@ -72,6 +80,11 @@ def dense_hessian() -> Callable[[Problem, Tensor, Tensor], Tensor]:
 
     def dense(problem: Problem, theta: Tensor, x: Tensor) -> Tensor:
         product, size = problem.hessian(theta, x), flatten(x).shape[1]
-        return torch.cat([flatten(product(unflatten(row[None], x))) for row in torch.eye(size, dtype=torch.float64)]).T
+        return torch.cat(
+            [
+                flatten(product(unflatten(row[None], x)))
+                for row in torch.eye(size, dtype=torch.float64)
+            ]
+        ).T
 
     return dense

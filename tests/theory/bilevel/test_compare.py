@@ -50,25 +50,36 @@ def test_descent_ends_at_the_best_weight(method, problem) -> None:
 def test_search_finds_it_to_the_spacing_of_its_trials(problem) -> None:
     theta, loss = optimum(problem)
     trace = run(problem, GridSearch(trials=23))
-    assert trace.theta[-1][0] == pytest.approx(theta, abs=0.5) and trace.validation[-1] == pytest.approx(loss, rel=2e-2)
+    assert trace.theta[-1][0] == pytest.approx(theta, abs=0.5) and trace.validation[
+        -1
+    ] == pytest.approx(loss, rel=2e-2)
     assert trace.validation == sorted(trace.validation, reverse=True)
 
 
 def test_learned_smoothing_lands_at_the_optimum_of_the_grid(slice_of_noise) -> None:
-    """With the full inversion; with the inverse of L-BFGS to a quarter of a percent; the Jacobian-free direction is biased and stops before."""
+    """With the full inversion; with the inverse of L-BFGS to a quarter of a percent; the
+    Jacobian-free direction is biased and stops before.
+    """
     problem = Smoothing(slice_of_noise(0, 8, noise=0.5), None, rounding=0.1)
     theta, loss = optimum(problem)
     assert problem.low + 1 < theta < problem.high - 1
-    excess = {method.name: descend(problem, method).validation[-1] / loss - 1 for method in GRADIENTS}
+    excess = {
+        method.name: descend(problem, method).validation[-1] / loss - 1 for method in GRADIENTS
+    }
     assert abs(excess["HOAG"]) < 3e-4
     assert max(excess["SHINE"], excess["SHINE + OPA"]) < 2.5e-3
     assert excess["Jacobian-free"] > 1e-2
 
 
 def test_several_weights_do_better_than_one(logistic) -> None:
-    """A weight for each half of the features: descent beats the best single weight, which it contains."""
+    """A weight for each half of the features: descent beats the best single weight, which it
+    contains.
+    """
     groups = torch.arange(8) // 4
-    single, double = logistic(features=8, samples=30), logistic(features=8, samples=30, groups=groups)
+    single, double = (
+        logistic(features=8, samples=30),
+        logistic(features=8, samples=30, groups=groups),
+    )
     assert descend(double, FullInversion(), Outer(steps=40)).validation[-1] < optimum(single)[1]
     with pytest.raises(InputError, match="theta: 2 hyperparameters"):
         optimum(double)
@@ -115,16 +126,35 @@ def traces(*validation: list[float]) -> list[Trace]:
     for losses in validation:
         n = len(losses)
         counts = [10 * (i + 1) for i in range(n)]
-        made.append(Trace([float(i + 1) for i in range(n)], counts, counts, [[0.0]] * n, losses, losses, [True] * n))
+        made.append(
+            Trace(
+                [float(i + 1) for i in range(n)],
+                counts,
+                counts,
+                [[0.0]] * n,
+                losses,
+                losses,
+                [True] * n,
+            )
+        )
     return made
 
 
 def test_the_plateau_is_where_the_loss_stays() -> None:
-    comparison = Comparison("toy", {"a": traces([3, 1.005, 2, 1.005, 1.0], [1.0, 1.0], [3, 2, 1.5], [2, 1, float("nan")])}, [1.0] * 4, [[0.5]] * 4)
+    comparison = Comparison(
+        "toy",
+        {"a": traces([3, 1.005, 2, 1.005, 1.0], [1.0, 1.0], [3, 2, 1.5], [2, 1, float("nan")])},
+        [1.0] * 4,
+        [[0.5]] * 4,
+    )
     assert comparison.plateau("a", 0.01) == [3, 0, None, None]
     row = comparison.summary(0.01)["a"]
     assert row["reached"] == 0.5
-    assert row["seconds"] == [1.0, 4.0, None] and row["work"] == [20, 80, None] and row["miss"] == [0.5, 0.5, 0.5]
+    assert (
+        row["seconds"] == [1.0, 4.0, None]
+        and row["work"] == [20, 80, None]
+        and row["miss"] == [0.5, 0.5, 0.5]
+    )
     assert "4000 (1000 to never)" in comparison.table(0.01) and "50%" in comparison.table(0.01)
 
 
@@ -138,9 +168,14 @@ def test_the_band_reads_losses_between_entries() -> None:
 
 def test_a_summary_can_be_recorded(logistic, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DEQLAB_RESULTS", str(tmp_path / "results.json"))
-    comparison = compare(lambda seed: logistic(), (SHINE(), GridSearch(trials=2)), seeds=[0], outer=Outer(steps=2))
+    comparison = compare(
+        lambda seed: logistic(), (SHINE(), GridSearch(trials=2)), seeds=[0], outer=Outer(steps=2)
+    )
     results.record("bilevel", comparison.summary())
-    assert set(json.loads((tmp_path / "results.json").read_text())["bilevel"]) == {"SHINE", "grid search"}
+    assert set(json.loads((tmp_path / "results.json").read_text())["bilevel"]) == {
+        "SHINE",
+        "grid search",
+    }
 
 
 def test_random_search_depends_on_its_seed_alone(problem) -> None:
@@ -149,13 +184,16 @@ def test_random_search_depends_on_its_seed_alone(problem) -> None:
     assert all(problem.low <= value <= problem.high for value in np.ravel(draws))
 
 
-@pytest.mark.parametrize(("choice", "culprit"), [
-    ({"steps": 0}, "steps: 0"),
-    ({"tolerance": 1.0}, "tolerance: 1.0"),
-    ({"decrease": 0.0}, "decrease: 0.0"),
-    ({"move": -1.0}, "move: -1.0"),
-    ({"growth": 0.5}, "growth: 0.5"),
-])
+@pytest.mark.parametrize(
+    ("choice", "culprit"),
+    [
+        ({"steps": 0}, "steps: 0"),
+        ({"tolerance": 1.0}, "tolerance: 1.0"),
+        ({"decrease": 0.0}, "decrease: 0.0"),
+        ({"move": -1.0}, "move: -1.0"),
+        ({"growth": 0.5}, "growth: 0.5"),
+    ],
+)
 def test_impossible_choices_are_named(choice: dict, culprit: str) -> None:
     with pytest.raises(InputError, match=culprit):
         Outer(**choice)

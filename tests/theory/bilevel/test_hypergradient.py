@@ -1,4 +1,6 @@
-"""Every hypergradient against the dense implicit one and against finite differences of solved problems."""
+"""Every hypergradient against the dense implicit one and against finite differences of solved
+problems.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def slope(problem: Problem, theta: Tensor, h: float = 1e-4) -> Tensor:
         return forward(problem, at, FullInversion(), TIGHT, problem.start()).loss
 
     moves = h * torch.eye(len(theta), dtype=theta.dtype)
-    return torch.tensor([(loss(theta + move) - loss(theta - move)) / (2 * h) for move in moves], dtype=torch.float64)
+    return torch.tensor(
+        [(loss(theta + move) - loss(theta - move)) / (2 * h) for move in moves], dtype=torch.float64
+    )
 
 
 class Wronged(FullInversion):
@@ -51,15 +55,24 @@ class Wronged(FullInversion):
 def test_full_inversion_is_the_slope_of_the_solved_problem(problem: Problem) -> None:
     theta = problem.theta0 - 2
     expected = slope(problem, theta)
-    assert_close(hypergradient(problem, theta, FullInversion(), TIGHT), expected, rtol=1e-4, atol=1e-8)
+    assert_close(
+        hypergradient(problem, theta, FullInversion(), TIGHT), expected, rtol=1e-4, atol=1e-8
+    )
     with pytest.raises(AssertionError):
-        assert_close(hypergradient(problem, theta, Wronged(), TIGHT), expected, rtol=1e-4, atol=1e-8)
+        assert_close(
+            hypergradient(problem, theta, Wronged(), TIGHT), expected, rtol=1e-4, atol=1e-8
+        )
 
 
 def test_full_inversion_is_the_dense_implicit_gradient(problem: Problem, dense_hessian) -> None:
     theta = problem.theta0 - 2
     x = forward(problem, theta, FullInversion(), TIGHT, problem.start()).solution.value
-    assert_close(hypergradient(problem, theta, FullInversion(), TIGHT), implicit(problem, theta, x, dense_hessian), rtol=1e-8, atol=1e-12)
+    assert_close(
+        hypergradient(problem, theta, FullInversion(), TIGHT),
+        implicit(problem, theta, x, dense_hessian),
+        rtol=1e-8,
+        atol=1e-12,
+    )
 
 
 def test_tolerance_bounds_the_error(problem: Problem, dense_hessian) -> None:
@@ -67,28 +80,40 @@ def test_tolerance_bounds_the_error(problem: Problem, dense_hessian) -> None:
     theta = problem.theta0 - 2
     x = forward(problem, theta, FullInversion(), TIGHT, problem.start()).solution.value
     exact = implicit(problem, theta, x, dense_hessian)
-    loose, tight = ((hypergradient(problem, theta, FullInversion(), t) - exact).norm() for t in (1e-3, 1e-6))
+    loose, tight = (
+        (hypergradient(problem, theta, FullInversion(), t) - exact).norm() for t in (1e-3, 1e-6)
+    )
     assert tight < loose / 100
 
 
-def test_shine_is_near_the_full_inversion_when_its_memory_exceeds_the_unknowns(logistic, dense_hessian) -> None:
+def test_shine_is_near_the_full_inversion_when_its_memory_exceeds_the_unknowns(
+    logistic, dense_hessian
+) -> None:
     """Six unknowns and thirty pairs: what the solve learned is the whole Hessian, or nearly."""
     problem = logistic(features=6, samples=20)
     theta = problem.theta0 - 2
     expected = hypergradient(problem, theta, FullInversion(), TIGHT)
     assert_close(hypergradient(problem, theta, SHINE(), TIGHT), expected, rtol=2e-2, atol=0)
     # Jacobian-free is far off here, so the agreement says something.
-    assert (hypergradient(problem, theta, JacobianFree(), TIGHT) - expected).norm() > 0.5 * expected.norm()
+    assert (
+        hypergradient(problem, theta, JacobianFree(), TIGHT) - expected
+    ).norm() > 0.5 * expected.norm()
 
 
 def test_refinement_brings_shine_to_the_full_inversion(problem: Problem) -> None:
     theta = problem.theta0 - 2
     expected = hypergradient(problem, theta, FullInversion(), 1e-8)
-    assert_close(hypergradient(problem, theta, SHINE(refine=200), 1e-8), expected, rtol=1e-5, atol=1e-9)
+    assert_close(
+        hypergradient(problem, theta, SHINE(refine=200), 1e-8), expected, rtol=1e-5, atol=1e-9
+    )
 
 
-def test_awareness_turns_the_inverse_towards_the_direction_in_question(logistic, dense_hessian) -> None:
-    """cos(q, H^-1 v) of a tight solve, with and without the extra pairs. After a loose solve, of a dozen pairs, it goes either way."""
+def test_awareness_turns_the_inverse_towards_the_direction_in_question(
+    logistic, dense_hessian
+) -> None:
+    """cos(q, H^-1 v) of a tight solve, with and without the extra pairs. After a loose solve, of a
+    dozen pairs, it goes either way.
+    """
     cosines = {}
     for method in (SHINE(), AwareSHINE()):
         found = []
@@ -96,7 +121,9 @@ def test_awareness_turns_the_inverse_towards_the_direction_in_question(logistic,
             problem = logistic(features=features, samples=2 * features)
             theta = problem.theta0 - 3
             at = forward(problem, theta, method, 1e-6, problem.start())
-            exact = torch.linalg.solve(dense_hessian(problem, theta, at.solution.value), at.cotangent[0])
+            exact = torch.linalg.solve(
+                dense_hessian(problem, theta, at.solution.value), at.cotangent[0]
+            )
             found.append(float(cosine_similarity(backward(method, at, 1e-6)[1].q[0], exact, dim=0)))
         cosines[method.name] = found
     assert all(aware > plain for plain, aware in zip(cosines["SHINE"], cosines["SHINE + OPA"]))
@@ -109,7 +136,9 @@ def test_jacobian_free_takes_the_bound_for_the_hessian(problem: Problem) -> None
     gradient, adjoint = backward(JacobianFree(), at, 1e-6)
     assert_close(adjoint.q * problem.bound(theta), at.cotangent)
     assert adjoint.products == 0
-    assert_close(gradient, -problem.cross(theta, at.solution.value, at.cotangent) / problem.bound(theta))
+    assert_close(
+        gradient, -problem.cross(theta, at.solution.value, at.cotangent) / problem.bound(theta)
+    )
 
 
 def test_work_is_counted(logistic) -> None:

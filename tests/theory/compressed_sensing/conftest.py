@@ -26,7 +26,9 @@ def draw() -> Callable[..., Tensor]:
 
 @pytest.fixture
 def smallest_l1() -> Callable[[Tensor, Tensor], Tensor]:
-    """min ||x||_1 subject to A x = y, real, as the linear program in the positive and the negative part of x."""
+    """min ||x||_1 subject to A x = y, real, as the linear program in the positive and the negative
+    part of x.
+    """
 
     def solve(matrix: Tensor, y: Tensor) -> Tensor:
         n = matrix.shape[1]
@@ -40,5 +42,7 @@ def smallest_l1() -> Callable[[Tensor, Tensor], Tensor]:
 
 @pytest.fixture
 def spikes_and_signs() -> Tensor:
-    """The identity beside a Hadamard matrix, 16 x 32: unit columns of coherence 1/4, so that k <= 2 entries are always found."""
+    """The identity beside a Hadamard matrix, 16 x 32: unit columns of coherence 1/4, so that k <= 2
+    entries are always found.
+    """
     return torch.from_numpy(np.hstack([np.eye(16), scipy.linalg.hadamard(16) / 4]))

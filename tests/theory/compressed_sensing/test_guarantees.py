@@ -1,4 +1,6 @@
-"""Coherence, restricted isometry and null-space property: frames whose constants are known, and all signals of tiny problems."""
+"""Coherence, restricted isometry and null-space property: frames whose constants are known, and all
+signals of tiny problems.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,21 @@ def mercedes_benz() -> Tensor:
 def icosahedron() -> Tensor:
     """The six diagonals of an icosahedron."""
     golden = (1 + math.sqrt(5)) / 2
-    lines = [[0, 1, golden], [0, 1, -golden], [1, golden, 0], [1, -golden, 0], [golden, 0, 1], [golden, 0, -1]]
+    lines = [
+        [0, 1, golden],
+        [0, 1, -golden],
+        [1, golden, 0],
+        [1, -golden, 0],
+        [golden, 0, 1],
+        [golden, 0, -1],
+    ]
     return torch.tensor(lines, dtype=torch.float64).T
 
 
 def difference_set() -> Tensor:
-    """Three of seven frequencies whose differences are all of 1 to 6, each once: a partial Fourier matrix that is equiangular."""
+    """Three of seven frequencies whose differences are all of 1 to 6, each once: a partial Fourier
+    matrix that is equiangular.
+    """
     return cs.fourier_rows(torch.tensor([0, 1, 3]), 7)
 
 
@@ -48,26 +59,36 @@ def test_no_matrix_is_below_the_welch_bound(draw, dtype: torch.dtype) -> None:
 
 def test_coherence_is_the_largest_cosine(draw) -> None:
     matrix = draw(4, 6, dtype=torch.complex128)
-    cosines = [abs(complex(torch.vdot(matrix[:, i], matrix[:, j]))) / float(matrix[:, i].norm() * matrix[:, j].norm())
-               for i, j in combinations(range(6), 2)]
+    cosines = [
+        abs(complex(torch.vdot(matrix[:, i], matrix[:, j])))
+        / float(matrix[:, i].norm() * matrix[:, j].norm())
+        for i, j in combinations(range(6), 2)
+    ]
     assert_close(float(cs.coherence(matrix)), max(cosines))
     assert_close(cs.coherence(matrix * torch.arange(1, 7)), cs.coherence(matrix))
 
 
-@pytest.mark.parametrize("mu, count", [(1.0, 0), (0.5, 1), (1 / 3, 1), (0.3, 2), (0.25, 2), (0.2, 2), (0.19, 3), (0.1, 5)])
+@pytest.mark.parametrize(
+    "mu, count",
+    [(1.0, 0), (0.5, 1), (1 / 3, 1), (0.3, 2), (0.25, 2), (0.2, 2), (0.19, 3), (0.1, 5)],
+)
 def test_coherence_guarantee(mu: float, count: int) -> None:
     assert cs.coherence_guarantee(mu) == count
     assert count < (1 + 1 / mu) / 2 <= count + 1
 
 
 def test_restricted_isometry_of_one_and_of_two(draw) -> None:
-    """One entry: how far a column is from unit length. Two entries of unit columns: the coherence. All: the norm of A^H A - I."""
+    """One entry: how far a column is from unit length. Two entries of unit columns: the coherence.
+    All: the norm of A^H A - I.
+    """
     matrix = draw(6, 9, dtype=torch.complex128) / 3
     lengths = torch.linalg.vector_norm(matrix, dim=0)
     assert_close(cs.restricted_isometry(matrix, 1), (lengths.square() - 1).abs().max())
     assert_close(cs.restricted_isometry(matrix / lengths, 2), cs.coherence(matrix))
     gram = matrix.mH @ matrix
-    assert_close(cs.restricted_isometry(matrix, 9), torch.linalg.matrix_norm(gram - torch.eye(9), ord=2))
+    assert_close(
+        cs.restricted_isometry(matrix, 9), torch.linalg.matrix_norm(gram - torch.eye(9), ord=2)
+    )
 
 
 def test_restricted_isometry_holds_and_is_reached(draw) -> None:
@@ -100,7 +121,12 @@ def recovered_shares(matrix: Tensor, sparsity: int) -> float:
     n = matrix.shape[1]
     places = torch.tensor(list(combinations(range(n), sparsity)))
     signs = torch.tensor(list(product((1.0, -1.0), repeat=sparsity)), dtype=torch.float64)
-    signals = torch.cat([torch.zeros(len(places), n).double().scatter(1, places, s.expand(len(places), -1)) for s in signs])
+    signals = torch.cat(
+        [
+            torch.zeros(len(places), n).double().scatter(1, places, s.expand(len(places), -1))
+            for s in signs
+        ]
+    )
     found = cs.basis_pursuit(matrix, signals @ matrix.T, tolerance=1e-10, max_iterations=20_000)
     return float(((found.signal - signals).abs().amax(-1) < 1e-4).double().mean())
 
@@ -129,9 +155,13 @@ def test_null_space_constant_of_a_line() -> None:
 
 
 def test_restricted_isometry_implies_recovery(draw) -> None:
-    """d of 2k entries below sqrt(2) - 1 is enough (Candes 2008): seen on a matrix that is nearly an isometry."""
+    """d of 2k entries below sqrt(2) - 1 is enough (Candes 2008): seen on a matrix that is nearly an
+    isometry.
+    """
     flat = torch.ones(1, 12, dtype=torch.float64) + 0.1 * draw(1, 12)
-    matrix = torch.linalg.svd(flat).Vh[1:]  # 11 x 12: what it does not see is spread over all entries
+    matrix = torch.linalg.svd(flat).Vh[
+        1:
+    ]  # 11 x 12: what it does not see is spread over all entries
     for sparsity in (1, 2):
         assert float(cs.restricted_isometry(matrix, 2 * sparsity)) < math.sqrt(2) - 1
         assert cs.null_space_constant(matrix, sparsity) < 0.5

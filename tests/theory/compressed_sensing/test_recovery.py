@@ -1,4 +1,6 @@
-"""l1 recovery against a linear program, against its optimality conditions, and one problem at a time."""
+"""l1 recovery against a linear program, against its optimality conditions, and one problem at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,18 @@ def test_agrees_with_the_linear_program(draw, smallest_l1, m: int, n: int) -> No
     measurements = torch.cat([sparse @ matrix.T, draw(4, m, seed=2)])
     found = cs.basis_pursuit(matrix, measurements, tolerance=1e-11, max_iterations=40_000)
     assert bool(found.converged.all())
-    assert_close(found.signal, torch.stack([smallest_l1(matrix, y) for y in measurements]), rtol=0, atol=1e-6)
+    assert_close(
+        found.signal, torch.stack([smallest_l1(matrix, y) for y in measurements]), rtol=0, atol=1e-6
+    )
     assert_close(found.signal @ matrix.T, measurements, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize("solver", [Picard(), Anderson(5)], ids=["picard", "anderson"])
 def test_a_fixed_point_is_optimal(draw, dtype: torch.dtype, solver) -> None:
-    """x minimises ||x||_1 on A x = y exactly where a subgradient of the norm at x lies in the range of A^H."""
+    """x minimises ||x||_1 on A x = y exactly where a subgradient of the norm at x lies in the range
+    of A^H.
+    """
     matrix = draw(6, 14, dtype=dtype)
     rows, data = cs.orthonormal_rows(matrix, draw(5, 6, dtype=dtype, seed=1))
     f = cs.basis_pursuit_map(rows, data)
@@ -63,18 +69,28 @@ def test_a_problem_does_not_feel_its_batch_mates(draw, own: bool) -> None:
     matrix = draw(5, 6, 12) if own else draw(6, 12)
     measurements = draw(5, 6, seed=1) * 10.0 ** torch.arange(5)[:, None].double()
     measurements[0] = (matrix[0] if own else matrix)[:, 3]
-    alone = [cs.basis_pursuit(matrix[i] if own else matrix, measurements[i : i + 1]) for i in range(5)]
+    alone = [
+        cs.basis_pursuit(matrix[i] if own else matrix, measurements[i : i + 1]) for i in range(5)
+    ]
     assert len({int(one.iterations) for one in alone}) > 1
     for batch in range(1, 6):
         together = cs.basis_pursuit(matrix[:batch] if own else matrix, measurements[:batch])
         for i in range(batch):
-            assert_close(together.signal[i], alone[i].signal[0], rtol=1e-7, atol=1e-10 * float(measurements[i].abs().max()))
+            assert_close(
+                together.signal[i],
+                alone[i].signal[0],
+                rtol=1e-7,
+                atol=1e-10 * float(measurements[i].abs().max()),
+            )
             assert int(together.iterations[i]) == int(alone[i].iterations)
 
 
 def test_scale_changes_nothing(draw) -> None:
     matrix, measurements = draw(6, 12), draw(3, 6, seed=1)
-    found, scaled = cs.basis_pursuit(matrix, measurements), cs.basis_pursuit(1e-6 * matrix, 1e3 * measurements)
+    found, scaled = (
+        cs.basis_pursuit(matrix, measurements),
+        cs.basis_pursuit(1e-6 * matrix, 1e3 * measurements),
+    )
     assert_close(scaled.signal, 1e9 * found.signal, rtol=1e-6, atol=1e3)
     assert_close(scaled.iterations, found.iterations)
 
@@ -91,10 +107,14 @@ def test_a_budget_that_ends_says_so(draw) -> None:
 
 
 def test_map_does_not_expand(draw) -> None:
-    rows, data = cs.orthonormal_rows(draw(6, 14, dtype=torch.complex128), draw(50, 6, dtype=torch.complex128, seed=1))
+    rows, data = cs.orthonormal_rows(
+        draw(6, 14, dtype=torch.complex128), draw(50, 6, dtype=torch.complex128, seed=1)
+    )
     f = cs.basis_pursuit_map(rows, data)
     a, b = (10 * draw(50, 14, dtype=torch.complex128, seed=seed) for seed in (2, 3))
-    before, after, left = ((x.abs().square().sum(-1)) for x in (a - b, f(a) - f(b), (a - f(a)) - (b - f(b))))
+    before, after, left = (
+        (x.abs().square().sum(-1)) for x in (a - b, f(a) - f(b), (a - f(a)) - (b - f(b)))
+    )
     assert bool((after + left <= before * (1 + 1e-12)).all())  # firmly nonexpansive
 
 
@@ -118,7 +138,9 @@ def test_soft_threshold_minimises(draw, dtype: torch.dtype) -> None:
     best = cs.soft_threshold(x, t)
     assert bool((best == 0).any()) and bool((best != 0).any())
     for seed in range(1, 20):
-        assert bool((energy(best) <= energy(best + 0.1 * draw(200, dtype=dtype, seed=seed)) + 1e-15).all())
+        assert bool(
+            (energy(best) <= energy(best + 0.1 * draw(200, dtype=dtype, seed=seed)) + 1e-15).all()
+        )
     assert bool((energy(best) <= energy(torch.zeros_like(x)) + 1e-15).all())
 
 

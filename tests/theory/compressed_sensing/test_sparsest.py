@@ -19,13 +19,17 @@ def test_finds_the_planted_signal(draw, dtype: torch.dtype, count: int) -> None:
     matrix = draw(6, 11, dtype=dtype)
     signals = torch.zeros(5, 11, dtype=dtype)
     for row, signal in enumerate(signals):
-        signal[torch.randperm(11, generator=torch.Generator().manual_seed(row))[:count]] = draw(count, dtype=dtype, seed=row) + 1
+        signal[torch.randperm(11, generator=torch.Generator().manual_seed(row))[:count]] = (
+            draw(count, dtype=dtype, seed=row) + 1
+        )
     assert_close(cs.exhaustive_l0(matrix, signals @ matrix.mT, most=4), signals, rtol=0, atol=1e-9)
 
 
 def test_says_where_nothing_fits(draw) -> None:
     matrix = draw(6, 11)
-    measurements = torch.stack([draw(6, seed=1), 2 * matrix[:, 4], torch.zeros(6, dtype=torch.float64)])
+    measurements = torch.stack(
+        [draw(6, seed=1), 2 * matrix[:, 4], torch.zeros(6, dtype=torch.float64)]
+    )
     found = cs.exhaustive_l0(matrix, measurements, most=2)
     assert bool(found[0].isnan().all())
     assert_close(found[1], 2 * (torch.arange(11) == 4).double())
@@ -35,12 +39,19 @@ def test_says_where_nothing_fits(draw) -> None:
 
 
 def test_prefers_fewer_entries_to_a_smaller_norm(draw) -> None:
-    """Where l1 is wrong l0 is right: one entry on a short column costs more than two on long ones."""
+    """Where l1 is wrong l0 is right: one entry on a short column costs more than two on long
+    ones.
+    """
     matrix = torch.tensor([[0.1, 1.0, 0.0], [0.1, 0.0, 1.0]], dtype=torch.float64)
     signal = torch.tensor([[5.0, 0.0, 0.0]], dtype=torch.float64)
     measurements = signal @ matrix.T
     assert_close(cs.exhaustive_l0(matrix, measurements, most=2), signal)
-    assert_close(cs.basis_pursuit(matrix, measurements).signal, torch.tensor([[0.0, 0.5, 0.5]]).double(), rtol=0, atol=1e-4)
+    assert_close(
+        cs.basis_pursuit(matrix, measurements).signal,
+        torch.tensor([[0.0, 0.5, 0.5]]).double(),
+        rtol=0,
+        atol=1e-4,
+    )
 
 
 def test_all_three_agree_below_the_coherence_guarantee(spikes_and_signs) -> None:
@@ -50,11 +61,20 @@ def test_all_three_agree_below_the_coherence_guarantee(spikes_and_signs) -> None
     assert count == 2
     pairs = torch.tensor(list(combinations(range(32), count)))
     values = torch.tensor([[1.0, 0.4], [1.0, -0.4]], dtype=torch.float64)
-    signals = torch.cat([torch.zeros(len(pairs), 32).double().scatter(1, pairs, v.expand(len(pairs), -1)) for v in values])
+    signals = torch.cat(
+        [
+            torch.zeros(len(pairs), 32).double().scatter(1, pairs, v.expand(len(pairs), -1))
+            for v in values
+        ]
+    )
     measurements = signals @ matrix.T
     assert_close(cs.exhaustive_l0(matrix, measurements, most=count), signals, rtol=0, atol=1e-10)
-    assert_close(cs.orthogonal_matching_pursuit(matrix, measurements, count), signals, rtol=0, atol=1e-10)
-    assert_close(cs.basis_pursuit(matrix, measurements, tolerance=1e-9).signal, signals, rtol=0, atol=1e-6)
+    assert_close(
+        cs.orthogonal_matching_pursuit(matrix, measurements, count), signals, rtol=0, atol=1e-10
+    )
+    assert_close(
+        cs.basis_pursuit(matrix, measurements, tolerance=1e-9).signal, signals, rtol=0, atol=1e-6
+    )
 
 
 def test_greed_may_fail_where_exhaustion_does_not() -> None:
@@ -84,7 +104,12 @@ def test_matching_pursuit_does_not_look_at_lengths(draw) -> None:
     matrix, lengths = draw(8, 20), 10.0 ** torch.linspace(-3, 3, 20).double()
     measurements = draw(3, 8, seed=1)
     plain = cs.orthogonal_matching_pursuit(matrix, measurements, 3)
-    assert_close(cs.orthogonal_matching_pursuit(matrix * lengths, measurements, 3) * lengths, plain, rtol=1e-8, atol=1e-9)
+    assert_close(
+        cs.orthogonal_matching_pursuit(matrix * lengths, measurements, 3) * lengths,
+        plain,
+        rtol=1e-8,
+        atol=1e-9,
+    )
 
 
 def test_bad_input(draw) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from deqlab.app.reconstruction import Undersampling, reconstruct_file, set_solver
+from deqlab.app.reconstruct_file import Undersampling, reconstruct_file, set_solver
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.data import write_volume
 from deqlab.recon.classical.cg_sense import CGSense
@@ -70,10 +70,13 @@ def relative(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    "rows, columns, recon", [(40, 24, (20, 22)), (41, 25, (21, 19)), (30, 21, (30, 21)), (33, 20, (16, 15))]
+    "rows, columns, recon",
+    [(40, 24, (20, 22)), (41, 25, (21, 19)), (30, 21, (30, 21)), (33, 20, (16, 15))],
 )
 @pytest.mark.parametrize("intensity", [1.0, 1e-20, 1e15])
-def test_full_sampling_gives_back_the_target_at_its_own_scale(tmp_path, out, rows, columns, recon, intensity):
+def test_full_sampling_gives_back_the_target_at_its_own_scale(
+    tmp_path, out, rows, columns, recon, intensity
+):
     for coils, tolerance in ((1, 1e-5), (3, 0.03)):
         path = write_volume(
             tmp_path / "v.h5",
@@ -83,7 +86,9 @@ def test_full_sampling_gives_back_the_target_at_its_own_scale(tmp_path, out, row
         )
         reconstruct_file(path, out, ZeroFilled(), FULL)
         with h5py.File(path) as source, h5py.File(out) as file:
-            target = source["reconstruction_esc" if coils == 1 else "reconstruction_rss"][()].astype(float)
+            target = source["reconstruction_esc" if coils == 1 else "reconstruction_rss"][
+                ()
+            ].astype(float)
             images = file["reconstruction"]
             assert images.dtype == np.float32 and images.shape == (1, *recon)
             assert relative(images[()].astype(float), target) < tolerance
@@ -95,7 +100,9 @@ def test_masked_and_undersampled_input_give_the_same_images(tmp_path, full, out)
     first = reconstruct_file(full, out, CGSense(), Undersampling(rule, 5))
     masked = write_volume(tmp_path / "masked.h5", volume(), "AXT2", (20, 22), mask=mask.numpy())
     second = reconstruct_file(masked, out, CGSense())
-    np.testing.assert_allclose(first.images, second.images, rtol=1e-4, atol=1e-5 * first.images.max())
+    np.testing.assert_allclose(
+        first.images, second.images, rtol=1e-4, atol=1e-5 * first.images.max()
+    )
     np.testing.assert_array_equal(first.mask, mask.numpy())
     assert (
         relative(first.images, np.roll(second.images, 1, 0)) > 0.01
@@ -110,8 +117,14 @@ def test_the_file_tells_how_every_slice_was_solved(full, out):
     with h5py.File(out) as file:
         data = file["reconstruction"]
         np.testing.assert_array_equal(data[()], result.images)
-        assert data.attrs["evaluations"].tolist() == result.evaluations and 1 < min(result.evaluations) <= 50
-        assert data.attrs["converged"].tolist() == [True, True] and data.attrs["residual"].max() <= 1e-3
+        assert (
+            data.attrs["evaluations"].tolist() == result.evaluations
+            and 1 < min(result.evaluations) <= 50
+        )
+        assert (
+            data.attrs["converged"].tolist() == [True, True]
+            and data.attrs["residual"].max() <= 1e-3
+        )
         assert data.attrs["slices"].tolist() == [0, 1]
         assert (
             file.attrs["model"] == "small"
@@ -128,7 +141,11 @@ def test_slices_that_do_not_converge_are_told(full, out):
     set_solver(model, "small", 1e-6, 2)
     with pytest.warns(DeqlabWarning, match="full.h5: 2 of 2 slices did not converge"):
         result = reconstruct_file(full, out, model, Undersampling(RandomMask(2, 0.3), 0))
-    assert result.converged == [False, False] and result.evaluations == [2, 2] and min(result.residual) > 1e-6
+    assert (
+        result.converged == [False, False]
+        and result.evaluations == [2, 2]
+        and min(result.residual) > 1e-6
+    )
 
 
 def test_a_method_without_solver_claims_no_convergence(full, out):
@@ -150,12 +167,16 @@ def test_an_empty_slice_gives_an_empty_image(tmp_path, out):
     kspace[1] = 0
     path = write_volume(tmp_path / "v.h5", kspace, "AXT2", (20, 22))
     result = reconstruct_file(path, out, contracting(), Undersampling(RandomMask(2, 0.3), 1))
-    assert result.images[0].any() and not result.images[1].any() and result.converged == [True, True]
+    assert (
+        result.images[0].any() and not result.images[1].any() and result.converged == [True, True]
+    )
 
 
 def test_columns_that_were_not_acquired_are_no_samples(tmp_path, out):
     path = write_volume(tmp_path / "v.h5", volume(), "AXT2", (20, 22), acquired=(3, 22))
-    assert np.flatnonzero(reconstruct_file(path, out, ZeroFilled(), FULL).mask).tolist() == list(range(3, 22))
+    assert np.flatnonzero(reconstruct_file(path, out, ZeroFilled(), FULL).mask).tolist() == list(
+        range(3, 22)
+    )
 
 
 def test_chosen_slices_only(full, out):
@@ -198,7 +219,11 @@ class Failing(nn.Module):
 @pytest.mark.parametrize("before", [None, b"old"])
 @pytest.mark.parametrize(
     "error, raised",
-    [(RuntimeError("no"), RuntimeError), (KeyboardInterrupt(), KeyboardInterrupt), (None, InputError)],
+    [
+        (RuntimeError("no"), RuntimeError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (None, InputError),
+    ],
 )
 def test_a_failure_leaves_no_half_written_output(full, out, before, error, raised):
     if before is not None:
@@ -238,11 +263,15 @@ def test_undersampled_files_that_do_not_say_so_are_refused(tmp_path, out):
     ):
         reconstruct_file(path, out, ZeroFilled(), FULL)
     edges = write_volume(tmp_path / "e.h5", volume(), "AXT2", (20, 22), acquired=(4, 22))
-    reconstruct_file(edges, out, ZeroFilled(), FULL)  # columns that were never acquired are no such thing
+    reconstruct_file(
+        edges, out, ZeroFilled(), FULL
+    )  # columns that were never acquired are no such thing
 
 
 def test_mask_and_undersampling_exclude_each_other(tmp_path, full, out):
-    masked = write_volume(tmp_path / "masked.h5", volume(), "AXT2", (20, 22), mask=np.ones(24, bool))
+    masked = write_volume(
+        tmp_path / "masked.h5", volume(), "AXT2", (20, 22), mask=np.ones(24, bool)
+    )
     with pytest.raises(InputError, match="masked.h5: is undersampled already"):
         reconstruct_file(masked, out, ZeroFilled(), FULL)
     with pytest.raises(InputError, match="full.h5: is fully sampled"):
@@ -260,7 +289,9 @@ def test_intensities_beyond_float32_are_refused(tmp_path, out):
         reconstruct_file(path, out, ZeroFilled(), FULL)
 
 
-@pytest.mark.parametrize("tolerance, evaluations", [(0, None), (1.0, None), (math.nan, None), (None, 0)])
+@pytest.mark.parametrize(
+    "tolerance, evaluations", [(0, None), (1.0, None), (math.nan, None), (None, 0)]
+)
 def test_solver_settings_out_of_range_are_refused(tolerance, evaluations):
     with pytest.raises(InputError, match="tolerance|max_evaluations"):
         set_solver(contracting(), "small", tolerance, evaluations)
@@ -285,7 +316,10 @@ def test_shell_undersamples_as_told(shell, full, out):
         4,
     )
     status, output, errors = shell(full, out, *words)
-    assert (status, errors) == (0, []) and "2 slices of 20x22, 3.0x undersampled; 2 of 2 converged" in output
+    assert (status, errors) == (
+        0,
+        [],
+    ) and "2 slices of 20x22, 3.0x undersampled; 2 of 2 converged" in output
     with h5py.File(out) as file:
         np.testing.assert_array_equal(file["mask"], EquispacedMask(3, 0.2).sample(24, 4).numpy())
         assert file.attrs["model"] == "cg-sense"
@@ -302,23 +336,36 @@ def test_shell_takes_weights_of_ones_own(shell, full, out, tmp_path):
     save_weights(
         model,
         tmp_path / "mine",
-        {"model": "de-grad", "options": {"depth": 2, "width": 4, "lipschitz": 0.5, "residual": False}},
+        {
+            "model": "de-grad",
+            "options": {"depth": 2, "width": 4, "lipschitz": 0.5, "residual": False},
+        },
     )
-    status, output, errors = shell(full, out, "--model", tmp_path / "mine.json", "--acceleration", 2)
+    status, output, errors = shell(
+        full, out, "--model", tmp_path / "mine.json", "--acceleration", 2
+    )
     assert (status, errors) == (0, []) and "2 of 2 converged" in output
     save_weights(
         model,
         tmp_path / "mine",
-        {"model": "de-grad", "options": {"depth": 2, "width": 5, "lipschitz": 0.5, "residual": False}},
+        {
+            "model": "de-grad",
+            "options": {"depth": 2, "width": 5, "lipschitz": 0.5, "residual": False},
+        },
     )
     status, _, errors = shell(full, out, "--model", tmp_path / "mine.json", "--acceleration", 2)
     assert (
-        status == 2 and len(errors) == 1 and "mine.safetensors: tensor" in errors[0] and "shape" in errors[0]
+        status == 2
+        and len(errors) == 1
+        and "mine.safetensors: tensor" in errors[0]
+        and "shape" in errors[0]
     )
 
 
 def test_every_bad_input_is_one_line_and_leaves_no_output(shell, full, out, tmp_path):
-    masked = write_volume(tmp_path / "masked.h5", volume(), "AXT2", (20, 22), mask=np.ones(24, bool))
+    masked = write_volume(
+        tmp_path / "masked.h5", volume(), "AXT2", (20, 22), mask=np.ones(24, bool)
+    )
     (tmp_path / "text.h5").write_text("no")
     (tmp_path / "cut.h5").write_bytes(full.read_bytes()[:5000])
     with h5py.File(tmp_path / "link.h5", "w") as file:
@@ -357,11 +404,14 @@ def test_absent_header_is_one_line_of_warning(shell, tmp_path, out):
         file["kspace"] = volume()
     status, output, errors = shell(tmp_path / "v.h5", out, "--model", "cg-sense")
     assert status == 0 and "2 slices of 40x24" in output
-    assert errors and all("deqlab: warning:" in line and "no ismrmrd_header" in line for line in errors)
+    assert errors and all(
+        "deqlab: warning:" in line and "no ismrmrd_header" in line for line in errors
+    )
 
 
 real_data = pytest.mark.skipif(
-    "DEQLAB_REAL_DATA" not in os.environ, reason="DEQLAB_REAL_DATA names no folder of measured files"
+    "DEQLAB_REAL_DATA" not in os.environ,
+    reason="DEQLAB_REAL_DATA names no folder of measured files",
 )
 
 
@@ -370,15 +420,21 @@ def test_measured_brain_undersampled_in_two_directions_agrees_with_its_samples(t
     """CG-SENSE on a masked multi-coil file sharpens what zero filling blurs."""
     kspace = np.load(Path(os.environ["DEQLAB_REAL_DATA"]) / "sigpy_brain_8ch_masked_ksp.npy")
     path = write_volume(
-        tmp_path / "brain.h5", kspace[None], "AXT1", kspace.shape[-2:], mask=np.abs(kspace).sum(0) > 0
+        tmp_path / "brain.h5",
+        kspace[None],
+        "AXT1",
+        kspace.shape[-2:],
+        mask=np.abs(kspace).sum(0) > 0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         images = {
-            name: reconstruct_file(path, out, create(name)).images[0] for name in ("zero-filled", "cg-sense")
+            name: reconstruct_file(path, out, create(name)).images[0]
+            for name in ("zero-filled", "cg-sense")
         }
     sharpness = {
-        name: float(np.abs(np.diff(image, axis=0)).sum() / image.sum()) for name, image in images.items()
+        name: float(np.abs(np.diff(image, axis=0)).sum() / image.sum())
+        for name, image in images.items()
     }
     assert sharpness["cg-sense"] > 1.5 * sharpness["zero-filled"]
 
@@ -391,13 +447,21 @@ def test_coil_maps_are_those_that_were_asked_for(shell, full, tmp_path, out, how
         with h5py.File(tmp_path / "maps.h5", "w") as file:
             file["coil_maps"] = maps
         how = str(tmp_path / "maps.h5")
-    status, _, errors = shell(full, out, "--model", "cg-sense", "--acceleration", "1", "--coil-maps", how)
+    status, _, errors = shell(
+        full, out, "--model", "cg-sense", "--acceleration", "1", "--coil-maps", how
+    )
     assert status == 0, errors
     with h5py.File(out) as file:
         images = file["reconstruction"][:]
     kspace = volume()
-    coil_images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, (-2, -1)), norm="ortho"), (-2, -1))[..., 10:30, 1:23]
-    seen = np.abs(coil_images[:, 0]) if how.endswith("maps.h5") else np.sqrt((np.abs(coil_images) ** 2).sum(1))
+    coil_images = np.fft.fftshift(
+        np.fft.ifft2(np.fft.ifftshift(kspace, (-2, -1)), norm="ortho"), (-2, -1)
+    )[..., 10:30, 1:23]
+    seen = (
+        np.abs(coil_images[:, 0])
+        if how.endswith("maps.h5")
+        else np.sqrt((np.abs(coil_images) ** 2).sum(1))
+    )
     # cg-sense with its weight of 1e-2 darkens by as much.
     assert relative(images * 1.01, seen) < 0.05
 

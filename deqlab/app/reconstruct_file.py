@@ -27,7 +27,8 @@ from deqlab.signal.sampling.masks import seed_from_name
 
 # Beyond these peaks a float32 file cannot hold the image at the input's own scale.
 FLOAT32_RANGE = (1e-35, 1e35)
-# Share of positions within the acquired part that may be zero in every coil of a fully sampled file.
+# Share of positions within the acquired part that may be zero in every coil of a fully sampled
+# file.
 ZEROS_ALLOWED = 0.05
 
 
@@ -47,8 +48,10 @@ class Reconstruction:
     """The magnitude images of a volume, and how each came about.
 
     images: float32 (slices, h, w), cropped like the target, at the input's intensity scale.
-    slices: their indices in the input. mask: bool (columns,) or (rows, columns), what was sampled; None off the grid.
-    evaluations, residual, converged: one entry per slice; all three empty for a method without a solver.
+    slices: their indices in the input. mask: bool (columns,) or (rows, columns), what was sampled;
+        None off the grid.
+    evaluations, residual, converged: one entry per slice; all three empty for a method without a
+        solver.
     """
 
     images: np.ndarray
@@ -72,12 +75,13 @@ def reconstruct_file(
 ) -> Reconstruction:
     """The reconstruction of `source`, also written to `destination` when it is complete.
 
-    The file holds `reconstruction` (slices, h, w), as in fastMRI submissions, with the attributes `slices`,
-    `evaluations`, `residual` and `converged`, one entry per slice. Its space on the disk is taken before the
-    work starts, so that a full disk is told then.
-    source: fastMRI schema; a masked file is taken as it is, a fully sampled one needs `undersampling`.
-    attributes: texts to store with the file, such as the model's name. progress: show a bar. coil_maps: as in `prepare`.
-    Raises InputError for input that cannot be used.
+    The file holds `reconstruction` (slices, h, w), as in fastMRI submissions, with the attributes
+    `slices`, `evaluations`, `residual` and `converged`, one entry per slice. Its space on the disk
+    is taken before the work starts, so that a full disk is told then.
+    source: fastMRI schema; a masked file is taken as it is, a fully sampled one needs
+        `undersampling`.
+    attributes: texts to store with the file, such as the model's name. progress: show a bar.
+    coil_maps: as in `prepare`. Raises InputError for input that cannot be used.
     """
     source, destination = Path(source), Path(destination)
     volume = open_volume(source)
@@ -92,14 +96,20 @@ def reconstruct_file(
     }
     blank = Reconstruction(np.zeros((len(chosen), *volume.recon_shape), np.float32), chosen, mask)
     with reserved(destination, blank, attributes) as write:
-        result = reconstruct_volume(volume, model, torch.from_numpy(mask), chosen, device, progress, coil_maps)
+        result = reconstruct_volume(
+            volume, model, torch.from_numpy(mask), chosen, device, progress, coil_maps
+        )
         write(result)
     return result
 
 
 @contextmanager
-def reserved(destination: Path, blank: Reconstruction, attributes: dict[str, str]) -> Iterator[Callable[[Reconstruction], None]]:
-    """What writes a result of the size of `blank` to `destination`, whose space on the disk is taken before the block runs."""
+def reserved(
+    destination: Path, blank: Reconstruction, attributes: dict[str, str]
+) -> Iterator[Callable[[Reconstruction], None]]:
+    """What writes a result of the size of `blank` to `destination`, whose space on the disk is
+    taken before the block runs.
+    """
     with atomic_path(destination) as temporary:
         write_durably(temporary, _content(blank, attributes))
         yield lambda result: write_durably(temporary, _content(result, attributes))
@@ -119,8 +129,12 @@ def reconstruct_volume(
     Warns of slices whose solver did not converge.
     """
     model = model.to(device)
-    result = Reconstruction(np.empty((len(slices), *volume.recon_shape), np.float32), slices, mask.numpy())
-    for position, index in enumerate(tqdm(slices, desc=volume.path.name, unit="slice", disable=not progress)):
+    result = Reconstruction(
+        np.empty((len(slices), *volume.recon_shape), np.float32), slices, mask.numpy()
+    )
+    for position, index in enumerate(
+        tqdm(slices, desc=volume.path.name, unit="slice", disable=not progress)
+    ):
         _refuse_unmarked_zeros(volume, index)
         sample = prepare(volume, index, mask, coil_maps=coil_maps)
         if not FLOAT32_RANGE[0] < sample.scale < FLOAT32_RANGE[1]:
@@ -130,7 +144,9 @@ def reconstruct_volume(
             )
         batch = collate([sample]).to(device)
         image = solve_slice(model, batch.kspace, batch.operator, result)
-        result.images[position] = finite_magnitude(crop_magnitude(image[0], sample.crop), sample.scale, volume.path, index)
+        result.images[position] = finite_magnitude(
+            crop_magnitude(image[0], sample.crop), sample.scale, volume.path, index
+        )
     warn_of_unsettled(result, volume.path)
     return result
 
@@ -155,13 +171,16 @@ def choose_mask(volume: Volume, undersampling: Undersampling | None) -> np.ndarr
         return acquired_only(torch.from_numpy(volume.mask), volume).numpy()
     if undersampling is None:
         raise InputError(
-            f"{volume.path}: is fully sampled (it has no `mask`); an acceleration is needed to undersample it"
+            f"{volume.path}: is fully sampled (it has no `mask`); an acceleration is needed to"
+            " undersample it"
         )
     seed = seed_from_name(volume.path.name) if undersampling.seed is None else undersampling.seed
     return acquired_only(undersampling.rule.sample(volume.shape[-1], seed), volume).numpy()
 
 
-def solve_slice(model: nn.Module, kspace: torch.Tensor, A: LinearOperator, result: Reconstruction) -> torch.Tensor:
+def solve_slice(
+    model: nn.Module, kspace: torch.Tensor, A: LinearOperator, result: Reconstruction
+) -> torch.Tensor:
     """The image of a batch of one; how the solver fared is added to `result`."""
     with torch.no_grad():
         if not hasattr(model, "solve"):
@@ -174,16 +193,25 @@ def solve_slice(model: nn.Module, kspace: torch.Tensor, A: LinearOperator, resul
 
 
 def finite_magnitude(magnitude: torch.Tensor, scale: float, path: Path, index: int) -> np.ndarray:
-    """The magnitude at the input's own scale, float64 (h, w); InputError where the model gave something else."""
+    """The magnitude at the input's own scale, float64 (h, w); InputError where the model gave
+    something else.
+    """
     image = magnitude.double().cpu().numpy() * scale
     if not np.isfinite(image).all():
-        raise InputError(f"{path}: slice {index}: the model gave no finite image; its weights do not suit this input")
+        raise InputError(
+            f"{path}: slice {index}: the model gave no finite image; its weights do not suit this"
+            " input"
+        )
     return image
 
 
 def warn_of_unsettled(result: Reconstruction, path: Path) -> None:
     """Warns of the slices whose solver did not converge."""
-    unsettled = [index for index, settled in zip(result.slices, result.converged, strict=False) if not settled]
+    unsettled = [
+        index
+        for index, settled in zip(result.slices, result.converged, strict=False)
+        if not settled
+    ]
     if unsettled:
         warnings.warn(
             f"{path}: {len(unsettled)} of {len(result.slices)} slices did not converge "
@@ -193,14 +221,18 @@ def warn_of_unsettled(result: Reconstruction, path: Path) -> None:
         )
 
 
-def set_solver(model: nn.Module, name: str, tolerance: float | None, max_evaluations: int | None) -> None:
+def set_solver(
+    model: nn.Module, name: str, tolerance: float | None, max_evaluations: int | None
+) -> None:
     """`model` stops at `tolerance` or after `max_evaluations`; None keeps its own value.
 
-    name: what the user calls the model. For conjugate gradients an evaluation is an iteration. Raises
-    InputError for values out of range and for a method without a solver.
+    name: what the user calls the model. For conjugate gradients an evaluation is an iteration.
+    Raises InputError for values out of range and for a method without a solver.
     """
     if tolerance is not None and not 0 < tolerance < 1:
-        raise InputError(f"tolerance: {tolerance} given; a relative residual between 0 and 1 needed")
+        raise InputError(
+            f"tolerance: {tolerance} given; a relative residual between 0 and 1 needed"
+        )
     if max_evaluations is not None and max_evaluations < 1:
         raise InputError(f"max_evaluations: {max_evaluations} given; 1 or more needed")
     budget = "max_evaluations" if isinstance(model, EquilibriumReconstructor) else "max_iterations"
@@ -208,7 +240,9 @@ def set_solver(model: nn.Module, name: str, tolerance: float | None, max_evaluat
         if value is None:
             continue
         if not hasattr(model, attribute):
-            raise InputError(f"{name}: has no solver, so tolerance and max_evaluations do not apply")
+            raise InputError(
+                f"{name}: has no solver, so tolerance and max_evaluations do not apply"
+            )
         setattr(model, attribute, value)
 
 
@@ -227,8 +261,8 @@ def _refuse_unmarked_zeros(volume: Volume, index: int) -> None:
     share = 1 - inside.mean()
     if share > ZEROS_ALLOWED:
         raise InputError(
-            f"{volume.path}: slice {index}: {share:.0%} of kspace is exactly zero but there is no `mask`; "
-            "it looks undersampled, store which columns were sampled as `mask`"
+            f"{volume.path}: slice {index}: {share:.0%} of kspace is exactly zero but there is no"
+            " `mask`; it looks undersampled, store which columns were sampled as `mask`"
         )
 
 
@@ -240,7 +274,9 @@ def _content(result: Reconstruction, attributes: dict[str, str]) -> bytes:
         per_slice["residual"] = np.asarray(result.residual)
         per_slice["converged"] = np.asarray(result.converged)
     sampled = {} if result.mask is None else {"mask": result.mask}
-    return hdf5_bytes({"reconstruction": result.images, **sampled}, attributes, {"reconstruction": per_slice})
+    return hdf5_bytes(
+        {"reconstruction": result.images, **sampled}, attributes, {"reconstruction": per_slice}
+    )
 
 
 def summary(result: Reconstruction) -> str:
@@ -252,6 +288,8 @@ def summary(result: Reconstruction) -> str:
     if result.evaluations:
         worst = max((r for r in result.residual if math.isfinite(r)), default=math.nan)
         median = np.median(result.evaluations)
-        text += f"; {sum(result.converged)} of {slices} converged, {median:g} evaluations at the median"
+        text += (
+            f"; {sum(result.converged)} of {slices} converged, {median:g} evaluations at the median"
+        )
         text += f", largest residual {worst:.1e}"
     return text
