@@ -27,7 +27,7 @@ from torch import Tensor
 
 from deqlab.data.dataset import open_volume
 from deqlab.data.simulated import builtin
-from deqlab.metrics.image_metrics import ssim
+from deqlab.metrics import ssim
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
 from deqlab.recon.sparse.cycle_spinning import CycleSpinning, RandomShifts

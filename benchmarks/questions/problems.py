@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from deqlab.equilibrium.measure import spectral_norm
 from deqlab.networks import DnCNN
 from deqlab.operators import CartesianOperator
-from deqlab.recon import load_pretrained
+from deqlab.recon import load
 from deqlab.recon.deq.de_prox import ProximalMap
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.signal.sampling.masks import EquispacedMask, default_center_fraction
@@ -123,7 +123,7 @@ def seeded(depth: int, width: int, pixels: int) -> Problem:
 
 def trained(name: str, pixels: int) -> Problem:
     """The map that the shipped weights `name` are solved with."""
-    model = load_pretrained(name)
+    model = load(name)
     A, kspace = measurements(pixels)
     f = model.iterated_map(kspace, A)
     return of_map(f"{name} trained", replace(f, step=f.step.detach()))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from deqlab.core.atomic import atomic_path, write_durably
@@ -21,7 +20,7 @@ from deqlab.data.prepare.on_grid import acquired_only, crop_magnitude, prepare
 from deqlab.data.prepare.stored_maps import CoilMaps
 from deqlab.data.sample import collate
 from deqlab.operators import LinearOperator
-from deqlab.recon.deq.base import EquilibriumReconstructor
+from deqlab.recon.base import Budget, Reconstructor
 from deqlab.signal.coils.coil_maps import LowResolution
 from deqlab.signal.sampling.masks import seed_from_name
 
@@ -65,13 +64,14 @@ class Reconstruction:
 def reconstruct_file(
     source: str | Path,
     destination: str | Path,
-    model: nn.Module,
+    model: Reconstructor,
     undersampling: Undersampling | None = None,
     slices: Slices = "all",
     device: torch.device | str = "cpu",
     attributes: dict[str, str] | None = None,
     progress: bool = False,
     coil_maps: CoilMaps = LowResolution(),
+    budget: Budget = Budget(),
 ) -> Reconstruction:
     """The reconstruction of `source`, also written to `destination` when it is complete.
 
@@ -97,7 +97,7 @@ def reconstruct_file(
     blank = Reconstruction(np.zeros((len(chosen), *volume.recon_shape), np.float32), chosen, mask)
     with reserved(destination, blank, attributes) as write:
         result = reconstruct_volume(
-            volume, model, torch.from_numpy(mask), chosen, device, progress, coil_maps
+            volume, model, torch.from_numpy(mask), chosen, device, progress, coil_maps, budget
         )
         write(result)
     return result
@@ -117,12 +117,13 @@ def reserved(
 
 def reconstruct_volume(
     volume: Volume,
-    model: nn.Module,
+    model: Reconstructor,
     mask: torch.Tensor,
     slices: list[int],
     device: torch.device | str = "cpu",
     progress: bool = False,
     coil_maps: CoilMaps = LowResolution(),
+    budget: Budget = Budget(),
 ) -> Reconstruction:
     """The chosen `slices` of `volume` under `mask`, one at a time.
 
@@ -143,7 +144,7 @@ def reconstruct_volume(
                 "which float32 images cannot hold; rescale the k-space"
             )
         batch = collate([sample]).to(device)
-        image = solve_slice(model, batch.kspace, batch.operator, result)
+        image = solve_slice(model, batch.kspace, batch.operator, result, budget)
         result.images[position] = finite_magnitude(
             crop_magnitude(image[0], sample.crop), sample.scale, volume.path, index
         )
@@ -178,18 +179,21 @@ def choose_mask(volume: Volume, undersampling: Undersampling | None) -> np.ndarr
     return acquired_only(undersampling.rule.sample(volume.shape[-1], seed), volume).numpy()
 
 
+@torch.no_grad()
 def solve_slice(
-    model: nn.Module, kspace: torch.Tensor, A: LinearOperator, result: Reconstruction
+    model: Reconstructor,
+    kspace: torch.Tensor,
+    A: LinearOperator,
+    result: Reconstruction,
+    budget: Budget = Budget(),
 ) -> torch.Tensor:
     """The image of a batch of one; how the solver fared is added to `result`."""
-    with torch.no_grad():
-        if not hasattr(model, "solve"):
-            return model(kspace, A)
-        solution = model.solve(kspace, A)
-    result.evaluations.append(int(solution.evaluations[0]))
-    result.residual.append(float(solution.residual[0]))
-    result.converged.append(bool(solution.converged[0]))
-    return solution.value
+    outcome = model.run(kspace, A, budget)
+    if outcome.solution is not None:
+        result.evaluations.append(int(outcome.solution.evaluations[0]))
+        result.residual.append(float(outcome.solution.residual[0]))
+        result.converged.append(bool(outcome.solution.converged[0]))
+    return outcome.image
 
 
 def finite_magnitude(magnitude: torch.Tensor, scale: float, path: Path, index: int) -> np.ndarray:
@@ -219,31 +223,6 @@ def warn_of_unsettled(result: Reconstruction, path: Path) -> None:
             DeqlabWarning,
             stacklevel=3,
         )
-
-
-def set_solver(
-    model: nn.Module, name: str, tolerance: float | None, max_evaluations: int | None
-) -> None:
-    """`model` stops at `tolerance` or after `max_evaluations`; None keeps its own value.
-
-    name: what the user calls the model. For conjugate gradients an evaluation is an iteration.
-    Raises InputError for values out of range and for a method without a solver.
-    """
-    if tolerance is not None and not 0 < tolerance < 1:
-        raise InputError(
-            f"tolerance: {tolerance} given; a relative residual between 0 and 1 needed"
-        )
-    if max_evaluations is not None and max_evaluations < 1:
-        raise InputError(f"max_evaluations: {max_evaluations} given; 1 or more needed")
-    budget = "max_evaluations" if isinstance(model, EquilibriumReconstructor) else "max_iterations"
-    for attribute, value in (("tolerance", tolerance), (budget, max_evaluations)):
-        if value is None:
-            continue
-        if not hasattr(model, attribute):
-            raise InputError(
-                f"{name}: has no solver, so tolerance and max_evaluations do not apply"
-            )
-        setattr(model, attribute, value)
 
 
 def _refuse_unmarked_zeros(volume: Volume, index: int) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from deqlab.app.reconstruct_file import (
@@ -37,6 +36,7 @@ from deqlab.operators.gridding import (
 )
 from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.off_resonance import OffResonance
+from deqlab.recon.base import Budget, Reconstructor
 from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
 
@@ -48,12 +48,13 @@ CENTER = 0.125
 def reconstruct_noncartesian_file(
     source: str | Path,
     destination: str | Path,
-    model: nn.Module,
+    model: Reconstructor,
     slices: Slices = "all",
     device: torch.device | str = "cpu",
     attributes: dict[str, str] | None = None,
     progress: bool = False,
     coil_maps: CoilMaps = LowResolution(),
+    budget: Budget = Budget(),
 ) -> Reconstruction:
     """The reconstruction of `source`, also written to `destination` when it is complete; arguments
     and output as `reconstruct_file`.
@@ -75,18 +76,21 @@ def reconstruct_noncartesian_file(
     }
     blank = Reconstruction(np.zeros((len(chosen), *volume.matrix), np.float32), chosen, None)
     with reserved(destination, blank, facts) as write:
-        result = reconstruct_noncartesian(volume, model, chosen, device, progress, coil_maps)
+        result = reconstruct_noncartesian(
+            volume, model, chosen, device, progress, coil_maps, budget
+        )
         write(result)
     return result
 
 
 def reconstruct_noncartesian(
     volume: NonCartesianVolume,
-    model: nn.Module,
+    model: Reconstructor,
     slices: list[int],
     device: torch.device | str = "cpu",
     progress: bool = False,
     coil_maps: CoilMaps = LowResolution(),
+    budget: Budget = Budget(),
 ) -> Reconstruction:
     """The chosen `slices` of `volume`, one at a time. Warns of slices whose solver did not
     converge.
@@ -109,7 +113,7 @@ def reconstruct_noncartesian(
             else at_most_one(A, kspace.new_zeros(1, *volume.matrix))
         )
         A = A.to(device)
-        image = solve_slice(model, weigh(A, kspace.to(device)), A, result)
+        image = solve_slice(model, weigh(A, kspace.to(device)), A, result, budget)
         result.images[position] = finite_magnitude(image[0].abs(), scale, volume.path, index)
     warn_of_unsettled(result, volume.path)
     return result

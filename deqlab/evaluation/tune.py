@@ -10,27 +10,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from deqlab.core.errors import InputError
-from deqlab.core.spelling import nearest
 from deqlab.core.text_table import table
 from deqlab.data.sample import Sample, collate
 from deqlab.evaluation.judge import judge
-from deqlab.metrics.image_metrics import METRICS
+from deqlab.metrics.registry import METRICS
+from deqlab.recon.base import Reconstructor
 from deqlab.recon.registry import create
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of options: means over the data of psnr (dB), ssim and nmse, and the share of
-    slices that converged (None without a solver).
+    """One choice of options: means over the data of every metric, and the share of slices that
+    converged (None for a method that does not iterate).
     """
 
     options: dict[str, Any]
-    psnr: float
-    ssim: float
-    nmse: float
+    scores: dict[str, float]
     converged: float | None
     seconds: float
 
@@ -45,9 +42,9 @@ class Tuning:
 
     @property
     def best(self) -> Trial:
-        """The trial with the highest PSNR or SSIM, or the lowest NMSE."""
-        sign = -1 if self.metric == "nmse" else 1
-        return max(self.trials, key=lambda trial: sign * getattr(trial, self.metric))
+        """The best trial by the metric, whichever way is better."""
+        sign = 1 if METRICS[self.metric].better == "higher" else -1
+        return max(self.trials, key=lambda trial: sign * trial.scores[self.metric])
 
     @property
     def options(self) -> dict[str, Any]:
@@ -72,23 +69,19 @@ class Tuning:
 
     def report(self) -> str:
         """A table of all trials, the best one marked."""
-        rows = [[*self.grid, "PSNR (dB)", "SSIM", "NMSE", "converged", "seconds", ""]]
+        titles = [METRICS[name].title for name in METRICS]
+        rows = [[*self.grid, *titles, "converged", "seconds", ""]]
         for trial in self.trials:
             share = "-" if trial.converged is None else f"{trial.converged:.0%}"
             shown = [f"{v:g}" if isinstance(v, float) else str(v) for v in trial.options.values()]
-            scores = [
-                f"{trial.psnr:.2f}",
-                f"{trial.ssim:.4f}",
-                f"{trial.nmse:.4f}",
-                share,
-                f"{trial.seconds:.1f}",
-            ]
+            scores = [f"{trial.scores[name]:.{METRICS[name].digits}f}" for name in METRICS]
+            scores += [share, f"{trial.seconds:.1f}"]
             rows.append([*shown, *scores, f"best {self.metric}" if trial is self.best else ""])
         return table(rows)
 
 
 def tune(
-    family: str | Callable[..., nn.Module],
+    family: str | Callable[..., Reconstructor],
     grid: Mapping[str, Sequence[Any]],
     data: Sequence[Sample],
     metric: str = "psnr",
@@ -103,11 +96,7 @@ def tune(
     made before the first runs, so an impossible option costs no time. InputError for one, for an
     empty grid or data, and for an unknown metric.
     """
-    if metric not in METRICS:
-        raise InputError(
-            f"metric: {metric!r} given{nearest(metric, METRICS)}; one of {', '.join(METRICS)}"
-            " needed"
-        )
+    METRICS.checked(metric)
     values = {name: list(choices) for name, choices in grid.items()}
     if not values or not all(values.values()) or not len(data):
         raise InputError(
@@ -132,14 +121,8 @@ def tune(
         rows = [
             judge(label, method.to(device), volume.to(device), float("nan")) for volume in volumes
         ]
-        means = {name: float(np.mean([getattr(row, name) for row in rows])) for name in METRICS}
-        flags = [flag for row in rows if row.converged is not None for flag in row.converged]
-        trials.append(
-            Trial(
-                options,
-                **means,
-                converged=float(np.mean(flags)) if flags else None,
-                seconds=sum(row.seconds for row in rows),
-            )
-        )
+        means = {name: float(np.mean([row.scores[name] for row in rows])) for name in METRICS}
+        flags = [flag for row in rows for flag in row.converged or ()]
+        share = float(np.mean(flags)) if flags else None
+        trials.append(Trial(options, means, share, sum(row.seconds for row in rows)))
     return Tuning(metric, values, trials)

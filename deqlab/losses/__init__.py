@@ -1,0 +1,7 @@
+"""Losses between a reconstruction and its reference, as objects."""
+
+from deqlab.losses.l1 import L1Loss
+from deqlab.losses.l2 import L2Loss
+from deqlab.losses.registry import LOSSES
+
+__all__ = ["LOSSES", "L1Loss", "L2Loss"]

@@ -1,5 +1,6 @@
 """Denoisers."""
 
 from deqlab.networks.dncnn import DnCNN
+from deqlab.networks.registry import DENOISERS
 
-__all__ = ["DnCNN"]
+__all__ = ["DENOISERS", "DnCNN"]

@@ -10,66 +10,65 @@ wider view at the same cost (K. Zhang et al., FFDNet, 2018).
 
 import itertools
 import math
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import Count, Options, Positive, option, options
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.convolution_norm import convolution_norm
 
 
-class DnCNN(nn.Module):
-    """R(x) = x + N(x) on complex images (batch, y, x); N is `depth` convolutions 3x3 of `width`
-    channels with ReLU between.
+@options
+class DnCNNOptions(Options):
+    """The architecture of a `DnCNN`."""
 
-    norm: None, or "group" for GroupNorm (batch-independent, not Lipschitz-bounded, so it excludes
-        `lipschitz`).
-    lipschitz: None, or an upper bound that `project_` enforces on Lip(N): each convolution operator
-        is held to lipschitz^(1/depth).
-    unshuffle: factor s of space-to-depth before and depth-to-space after N; sizes that s does not
-        divide are padded and cropped.
-    bias: whether the convolutions have biases. Without them and without norm, R(a x) = a R(x) for
-        every a >= 0.
-    residual: False gives R(x) = N(x), whose own Lipschitz constant `lipschitz` then bounds.
-    """
+    depth: Annotated[int, Ge(2)] = option(17, "convolutions 3x3, with ReLU between")
+    width: Count = option(64, "channels between the convolutions")
+    norm: Literal["group"] | None = option(
+        None, "GroupNorm, which knows no batch mates but has no Lipschitz bound either"
+    )
+    lipschitz: Positive | None = option(
+        None, "a bound on Lip(N), enforced after every training step; None for no bound"
+    )
+    unshuffle: Count = option(1, "factor of space-to-depth before and depth-to-space after N")
+    bias: bool = option(False, "whether convolutions have biases; without, R(a x) = a R(x), a >= 0")
+    residual: bool = option(True, "R = I + N; else R = N, whose own constant `lipschitz` bounds")
 
-    def __init__(
-        self,
-        depth: int = 17,
-        width: int = 64,
-        norm: str | None = None,
-        lipschitz: float | None = None,
-        unshuffle: int = 1,
-        bias: bool = False,
-        residual: bool = True,
-    ):
-        super().__init__()
-        for name, value, least in (
-            ("depth", depth, 2),
-            ("width", width, 1),
-            ("unshuffle", unshuffle, 1),
-        ):
-            if value < least:
-                raise InputError(f"{name}: {value} given, at least {least} needed")
-        if norm not in (None, "group"):
-            raise InputError(f"norm: {norm!r} given, None or 'group' needed")
-        if norm is not None and lipschitz is not None:
+    def __post_init__(self) -> None:
+        if self.norm is not None and self.lipschitz is not None:
             raise InputError(
                 "lipschitz: GroupNorm has no Lipschitz bound; choose norm=None or lipschitz=None"
             )
-        if lipschitz is not None and not lipschitz > 0:
-            raise InputError(f"lipschitz: {lipschitz} given, a number > 0 needed")
-        self.lipschitz, self.unshuffle, self.residual = lipschitz, unshuffle, residual
-        channels = 2 * unshuffle**2
+
+
+class DnCNN(nn.Module):
+    """R(x) = x + N(x) on complex images (batch, y, x); N is `depth` convolutions 3x3 of `width`
+    channels with ReLU between. Its arguments are `DnCNNOptions`.
+
+    Each of `depth` convolution operators is held to lipschitz^(1/depth) by `project_`. Sizes that
+    `unshuffle` does not divide are padded and cropped.
+    """
+
+    Options = DnCNNOptions
+
+    def __init__(self, *values: Any, **named: Any):
+        super().__init__()
+        self.options = chosen = self.Options.of(*values, **named)
+        self.lipschitz, self.residual = chosen.lipschitz, chosen.residual
+        self.unshuffle, depth, width = chosen.unshuffle, chosen.depth, chosen.width
+        channels = 2 * self.unshuffle**2
         widths = [channels] + [width] * (depth - 1) + [channels]
         layers: list[nn.Module] = []
         for index, (inside, outside) in enumerate(itertools.pairwise(widths)):
-            layers.append(nn.Conv2d(inside, outside, 3, padding=1, bias=bias))
+            layers.append(nn.Conv2d(inside, outside, 3, padding=1, bias=chosen.bias))
             _start(layers[-1], index, depth)
             if index < depth - 1:
-                if norm == "group":
+                if chosen.norm == "group":
                     layers.append(nn.GroupNorm(math.gcd(8, width), width))
                 layers.append(nn.ReLU())
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
@@ -92,6 +91,10 @@ class DnCNN(nn.Module):
             norm = convolution_norm(convolution.weight)
             if norm > share:
                 convolution.weight.mul_(share / norm)
+
+    def after_step(self) -> None:
+        """`project_`."""
+        self.project_()
 
     def residual_part(self, image: Tensor) -> Tensor:
         """N(x), complex (batch, y, x)."""

@@ -1,8 +1,9 @@
-"""Reconstructors: every method is called as `image = reconstructor(kspace, A)`; `create` and
-`load_pretrained` make them by name.
+"""Reconstructors: every method is called as `image = reconstructor(kspace, A)`; `create` makes one
+by name with fresh weights, `load` a trained one.
 """
 
-from deqlab.recon.registry import create, names
-from deqlab.recon.weights import load_pretrained
+from deqlab.recon.base import Budget, Outcome, Reconstructor
+from deqlab.recon.registry import METHODS, create
+from deqlab.recon.weights import load
 
-__all__ = ["create", "load_pretrained", "names"]
+__all__ = ["METHODS", "Budget", "Outcome", "Reconstructor", "create", "load"]

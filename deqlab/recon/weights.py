@@ -1,41 +1,48 @@
-"""Weights as files: a safetensors file beside a JSON that says what they are and where they came
-from.
+"""Weights as files: a safetensors file beside a JSON card that says what they are and where they
+came from.
+
+A card holds "schema", "model", "options" (as `Registry.to_json` gives them), "sha256" and whatever
+tells the provenance. Cards without a schema are the first one's: they hold the options of a DnCNN
+beside those of the model, and are still read.
 """
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as tensor_bytes
 from torch import nn
 
 from deqlab.core.atomic import atomic_path
 from deqlab.core.errors import InputError
-from deqlab.recon.registry import create, learned, names
+from deqlab.core.options import names_of, updated
+from deqlab.networks.dncnn import DnCNNOptions
+from deqlab.recon.base import Model
+from deqlab.recon.registry import METHODS, create, learned
 
-WEIGHTS = Path(__file__).parent / "shipped"
+SHIPPED = Path(__file__).parent / "shipped"
+SCHEMA = 2
 
 
-def load_pretrained(name: str | Path) -> nn.Module:
+def load(name: str | Path) -> Any:
     """The trained reconstructor `name` in evaluation mode: a shipped one, or the path of a .json
-    that `save_weights` wrote.
+    that `save` wrote.
 
-    Names without weights (zero-filled, wavelet and so on) give the plain method with its default
-    options. The weight file's hash and every tensor's name and shape are checked; an InputError
-    says what does not fit.
+    The weight file's hash and every tensor's name and shape are checked; an InputError says what
+    does not fit.
     """
-    if str(name) in names() and not learned(str(name)):
-        return create(str(name))
     card_at = card_path(name)
     card = read_card(card_at)
     weights_path = card_at.with_suffix(".safetensors")
     try:
         content = weights_path.read_bytes()
     except FileNotFoundError:
-        raise InputError(
-            f"{weights_path}: missing; the weights belong beside {card_at.name}"
-        ) from None
+        message = f"{weights_path}: missing; the weights belong beside {card_at.name}"
+        raise InputError(message) from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != card["sha256"]:
         raise InputError(
@@ -43,11 +50,11 @@ def load_pretrained(name: str | Path) -> nn.Module:
             f" {card_at.name}"
         )
     try:
-        tensors = load(content)
+        tensors = read_tensors(content)
     except SafetensorError as error:
         raise InputError(f"{weights_path}: not a safetensors file ({error})") from None
     try:
-        model = create(card["model"], **card["options"])
+        model: Any = METHODS.build(METHODS.parse({"name": card["model"], **card["options"]}))
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{card_at}: options {card['options']} make no {card['model']}:"
@@ -58,21 +65,59 @@ def load_pretrained(name: str | Path) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def save_weights(model: nn.Module, path: Path, card: dict) -> None:
-    """Write `path` (.safetensors) and its .json card atomically; `card` needs "model" and "options"
-    and gains the hash.
+def ready(name: str | Path, words: dict[str, str] | None = None) -> Any:
+    """The reconstructor that the shell means by `name`, ready to be used: trained weights, or a
+    method without weights with its options set from `words`, {"weight": "0.003"}.
+
+    InputError for options of trained weights, which are what they were trained as.
     """
-    content = save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    )
+    words = words or {}
+    if name not in METHODS or learned(str(name)):
+        if words:
+            plain = ", ".join(other for other in METHODS if not learned(other))
+            first = next(iter(words))
+            raise InputError(
+                f"--set {first}: {name} has trained weights, which fix its options; it is for"
+                f" {plain}"
+            )
+        return load(name)
+    kind = METHODS[str(name)]
+    if "denoiser" not in names_of(kind):
+        return updated(METHODS.defaults(str(name)), words)
+    # Plug-and-play takes the denoiser of trained weights.
+    words = dict(words)
+    return updated(create(str(name), denoiser=denoiser(words.pop("denoiser", "de-prox"))), words)
+
+
+def denoiser(name: str | Path) -> nn.Module:
+    """The denoiser in trained weights; InputError where they have none."""
+    if str(name) in METHODS and not learned(str(name)):
+        raise InputError(
+            f"denoiser: {str(name)!r} given, which has none; trained weights such as 'de-prox'"
+            " needed"
+        )
+    found = dict(load(name).named_children()).get("denoiser")
+    if found is None:
+        raise InputError(f"denoiser: the weights {str(name)!r} have none")
+    return found
+
+
+def save(model: Model, path: Path, card: dict[str, Any]) -> None:
+    """Write `path` (.safetensors) and its .json card atomically. The card gains the schema, the
+    model's name and options, and the hash; `card` tells the provenance.
+    """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    content = tensor_bytes(tensors)
     path = path.with_suffix(".safetensors")
-    card = {**card, "sha256": hashlib.sha256(content).hexdigest()}
+    described = METHODS.to_json(model)
+    head = {"schema": SCHEMA, "model": described.pop("name"), "options": described}
+    whole = {**head, **card, "sha256": hashlib.sha256(content).hexdigest()}
     _write(path, content)
-    _write(path.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
+    _write(path.with_suffix(".json"), (json.dumps(whole, indent=1) + "\n").encode())
 
 
-def read_card(path: Path) -> dict:
-    """The provenance JSON of trained weights."""
+def read_card(path: Path) -> dict[str, Any]:
+    """The card of trained weights, its options as the present schema has them."""
     try:
         card = json.loads(path.read_text())
     except FileNotFoundError:
@@ -85,12 +130,23 @@ def read_card(path: Path) -> dict:
                 f"{path}: no field {field!r}; a card of trained weights has model, options and"
                 " sha256"
             )
+    schema = card.get("schema", 1)
+    if schema not in (1, SCHEMA):
+        raise InputError(f"{path}: schema {schema!r} given; this version reads 1 and {SCHEMA}")
+    if schema == 1:
+        inside = names_of(DnCNNOptions)
+        network = {key: value for key, value in card["options"].items() if key in inside}
+        own = {key: value for key, value in card["options"].items() if key not in inside}
+        card["options"] = {"denoiser": {"name": "dncnn", **network}, **own}
+        if card["model"] in ("de-prox", "mol"):
+            # The first schema built these two with a residual of their own.
+            card["options"]["denoiser"]["residual"] = card["model"] == "de-prox"
     return card
 
 
-def pretrained_names() -> list[str]:
+def shipped_names() -> list[str]:
     """Names of the weights that are shipped."""
-    return sorted(path.stem for path in WEIGHTS.glob("*.json"))
+    return sorted(path.stem for path in SHIPPED.glob("*.json"))
 
 
 def card_path(name: str | Path) -> Path:
@@ -98,17 +154,17 @@ def card_path(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix in (".json", ".safetensors"):
         return path.with_suffix(".json")
-    shipped = WEIGHTS / f"{name}.json"
+    shipped = SHIPPED / f"{name}.json"
     if not shipped.exists():
-        plain = [other for other in names() if not learned(other)]
+        plain = [other for other in METHODS if not learned(other)]
         raise InputError(
-            f"unknown model {str(name)!r}; valid: {', '.join([*plain, *pretrained_names()])}, or"
-            " the path of a .json card"
+            f"unknown model {str(name)!r}; valid: {', '.join([*plain, *shipped_names()])}, or the"
+            " path of a .json card"
         )
     return shipped
 
 
-def _check_tensors(model: nn.Module, tensors: dict, path: Path) -> None:
+def _check_tensors(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):

@@ -1,4 +1,4 @@
-"""Training batches as a pure function of (seed, phase, step): a resumed run draws what an
+"""Training batches as a pure function of (seed, stream, step): a resumed run draws what an
 uninterrupted one would have drawn.
 """
 
@@ -10,26 +10,8 @@ import numpy as np
 from deqlab.core.errors import InputError
 from deqlab.data.dataset import FastMRIDataset
 from deqlab.data.sample import Sample, collate, groups_by_shape
-from deqlab.signal.sampling.masks import MASKS, default_center_fraction
+from deqlab.signal.sampling.masks import mask_rules
 from deqlab.training.config import TrainingConfig
-
-PHASES = ("pretrain", "train")
-
-
-def mask_rules(
-    kinds: Sequence[str], accelerations: Sequence[float], center_fraction: float | None = None
-) -> list:
-    """One mask rule for every pair of a kind and an acceleration; the centre fraction follows the
-    acceleration where None.
-    """
-    return [
-        MASKS[kind](
-            acceleration,
-            default_center_fraction(acceleration) if center_fraction is None else center_fraction,
-        )
-        for kind in kinds
-        for acceleration in accelerations
-    ]
 
 
 class TrainingSlices:
@@ -50,11 +32,11 @@ class TrainingSlices:
         self.groups = list(groups_by_shape(self.dataset).values())
         self.seed, self.batch_size = config.seed, config.batch_size
 
-    def batch(self, phase: str, step: int) -> Sample:
-        """The batch of `step` (0, 1, ...) in `phase`: a shape is drawn by its share of the slices,
-        then slices of that shape.
+    def batch(self, stream: int, step: int) -> Sample:
+        """The batch of `step` (0, 1, ...) in a stream of draws: a shape is drawn by its share of
+        the slices, then slices of that shape.
         """
-        rng = np.random.default_rng([self.seed, PHASES.index(phase), step])
+        rng = np.random.default_rng([self.seed, stream, step])
         sizes = np.array([len(group) for group in self.groups])
         group = self.groups[rng.choice(len(sizes), p=sizes / sizes.sum())]
         chosen = rng.choice(group, size=self.batch_size, replace=len(group) < self.batch_size)

@@ -16,11 +16,14 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from deqlab.core.atomic import atomic_path
+from deqlab.core.device import device_by_name
 from deqlab.core.errors import InputError
+from deqlab.data.sample import Sample
+from deqlab.recon.base import Model
 from deqlab.training.checkpoint import load_checkpoint, save_checkpoint
-from deqlab.training.config import TrainingConfig, device_by_name
-from deqlab.training.draw import PHASES, TrainingSlices
-from deqlab.training.objectives import OBJECTIVES
+from deqlab.training.config import TrainingConfig
+from deqlab.training.draw import TrainingSlices
+from deqlab.training.objectives.protocol import Objective, Step
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -46,21 +49,18 @@ def train(
     progress: bool = True,
     denoiser: nn.Module | None = None,
 ) -> Trained:
-    """The model of `config`, trained on fully sampled fastMRI-schema `files`.
+    """The model of `config`, trained on fully sampled `files`.
 
     folder: where the checkpoint lives; training continues from it, to the weights an uninterrupted
         run would have given (same machine, CPU, same number of threads). None keeps nothing.
-        validate: called with the model after every epoch of the second phase; its numbers join the
-            log. denoiser: trained weights to start from, of the architecture that the configuration
-            names.
+    validate: called with the model after every epoch of the last phase; its numbers join the log.
+    denoiser: trained weights to start from, of the architecture that the configuration names.
     Raises InputError before any work where a file cannot be trained on, or where `folder` holds
     another configuration's run.
     """
-    fabric = Fabric(
-        accelerator=device_by_name(config.device).type,
-        devices=1,
-        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-    )
+    precision = "bf16-mixed" if config.precision == "bf16" else "32-true"
+    device = device_by_name(config.device).type
+    fabric = Fabric(accelerator=device, devices=1, precision=precision)
     slices = TrainingSlices(files, config)
     if folder is not None:
         _claim(folder, config)
@@ -74,15 +74,8 @@ def train(
     if folder is not None and (folder / CHECKPOINT).exists():
         done = load_checkpoint(folder / CHECKPOINT, model, optimizer)
 
-    plan = [
-        (phase, epoch)
-        for phase, count in zip(PHASES, (config.pretrain_epochs, config.epochs))
-        for epoch in range(count)
-    ]
-    steps = {
-        "pretrain": config.pretrain_epochs * config.steps_per_epoch,
-        "train": config.epochs * config.steps_per_epoch,
-    }
+    phases = config.objective.phases(config.epochs)
+    plan = [(phase, epoch) for phase in phases for epoch in range(phase.epochs)]
     for number, (phase, epoch) in enumerate(plan):
         if number < done["epochs"]:
             continue
@@ -92,27 +85,30 @@ def train(
             optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
         bar = tqdm(
             range(config.steps_per_epoch),
-            desc=f"{phase} {epoch + 1}",
+            desc=f"{phase.name} {epoch + 1}",
             disable=not progress,
             leave=False,
         )
         logs = []
         for index in bar:
             step = epoch * config.steps_per_epoch + index
-            _set_rate(optimizer, config.learning_rate, step / steps[phase])
-            logs.append(_step(fabric, model, optimizer, slices, config, phase, step))
+            share = step / (phase.epochs * config.steps_per_epoch)
+            _set_rate(optimizer, config.learning_rate, share)
+            batch = slices.batch(phase.stream, step).to(fabric.device)
+            at = Step(config.seed, step, config.loss)
+            logs.append(_step(fabric, model, optimizer, phase.objective, batch, at, config.clip))
             bar.set_postfix({key: f"{value:.3g}" for key, value in logs[-1].items()})
-        entry = {"phase": phase, "epoch": epoch + 1} | {
-            key: float(np.mean([log[key] for log in logs])) for key in logs[0]
-        }
-        if phase == "train":
-            entry |= {"step": model.step.item()}
+        entry = {"phase": phase.name, "epoch": epoch + 1}
+        entry |= {key: float(np.mean([log[key] for log in logs])) for key in logs[0]}
+        if phase is phases[-1]:
+            entry |= model.scalars()
             if validate is not None:
                 model.eval()
                 entry |= validate(model)
                 model.train()
         done["history"].append(entry)
-        done["epochs"], done["seconds"] = number + 1, done["seconds"] + time.perf_counter() - begin
+        done["epochs"] = number + 1
+        done["seconds"] = done["seconds"] + time.perf_counter() - begin
         if progress:
             tqdm.write(
                 " ".join(
@@ -127,22 +123,21 @@ def train(
 
 def _step(
     fabric: Fabric,
-    model: nn.Module,
-    optimizer,
-    slices: TrainingSlices,
-    config: TrainingConfig,
-    phase: str,
-    step: int,
-) -> dict:
-    batch = slices.batch(phase, step).to(fabric.device)
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    batch: Sample,
+    at: Step,
+    clip: float,
+) -> dict[str, float]:
     optimizer.zero_grad()
     with fabric.autocast():
-        loss, logs = OBJECTIVES[phase](model, batch, config, step)
+        loss, logs = objective(model, batch, at)
     fabric.backward(loss)
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
     if math.isfinite(norm):
         optimizer.step()
-        model.denoiser.project_()
+        model.after_step()
     # A step without a finite gradient changes nothing but is counted.
     return logs | {
         "gradient": norm.item() if math.isfinite(norm) else 0.0,
@@ -168,27 +163,22 @@ def _adopt(denoiser: nn.Module, trained: nn.Module) -> None:
 def _claim(folder: Path, config: TrainingConfig) -> None:
     """Mark `folder` as this configuration's, or refuse another's."""
     folder.mkdir(parents=True, exist_ok=True)
-    card, path = config.card(), folder / "config.json"
+    path = folder / "config.json"
     if not path.exists():
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(card, indent=1) + "\n")
+            temporary.write_text(json.dumps(config.card(), indent=1) + "\n")
         return
+    advice = "choose another folder or remove it"
     try:
         other = json.loads(path.read_text())
+        if not isinstance(other, dict):
+            raise ValueError("no JSON object with one entry a field")
+        # A field that is younger than the run had its default then.
+        other = TrainingConfig.from_card(other).card()
     except ValueError as error:
-        raise InputError(
-            f"{path}: not a JSON file ({error}); remove the folder to start anew"
-        ) from None
-    if not isinstance(other, dict):
-        raise InputError(
-            f"{path}: not a JSON object with one entry a field; remove the folder to start anew"
-        )
-    # A field that is younger than the run had its default then.
-    other = TrainingConfig().card() | other
-    different = sorted(key for key in card.keys() | other.keys() if card.get(key) != other.get(key))
-    if different:
-        key = different[0]
-        raise InputError(
-            f"{folder}: holds a run with {key} = {other.get(key)!r}, not {card.get(key)!r}; choose"
-            " another folder or remove it"
-        )
+        raise InputError(f"{path}: holds no configuration ({error}); {advice}") from None
+    for key, value in config.card().items():
+        if other[key] != value:
+            raise InputError(
+                f"{folder}: holds a run with {key} = {other[key]!r}, not {value!r}; {advice}"
+            )

@@ -7,9 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from deqlab.app.options import read_options, reconstructor
 
 from deqlab.app.cli import main
-from deqlab.app.options import read_options, reconstructor
 from deqlab.core.errors import InputError
 from deqlab.recon.sparse.wavelet import WaveletFISTA
 

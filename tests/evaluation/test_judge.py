@@ -14,11 +14,11 @@ from deqlab.app.cli import main
 from deqlab.data.dataset import FastMRIDataset
 from deqlab.data.prepare.on_grid import crop_magnitude
 from deqlab.evaluation.judge import Row, evaluate, summarise, table_text, validator
-from deqlab.metrics.image_metrics import nmse, psnr, ssim
+from deqlab.metrics import nmse, psnr, ssim
 from deqlab.recon import create
 from deqlab.signal.coils.coil_maps import LowResolution
 from deqlab.signal.coils.walsh import Walsh
-from deqlab.training.draw import mask_rules
+from deqlab.signal.sampling.masks import mask_rules
 
 
 class Watching(nn.Module):

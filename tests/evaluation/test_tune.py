@@ -13,7 +13,7 @@ from deqlab.data.dataset import FastMRIDataset
 from deqlab.evaluation.judge import judge
 from deqlab.evaluation.tune import tune
 from deqlab.recon.classical.cg_sense import CGSense
-from deqlab.training.draw import mask_rules
+from deqlab.signal.sampling.masks import mask_rules
 
 
 @pytest.fixture(scope="module")

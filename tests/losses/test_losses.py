@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
+from deqlab.losses.image_losses import L1Loss, L2Loss, loss_by_name
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.losses.image_losses import L1Loss, L2Loss, loss_by_name
 
 IMAGE = torch.tensor([[3 + 4j, 1, 2j, 5]])
 REFERENCE = torch.tensor([[0, 1, 0, 5 + 1j]])

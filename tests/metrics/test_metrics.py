@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deqlab.metrics.image_metrics import METRICS, nmse, psnr, ssim
+from deqlab.metrics import METRICS, nmse, psnr, ssim
 
 
 @pytest.fixture

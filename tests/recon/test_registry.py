@@ -9,7 +9,7 @@ import torch
 
 from deqlab.core.errors import InputError
 from deqlab.operators import CartesianOperator
-from deqlab.recon import create, load_pretrained, names
+from deqlab.recon import create, load, names
 from deqlab.recon.registry import learned
 from deqlab.recon.weights import pretrained_names
 
@@ -112,13 +112,13 @@ def test_what_is_unknown_is_answered_with_what_is_nearest(
 
 @pytest.mark.parametrize("name", ["zero-filled", "cg-sense", "sense", "grappa"])
 def test_plain_methods_need_no_weights(name: str) -> None:
-    assert type(load_pretrained(name)) is type(create(name))
+    assert type(load(name)) is type(create(name))
 
 
 @pytest.mark.parametrize("name", pretrained_names())
 def test_shipped_weights_load_and_are_frozen(measure, name: str) -> None:
     data = measure(2, size=(16, 17), dtype=torch.complex64)
-    model = load_pretrained(name)
+    model = load(name)
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     with torch.no_grad():
         assert bool(torch.isfinite(model(data.kspace, data.A)).all())

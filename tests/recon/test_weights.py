@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from deqlab.core.errors import InputError
-from deqlab.recon import create, load_pretrained
+from deqlab.recon import create, load
 from deqlab.recon.weights import save_weights
 
 CARD = {
@@ -51,7 +51,7 @@ def replace_weights(card: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 def test_what_was_saved_comes_back(card: Path, model: nn.Module, suffix: str) -> None:
-    loaded = load_pretrained(card.with_suffix(suffix))
+    loaded = load(card.with_suffix(suffix))
     assert type(loaded) is type(model) and not loaded.training
     for (name, tensor), (other, saved) in zip(
         loaded.state_dict().items(), model.state_dict().items(), strict=True
@@ -127,13 +127,13 @@ def test_what_does_not_fit_is_named(card: Path, defect: str) -> None:
     spoil, words = DEFECTS[defect]
     spoil(card)
     with pytest.raises(InputError) as error:
-        load_pretrained(card)
+        load(card)
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(InputError) as error:
-        load_pretrained("de-gard")
+        load("de-gard")
     assert "'de-gard'" in str(error.value) and "cg-sense" in str(error.value)
 
 
@@ -141,4 +141,4 @@ def test_saving_replaces_and_never_mixes(card: Path, model: nn.Module) -> None:
     with torch.no_grad():
         model.log_step.fill_(0.25)
     save_weights(model, card, CARD)
-    assert float(load_pretrained(card).log_step) == 0.25
+    assert float(load(card).log_step) == 0.25

@@ -6,130 +6,44 @@ a file in plain words.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
+
+import click
+
+from deqlab.app.shell import Command, Group
+from deqlab.core.errors import InputError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The parser knows the options of `deqlab data make`, `list` and `check`."""
-    from deqlab.data.simulated import SPLITS, SimulationConfig
-
-    default = SimulationConfig()
-    commands = parser.add_subparsers(dest="action", required=True, metavar="make|list|check")
-
-    make = commands.add_parser(
-        "make", help="simulate a data set; files that are there already are kept"
-    )
-    make.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        help="folder to fill (default: the cache that notebooks and training use)",
-    )
-    make.add_argument(
-        "--split",
-        choices=SPLITS,
-        action="append",
-        help="only this part; may be repeated (default: all three)",
-    )
-    make.add_argument(
-        "--matrix",
-        metavar="N",
-        type=int,
-        default=default.matrix,
-        help="rows and columns of an image (default: %(default)s)",
-    )
-    make.add_argument(
-        "--coils",
-        metavar="N",
-        type=int,
-        default=default.coils,
-        help="1 makes single-coil files (default: %(default)s)",
-    )
-    make.add_argument(
-        "--slices",
-        metavar="N",
-        type=int,
-        default=default.slices,
-        help="per volume (default: %(default)s)",
-    )
-    make.add_argument(
-        "--volumes",
-        metavar="N",
-        type=int,
-        nargs=3,
-        default=default.volumes,
-        help=f"how many for {', '.join(SPLITS)} (default: {' '.join(map(str, default.volumes))})",
-    )
-    make.add_argument(
-        "--noise",
-        metavar="STD",
-        type=float,
-        nargs="+",
-        default=default.noise,
-        help=(
-            "relative to the image's maximum, or the two ends of a range to draw it from "
-            f"(default: {' '.join(map(str, default.noise))})"
-        ),
-    )
-    make.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        default=default.seed,
-        help="another seed, other heads (default: %(default)s)",
-    )
-    make.add_argument(
-        "--oversampling",
-        metavar="N",
-        type=int,
-        default=default.oversampling,
-        help="of the readout (default: %(default)s)",
-    )
-
-    listing = commands.add_parser("list", help="one line for every file")
-    listing.add_argument(
-        "paths", metavar="PATH", type=Path, nargs="*", help="files or folders (default: the cache)"
-    )
-
-    check = commands.add_parser(
-        "check", help="name every defect; the exit status is 1 if there is one"
-    )
-    check.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="files or folders")
-
-
-def main(args: argparse.Namespace) -> int:
-    """0 when all is well, 1 when `check` found a defect."""
-    return {"make": _make, "list": _list, "check": _check}[args.action](args)
-
-
-def _make(args: argparse.Namespace) -> int:
-    from deqlab.core.errors import InputError
+def _make(
+    out: Path | None,
+    split: tuple[str, ...],
+    volumes: tuple[int, int, int],
+    noise: tuple[float, ...],
+    **chosen: Any,
+) -> int:
     from deqlab.data import simulated
 
-    if len(args.noise) > 2:
+    if len(noise) > 2:
         raise InputError(
-            f"--noise: {len(args.noise)} numbers given; one, or the two ends of a range, needed"
+            f"--noise: {len(noise)} numbers given; one, or the two ends of a range, needed"
         )
+    level = {} if not noise else {"noise": noise[0] if len(noise) == 1 else tuple(noise)}
     config = simulated.SimulationConfig(
-        matrix=args.matrix,
-        coils=args.coils,
-        slices=args.slices,
-        volumes=tuple(args.volumes),
-        noise=args.noise[0] if len(args.noise) == 1 else tuple(args.noise),
-        seed=args.seed,
-        oversampling=args.oversampling,
+        **{name: value for name, value in chosen.items() if value is not None},
+        **level,
+        **({"volumes": volumes} if volumes else {}),
     )
     progress = sys.stderr.isatty()
-    splits = [split for split in simulated.SPLITS if split in (args.split or simulated.SPLITS)]
+    splits = [split for split in simulated.SPLITS if split in (split or simulated.SPLITS)]
     files: list[Path] = []
     for split in splits:
         files += (
             simulated.builtin(split, config, progress=progress)
-            if args.out is None
-            else simulated.make(args.out, config, (split,), progress)
+            if out is None
+            else simulated.make(out, config, (split,), progress)
         )
     folders = sorted({str(file.parent) for file in files})
     print(
@@ -139,19 +53,19 @@ def _make(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(args: argparse.Namespace) -> int:
+def _list(paths: tuple[Path, ...]) -> int:
     import warnings
 
-    from deqlab.core.errors import DeqlabWarning, InputError
+    from deqlab.core.errors import DeqlabWarning
     from deqlab.core.text_table import table
     from deqlab.data.dataset import find_files, open_volume
 
-    paths = args.paths or _cached_folders()
-    if not paths:
+    found = list(paths) or _cached_folders()
+    if not found:
         print("no simulated data set in the cache yet; `deqlab data make` makes one")
         return 0
     rows = [["file", "contrast", "slices", "coils", "k-space", "image", "sampling", "MB"]]
-    for path in find_files(paths):
+    for path in find_files(found):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeqlabWarning)
@@ -180,12 +94,12 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> int:
+def _check(paths: tuple[Path, ...]) -> int:
     from deqlab.data.check import check
     from deqlab.data.dataset import find_files
 
     bad = 0
-    files = find_files(args.paths)
+    files = find_files(list(paths))
     for path in files:
         defects = check(path)
         bad += bool(defects)
@@ -203,3 +117,59 @@ def _check(args: argparse.Namespace) -> int:
 def _cached_folders() -> list[Path]:
     root = Path(os.environ.get("DEQLAB_CACHE") or Path.home() / ".cache" / "deqlab")
     return sorted(folder for folder in root.glob("simulated-*") if any(folder.glob("*.h5")))
+
+
+PATH = click.Path(path_type=Path)
+
+
+def _number(name: str, kind: Any, text: str) -> click.Option:
+    return click.Option([f"--{name}"], type=kind, help=f"{text}")
+
+
+MAKE = Command(
+    "make",
+    callback=_make,
+    help="Simulates a data set; files that are there already are kept.",
+    params=[
+        click.Option(
+            ["--out"],
+            type=PATH,
+            metavar="DIR",
+            help="folder to fill (default: the cache that notebooks and training use)",
+        ),
+        click.Option(
+            ["--split"],
+            type=click.Choice(["train", "val", "test"]),
+            multiple=True,
+            help="only this part; may be repeated (default: all three)",
+        ),
+        _number("matrix", int, "rows and columns of an image"),
+        _number("coils", int, "1 makes single-coil files"),
+        _number("slices", int, "per volume"),
+        click.Option(
+            ["--volumes"], type=int, nargs=3, metavar="N N N", help="how many for train, val, test"
+        ),
+        click.Option(
+            ["--noise"],
+            type=float,
+            multiple=True,
+            metavar="STD",
+            help="relative to the image's maximum, or the two ends of a range to draw it from",
+        ),
+        _number("seed", int, "another seed, other heads"),
+        _number("oversampling", int, "of the readout"),
+    ],
+)
+LIST = Command(
+    "list",
+    callback=_list,
+    help="One line for every file.",
+    params=[click.Argument(["paths"], nargs=-1, type=PATH, metavar="[PATH]...")],
+)
+CHECK = Command(
+    "check",
+    callback=_check,
+    help="Names every defect; the exit status is 1 if there is one.",
+    params=[click.Argument(["paths"], nargs=-1, type=PATH, required=True, metavar="PATH...")],
+)
+COMMAND = Group("data", help=__doc__, commands={"make": MAKE, "list": LIST, "check": CHECK})

@@ -1,4 +1,4 @@
-"""Measures reconstructors on fully sampled files: PSNR, SSIM and NMSE per volume, and which slices
+"""Measures reconstructors on fully sampled files: every metric per volume, and which slices
 converged.
 
 All models see the same k-space. The table gives mean and standard deviation over volumes; --json
@@ -7,121 +7,135 @@ keeps every volume's row.
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import click
+
+from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, said, settings
+
+MODELS = ("zero-filled", "cg-sense", "de-prox", "de-grad")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The parser knows models, data, masks, the solver's budget and the device."""
-    from deqlab.signal.sampling.masks import MASKS
-
-    parser.add_argument(
-        "--model",
-        nargs="+",
-        default=["zero-filled", "cg-sense", "de-prox", "de-grad"],
-        metavar="NAME",
-        help="names, or .json cards of trained weights (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="[MODEL.]NAME=VALUE",
-        help="of a method without weights, such as wavelet.weight=0.003; may be repeated",
-    )
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        default=["builtin"],
-        metavar="PATH",
-        help="files or folders (default: builtin)",
-    )
-    parser.add_argument(
-        "--split",
-        default="test",
-        choices=["train", "val", "test"],
-        help="of simulated data (default: %(default)s)",
-    )
-    parser.add_argument("--acceleration", type=float, nargs="+", default=[4.0, 8.0])
-    parser.add_argument("--center-fraction", type=float, help="default: follows the acceleration")
-    parser.add_argument("--mask", default="random", choices=list(MASKS))
-    parser.add_argument(
-        "--slices",
-        type=int,
-        nargs="+",
-        metavar="I",
-        help="default: 11 to 27 where a volume has them, else all",
-    )
-    parser.add_argument(
-        "--cg-weight",
-        type=float,
-        default=1e-2,
-        help="Tikhonov weight of cg-sense (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--coil-maps",
-        default="lowres",
-        metavar="HOW",
-        help=(
-            "lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file (default:"
-            " %(default)s)"
-        ),
-    )
-    parser.add_argument("--tolerance", type=float, default=1e-3)
-    parser.add_argument("--max-evaluations", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every row there")
-
-
-def main(args: argparse.Namespace) -> int:
+def run(
+    model: tuple[str, ...],
+    words: tuple[str, ...],
+    data: tuple[str, ...],
+    split: str,
+    coil_maps: str,
+    device: str,
+    json_file: Path | None,
+    tolerance: float | None,
+    max_evaluations: int | None,
+    **chosen: Any,
+) -> None:
     """Prints the table."""
     from tqdm import tqdm
 
-    from deqlab.app.options import read_options, reconstructor
     from deqlab.core.atomic import atomic_path
+    from deqlab.core.device import device_by_name
     from deqlab.data.files import split_files
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
+    from deqlab.evaluation.conditions import Conditions
     from deqlab.evaluation.judge import evaluate, summarise, table_text
-    from deqlab.training.config import device_by_name
+    from deqlab.recon.base import Budget
+    from deqlab.recon.weights import ready
 
-    device, coil_maps = device_by_name(args.device), coil_maps_by_name(args.coil_maps)
-    methods, options = {}, read_options(args.option, args.model)
-    for name in args.model:
-        given = {"weight": str(args.cg_weight)} if name == "cg-sense" else {}
-        method = reconstructor(name, given | options[name])
-        if hasattr(method, "max_evaluations"):
-            method.tolerance, method.max_evaluations = args.tolerance, args.max_evaluations
-        methods[Path(name).stem] = method.to(device)
-    files = split_files(args.data, args.split)
-    with tqdm(
-        total=len(files) * len(methods) * len(args.acceleration), desc="evaluating", unit="volume"
-    ) as bar:
+    given = said(chosen)
+    if "slices" in given:
+        given["slices"] = list(given["slices"])
+    conditions = Conditions(coil_maps=coil_maps_by_name(coil_maps), **given)
+    budget = Budget(tolerance, max_evaluations)
+    where, options = device_by_name(device), settings(words, model)
+    methods = {}
+    for name in model:
+        methods[Path(name).stem] = method = ready(name, options[name])
+        method.check(budget)
+        method.to(where)
+    files = split_files(data, split)
+    total = len(files) * len(methods) * len(conditions.acceleration)
+    with tqdm(total=total, desc="evaluating", unit="volume") as bar:
 
         def progress(label: str) -> None:
             bar.set_postfix_str(label)
             bar.update()
 
-        rows = evaluate(
-            methods,
-            files,
-            args.acceleration,
-            args.mask,
-            args.slices,
-            args.seed,
-            device,
-            args.center_fraction,
-            progress,
-            coil_maps,
-        )
+        rows = evaluate(methods, files, conditions, budget=budget, device=where, progress=progress)
     table = summarise(rows)
     print(table_text(table))
-    if args.json:
-        with atomic_path(args.json) as temporary:
-            temporary.write_text(
-                json.dumps({"summary": table, "rows": [asdict(row) for row in rows]}, indent=1)
-                + "\n"
-            )
-    return 0
+    if json_file:
+        content = {"summary": table, "rows": [row.to_json() for row in rows]}
+        with atomic_path(json_file) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _command() -> Command:
+    from deqlab.evaluation.conditions import Conditions
+    from deqlab.recon.base import Budget
+    from deqlab.recon.registry import METHODS
+    from deqlab.signal.sampling.masks import MASKS
+
+    asked = ("acceleration", "center_fraction", "mask", "seed")
+    return Command(
+        "evaluate",
+        callback=run,
+        help=__doc__,
+        pages=METHODS.page,
+        moved={
+            "--option": "--set [MODEL.]NAME=VALUE",
+            "--cg-weight": "--set cg-sense.weight=VALUE",
+        },
+        params=[
+            click.Option(
+                ["--model"],
+                multiple=True,
+                default=MODELS,
+                show_default=True,
+                metavar="NAME",
+                help="names, or .json cards of trained weights",
+            ),
+            SET,
+            click.Option(
+                ["--data"],
+                multiple=True,
+                default=("builtin",),
+                show_default=True,
+                metavar="PATH",
+                help="files or folders",
+            ),
+            click.Option(
+                ["--split"],
+                type=click.Choice(["train", "val", "test"]),
+                default="test",
+                show_default=True,
+                help="of simulated data",
+            ),
+            *flags(Conditions, asked, {"mask": NameOf(MASKS)}),
+            click.Option(
+                ["--slices"],
+                type=int,
+                multiple=True,
+                metavar="I",
+                help="default: 11 to 27 where a volume has them, else all",
+            ),
+            click.Option(
+                ["--coil-maps"],
+                default="lowres",
+                show_default=True,
+                metavar="HOW",
+                help="lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file",
+            ),
+            *flags(Budget, ("tolerance", "max_evaluations")),
+            DEVICE,
+            click.Option(
+                ["--json", "json_file"],
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="write every row there",
+            ),
+        ],
+    )
+
+
+COMMAND = _command()

@@ -8,131 +8,60 @@ the input's own intensity scale, and per slice the solver's evaluations, residua
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, settings
 
 ACCELERATION = 4.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The parser knows the options of `deqlab reconstruct`."""
-    parser.add_argument(
-        "source",
-        metavar="IN.h5",
-        type=Path,
-        help="k-space in fastMRI's schema, one coil or many, or with a trajectory",
-    )
-    parser.add_argument(
-        "destination", metavar="OUT.h5", type=Path, help="file to write; replaced when complete"
-    )
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        required=True,
-        help=(
-            "shipped weights by name, the .json of weights of your own, or a method without weights"
-            " (zero-filled, cg-sense, sense, grappa, wavelet, tv, pnp)"
-        ),
-    )
-    parser.add_argument(
-        "--option",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="of a method without weights, such as weight=0.003; may be repeated",
-    )
-    parser.add_argument(
-        "--coil-maps",
-        metavar="HOW",
-        help=(
-            "lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file with"
-            " `coil_maps` (slices, coils, rows, columns) (default: lowres)"
-        ),
-    )
-    full = parser.add_argument_group("for a fully sampled IN")
-    full.add_argument(
-        "--acceleration",
-        metavar="R",
-        type=float,
-        help=f"keep one column in R (default: {ACCELERATION:g})",
-    )
-    full.add_argument(
-        "--center-fraction",
-        metavar="F",
-        type=float,
-        help="share of columns kept in the centre (default: 0.08 at 4x, 0.04 at 8x)",
-    )
-    full.add_argument(
-        "--mask",
-        choices=("random", "equispaced"),
-        help="how the other columns are chosen (default: random)",
-    )
-    full.add_argument(
-        "--seed", metavar="N", type=int, help="of the mask (default: made from the file's name)"
-    )
-    parser.add_argument(
-        "--slices",
-        metavar="S",
-        default="all",
-        help="all, START:STOP, or numbers such as 3,5,8 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--tolerance",
-        metavar="T",
-        type=float,
-        help="relative residual at which the solver stops (default: the model's)",
-    )
-    parser.add_argument(
-        "--max-evaluations",
-        metavar="N",
-        type=int,
-        help="most evaluations of a slice (default: the model's)",
-    )
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where to compute (default: %(default)s)",
-    )
-
-
-def main(args: argparse.Namespace) -> int:
-    """0 when OUT holds the reconstruction."""
-    import sys
-
-    from deqlab.app.options import read_options, reconstructor
-    from deqlab.app.reconstruct_file import reconstruct_file, set_solver, summary
+def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **given: Any) -> None:
+    """Writes OUT."""
+    from deqlab.app.reconstruct_file import reconstruct_file, summary
     from deqlab.app.reconstruction_off_grid import reconstruct_noncartesian_file
+    from deqlab.core.device import device_by_name
     from deqlab.data.formats.trajectory_layout import is_noncartesian
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
+    from deqlab.recon.base import Budget
+    from deqlab.recon.weights import ready
 
-    off_grid = is_noncartesian(args.source)
+    args = SimpleNamespace(source=source, **given)
+    off_grid = is_noncartesian(source)
     coil_maps = coil_maps_by_name(args.coil_maps or "lowres")
-    undersampling, slices = (
-        _no_undersampling(args) if off_grid else _undersampling(args),
-        parse_slices(args.slices),
+    undersampling = _no_undersampling(args) if off_grid else _undersampling(args)
+    slices, device = parse_slices(args.slices), device_by_name(args.device)
+    method, budget = (
+        ready(model, settings(words, [model])[model]),
+        Budget(args.tolerance, args.max_evaluations),
     )
-    device = _device(args.device)
-    model = reconstructor(args.model, read_options(args.option, [args.model])[args.model])
-    set_solver(model, args.model, args.tolerance, args.max_evaluations)
-    files, attributes, progress = (
-        (args.source, args.destination),
-        {"model": args.model},
-        sys.stderr.isatty(),
-    )
+    method.check(budget)
+    attributes, progress = {"model": model}, sys.stderr.isatty()
     if off_grid:
         result = reconstruct_noncartesian_file(
-            *files, model, slices, device, attributes, progress, coil_maps
+            source, destination, method, slices, device, attributes, progress, coil_maps, budget
         )
     else:
         result = reconstruct_file(
-            *files, model, undersampling, slices, device, attributes, progress, coil_maps
+            source,
+            destination,
+            method,
+            undersampling,
+            slices,
+            device,
+            attributes,
+            progress,
+            coil_maps,
+            budget,
         )
-    print(f"{args.destination}: {summary(result)}")
-    return 0
+    print(f"{destination}: {summary(result)}")
 
 
-def _undersampling(args: argparse.Namespace):
+def _undersampling(args: Any):
     """The wished undersampling; None for a masked file.
 
     An option given in vain is thus refused and not ignored.
@@ -158,7 +87,7 @@ def _undersampling(args: argparse.Namespace):
     return Undersampling(MASKS[args.mask or "random"](acceleration, fraction), args.seed)
 
 
-def _no_undersampling(args: argparse.Namespace) -> None:
+def _no_undersampling(args: Any) -> None:
     """None for a file with a trajectory; an option given in vain is refused and not ignored."""
     from deqlab.core.errors import InputError
 
@@ -169,18 +98,6 @@ def _no_undersampling(args: argparse.Namespace) -> None:
                 f"--{option.replace('_', '-')}: {value} given, but {args.source} has a trajectory,"
                 " which says what was sampled"
             )
-
-
-def _device(name: str) -> str:
-    import torch
-
-    from deqlab.core.errors import InputError
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device: cuda given, but no CUDA device is here; cpu or auto needed")
-    return name
 
 
 def parse_slices(text: str):
@@ -201,3 +118,71 @@ def parse_slices(text: str):
         raise InputError(
             f"--slices: {text!r} given; all, START:STOP, or 3,5,8 and so on needed"
         ) from None
+
+
+def _command() -> Command:
+    from deqlab.recon.base import Budget
+    from deqlab.recon.registry import METHODS
+    from deqlab.signal.sampling.masks import MASKS
+
+    path = click.Path(path_type=Path)
+    return Command(
+        "reconstruct",
+        callback=run,
+        help=__doc__,
+        pages=METHODS.page,
+        moved={"--option": "--set NAME=VALUE"},
+        params=[
+            click.Argument(["source"], type=path, metavar="IN.h5"),
+            click.Argument(["destination"], type=path, metavar="OUT.h5"),
+            click.Option(
+                ["--model"],
+                required=True,
+                metavar="NAME",
+                help="shipped weights by name, the .json of weights of your own, or a method"
+                " without weights",
+            ),
+            SET,
+            click.Option(
+                ["--coil-maps"],
+                metavar="HOW",
+                help="lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file with"
+                " `coil_maps` (slices, coils, rows, columns) (default: lowres)",
+            ),
+            click.Option(
+                ["--acceleration"],
+                type=float,
+                metavar="R",
+                help=f"of a fully sampled IN: keep one column in R (default: {ACCELERATION:g})",
+            ),
+            click.Option(
+                ["--center-fraction"],
+                type=float,
+                metavar="F",
+                help="share of columns kept in the centre (default: 0.08 at 4x, 0.04 at 8x)",
+            ),
+            click.Option(
+                ["--mask"],
+                type=NameOf(MASKS),
+                help="how the other columns are chosen (default: random)",
+            ),
+            click.Option(
+                ["--seed"],
+                type=int,
+                metavar="N",
+                help="of the mask (default: made from the file's name)",
+            ),
+            click.Option(
+                ["--slices"],
+                default="all",
+                show_default=True,
+                metavar="S",
+                help="all, START:STOP, or numbers such as 3,5,8",
+            ),
+            *flags(Budget, ("tolerance", "max_evaluations")),
+            DEVICE,
+        ],
+    )
+
+
+COMMAND = _command()

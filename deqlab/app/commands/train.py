@@ -1,153 +1,97 @@
-"""Trains an equilibrium model and writes its weights with their provenance.
+"""Trains a model and writes its weights with their provenance.
 
 The run lives in a folder: a checkpoint after every epoch, and the same command again continues
-where an interrupted one stopped.
+where an interrupted one stopped. What belongs to the model or to its objective alone is an option
+of theirs: `--set denoiser.width=32 --set objective.hinge=5`.
 """
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
-import sys
-import typing
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
+from typing import Any
 
-ARCHITECTURE = {
-    "depth": int,
-    "width": int,
-    "norm": str,
-    "lipschitz": float,
-    "unshuffle": int,
-    "step": float,
-    "weight": float,
-}
+import click
 
+from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, said, settings
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The parser knows every field of `TrainingConfig`, the architecture, and where data come from
-    and results go.
-    """
-    from deqlab.training.config import CHOICES, TrainingConfig
-
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        default=["builtin"],
-        metavar="PATH",
-        help="fastMRI-schema files or folders, or `builtin` (default): the simulated heads",
-    )
-    parser.add_argument(
-        "--val",
-        nargs="+",
-        metavar="PATH",
-        help="the same for validation (default: the built-in data's own, else none)",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the run (default: runs/MODEL)"
-    )
-    parser.add_argument(
-        "--denoiser",
-        metavar="NAME",
-        help="start from the denoiser of these trained weights: a name or a .json card",
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
-    for name, kind in ARCHITECTURE.items():
-        parser.add_argument(
-            f"--{name}",
-            type=kind,
-            help=f"of the network: {name} (default: that of `deqlab.recon.create`)",
-        )
-    for item in fields(TrainingConfig):
-        if item.name != "options":
-            _add_field(parser, item, CHOICES.get(item.name))
+# Flags of older versions, and what they are called now.
+NETWORK = ("depth", "width", "norm", "lipschitz", "unshuffle")
+OBJECTIVE = (
+    "solver",
+    "gradient",
+    "tolerance",
+    "max-evaluations",
+    "hinge",
+    "hinge-bound",
+    "hinge-iterations",
+    "hinge-radius",
+    "jacobian",
+    "pretrain-epochs",
+)
+MOVED = (
+    {f"--{name}": f"--set denoiser.{name}=VALUE" for name in NETWORK}
+    | {f"--{name}": f"--set {name}=VALUE" for name in ("step", "weight")}
+    | {f"--{name}": f"--set objective.{name.replace('-', '_')}=VALUE" for name in OBJECTIVE}
+    | {"--backward-evaluations": "--set objective.gradient.max_evaluations=VALUE"}
+)
 
 
-def _add_field(
-    parser: argparse.ArgumentParser, item: Field, choices: typing.Sequence[str] | None
+def run(
+    model: str,
+    words: tuple[str, ...],
+    data: tuple[str, ...],
+    val: tuple[str, ...],
+    out: Path | None,
+    denoiser: str | None,
+    threads: int | None,
+    device: str,
+    **chosen: Any,
 ) -> None:
-    if item.default is MISSING:
-        raise TypeError(f"{item.name} has no plain default")
-    several = isinstance(item.default, tuple)
-    sample = item.default[0] if several else item.default
-    kind = float if sample is None or item.name == "acceleration" else type(sample)
-    shown = " ".join(map(str, item.default)) if several else item.default
-    text = "follows the acceleration" if item.default is None else shown
-    parser.add_argument(
-        f"--{item.name.replace('_', '-')}",
-        dest=item.name,
-        type=kind,
-        nargs="+" if several else None,
-        choices=choices,
-        default=item.default,
-        metavar=None if choices else kind.__name__.upper(),
-        help=f"default: {text}",
-    )
-
-
-def main(args: argparse.Namespace) -> int:
     """Trains, then writes MODEL.safetensors and MODEL.json into the run's folder."""
     import torch
 
+    from deqlab.core.device import device_by_name
     from deqlab.data.files import BUILTIN, split_files
     from deqlab.evaluation.judge import validator
-    from deqlab.recon.weights import card_path, load_pretrained, read_card, save_weights
-    from deqlab.training.config import TrainingConfig, device_by_name
+    from deqlab.recon import weights
+    from deqlab.training.config import TrainingConfig
     from deqlab.training.trainer import train
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    values = {
-        item.name: getattr(args, item.name)
-        for item in fields(TrainingConfig)
-        if item.name != "options"
-    }
-    values = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }
-    options = {
-        name: getattr(args, name) for name in ARCHITECTURE if getattr(args, name) is not None
-    }
-    config = TrainingConfig(**values, options=options)
+    if threads:
+        torch.set_num_threads(threads)
+    config = TrainingConfig(model=model, device=device, **said(chosen))
+    config = config.with_words(settings(words, [model])[model])
     device_by_name(config.device)
     config.build()  # an architecture that cannot be built is refused before any data are made
-    denoiser = load_pretrained(args.denoiser).denoiser if args.denoiser else None
-    start = read_card(card_path(args.denoiser)) if args.denoiser else None
-    files = split_files(args.data, "train")
-    val = split_files(args.val or ([BUILTIN] if args.data == [BUILTIN] else []), "val")
-    out = args.out or Path("runs") / config.model
-    validate = validator(val, config.acceleration, config.mask[0]) if val else None
-    trained = train(config, files, out, validate, denoiser=denoiser)
+    start = weights.denoiser(denoiser) if denoiser else None
+    files = split_files(data, "train")
+    val_files = split_files(val or ([BUILTIN] if data == (BUILTIN,) else []), "val")
+    out = out or Path("runs") / config.name
+    validate = validator(val_files, config.acceleration, config.mask[0]) if val_files else None
+    trained = train(config, files, out, validate, denoiser=start)
     card = {
-        "model": config.model,
-        "options": config.options,
-        "command": shlex.join(["deqlab", "train", *_words()]),
+        "command": shlex.join(["deqlab", "train", *click.get_current_context().meta["words"]]),
         "training": config.card(),
-        "data": {"train": len(files), "val": len(val), "simulated": _simulations(args.data)},
+        "data": {"train": len(files), "val": len(val_files), "simulated": _simulations(data)},
         "commit": _commit(),
         "steps": {
-            "pretrain": config.pretrain_epochs * config.steps_per_epoch,
-            "train": config.epochs * config.steps_per_epoch,
+            phase.name: phase.epochs * config.steps_per_epoch
+            for phase in config.objective.phases(config.epochs)
         },
         "device": _device(trained.model),
         "torch": torch.__version__.split("+")[0],
         "seconds": round(trained.seconds, 1),
         "history": trained.history,
-        "denoiser_from": start,
+        "denoiser_from": weights.read_card(weights.card_path(denoiser)) if denoiser else None,
     }
-    path = out / f"{config.model}.safetensors"
-    save_weights(trained.model, path, card)
+    path = out / f"{config.name}.safetensors"
+    weights.save(trained.model, path, card)
     print(f"weights: {path}\nprovenance: {path.with_suffix('.json')}")
-    return 0
 
 
-def _words() -> list[str]:
-    words = [word for word in sys.argv[1:] if word != "--debug"]
-    return words[words.index("train") + 1 :] if "train" in words else words
-
-
-def _simulations(paths: list[str]) -> list[str]:
+def _simulations(paths: tuple[str, ...]) -> list[str]:
     """What the simulated folders among `paths` are made of, as `deqlab data make` recorded it."""
     cards = [Path(path) / "simulation.json" for path in paths]
     return [card.read_text().strip() for card in cards if card.exists()]
@@ -155,19 +99,95 @@ def _simulations(paths: list[str]) -> list[str]:
 
 def _commit() -> str | None:
     """The commit of the code, where it runs from a git checkout."""
-    folder = Path(__file__).parent
     result = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return result.stdout.strip() or None
 
 
-def _device(model) -> str:
+def _device(model: Any) -> str:
     import torch
 
     device = next(model.parameters()).device
-    return (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"cpu, {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def page(name: str) -> str:
+    """The options of a model and of its objective."""
+    from deqlab.recon.registry import METHODS
+    from deqlab.training.objectives.registry import OBJECTIVES
+
+    trained_by = METHODS[name].trained_by
+    if trained_by is None:
+        return "it has nothing to train"
+    objective = "".join(
+        f"objective.{line}\n" if line[:1].strip() else f"{line}\n"
+        for line in OBJECTIVES.page(trained_by).splitlines()
     )
+    return f"{METHODS.page(name)}\n{objective}"
+
+
+def _command() -> Command:
+    from deqlab.core.options import names_of
+    from deqlab.losses.registry import LOSSES
+    from deqlab.recon.registry import METHODS
+    from deqlab.signal.sampling.masks import MASKS
+    from deqlab.training.config import TrainingConfig
+
+    apart = ("model", "objective", "device")
+    own = [name for name in names_of(TrainingConfig) if name not in apart]
+    return Command(
+        "train",
+        callback=run,
+        help=__doc__,
+        pages=page,
+        moved=MOVED,
+        params=[
+            click.Option(
+                ["--model"],
+                type=NameOf(METHODS),
+                default="de-grad",
+                show_default=True,
+                metavar="NAME",
+                help="what to train",
+            ),
+            SET,
+            click.Option(
+                ["--data"],
+                multiple=True,
+                default=("builtin",),
+                show_default=True,
+                metavar="PATH",
+                help="files or folders, or `builtin`: the simulated heads",
+            ),
+            click.Option(
+                ["--val"],
+                multiple=True,
+                metavar="PATH",
+                help="the same for validation (default: the built-in data's own, else none)",
+            ),
+            click.Option(
+                ["--out"],
+                type=click.Path(path_type=Path),
+                metavar="DIR",
+                help="folder of the run (default: runs/MODEL)",
+            ),
+            click.Option(
+                ["--denoiser"],
+                metavar="NAME",
+                help="start from the denoiser of these trained weights: a name or a .json card",
+            ),
+            click.Option(["--threads"], type=int, help="of the CPU (default: torch's)"),
+            *flags(TrainingConfig, own, {"loss": NameOf(LOSSES), "mask": NameOf(MASKS)}),
+            DEVICE,
+        ],
+    )
+
+
+COMMAND = _command()

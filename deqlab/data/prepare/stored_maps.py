@@ -9,19 +9,10 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.data.formats.hdf5 import dataset, opened, read
-from deqlab.signal.coils.coil_maps import CoilMapMethod, LowResolution, rss
-from deqlab.signal.coils.espirit import ESPIRiT
-from deqlab.signal.coils.walsh import Walsh
+from deqlab.signal.coils.coil_maps import CoilMapMethod, rss
+from deqlab.signal.coils.registry import COIL_MAPS
 from deqlab.signal.transforms.crop import center_window
 
-# "espirit-cropped" tells least squares that there is nothing in air, which is worth decibels to it
-# and nothing to learned models.
-METHODS: dict[str, CoilMapMethod] = {
-    "lowres": LowResolution(),
-    "espirit": ESPIRiT(),
-    "espirit-cropped": ESPIRiT(outside="zero"),
-    "walsh": Walsh(),
-}
 NAME = "coil_maps"
 
 
@@ -79,16 +70,16 @@ CoilMaps = CoilMapMethod | StoredMaps
 
 
 def coil_maps_by_name(text: str) -> CoilMaps:
-    """What `text` names: a name of `METHODS`, or the path of a file of maps.
+    """What `text` names: a name of `COIL_MAPS`, or the path of a file of maps.
 
     InputError for anything else.
     """
-    if text in METHODS:
-        return METHODS[text]
+    if text in COIL_MAPS:
+        return COIL_MAPS.make(text)
     path = Path(text)
     if not path.exists():
         raise InputError(
-            f"coil maps: {text!r} is no file and no method; valid: {', '.join(METHODS)}, or an HDF5"
-            f" file with `{NAME}`"
+            f"coil maps: {text!r} is no file and no method; valid: {', '.join(COIL_MAPS)}, or an"
+            f" HDF5 file with `{NAME}`"
         )
     return StoredMaps(path)

@@ -1,39 +1,48 @@
-"""Reconstruction without learning: zero filling and regularised least squares."""
+"""Regularised least squares with coil maps, by conjugate gradients.
+
+K. P. Pruessmann et al., Advances in sensitivity encoding with arbitrary k-space trajectories, MRM
+46 (2001).
+"""
+
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from deqlab.core.errors import InputError
+from deqlab.core.options import Count, NonNegative, option, options
 from deqlab.operators import LinearOperator
+from deqlab.recon.base import Budget, Method, Outcome
 from deqlab.solvers import Solution, conjugate_gradient
 
 
-class CGSense(nn.Module):
-    """argmin ||A x - y||^2 + weight ||x||^2 by conjugate gradients on the normal equations.
+@options
+class CGSense(Method):
+    """argmin ||A x - y||^2 + weight ||x||^2 by conjugate gradients on the normal equations."""
 
-    weight: Tikhonov weight relative to the operator's norm, which is at most 1 for normalised coil
-    maps. tolerance, max_iterations: of the conjugate gradients. Source: K. P. Pruessmann et al.,
-    Advances in sensitivity encoding with arbitrary k-space trajectories, MRM 46 (2001).
-    """
+    weight: NonNegative = option(
+        1e-2, "Tikhonov weight relative to ||A||, which is at most 1 for normalised coil maps"
+    )
+    tolerance: NonNegative = option(
+        1e-5, "of the normal equations' residual, relative to ||A^H y||, at which it stops"
+    )
+    max_evaluations: Count = option(200, "most iterations, each one product with A^H A")
 
-    def __init__(self, weight: float = 1e-2, tolerance: float = 1e-5, max_iterations: int = 200):
-        super().__init__()
-        if not weight >= 0:
-            raise InputError(f"weight: {weight} given, a number >= 0 needed")
-        self.weight, self.tolerance, self.max_iterations = weight, tolerance, max_iterations
+    iterates: ClassVar[bool] = True
 
     @torch.no_grad()
-    def solve(self, kspace: Tensor, A: LinearOperator) -> Solution:
+    def solve(self, kspace: Tensor, A: LinearOperator, budget: Budget = Budget()) -> Solution:
         """The Solution of the normal equations; its residual is ||A^H y - (A^H A + weight) x|| /
         ||A^H y||.
         """
+        tolerance, most = budget.or_else(self.tolerance, self.max_evaluations)
         return conjugate_gradient(
             lambda x: A.normal(x) + self.weight * x,
             A.H(kspace),
-            tolerance=self.tolerance,
-            max_iterations=self.max_iterations,
+            tolerance=tolerance,
+            max_iterations=most,
         )
 
-    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
+    def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
-        return self.solve(kspace, A).value
+        solution = self.solve(kspace, A, budget)
+        return Outcome(solution.value, solution)

@@ -10,17 +10,19 @@ computed once.
 
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.operators import CartesianOperator
+from deqlab.core.options import Count, Positive, option, options
+from deqlab.operators import LinearOperator
+from deqlab.recon.base import LINES, Budget, Method, Outcome, Takes
 from deqlab.signal.coils.coil_maps import rss
 from deqlab.signal.sampling.masks import calibration_lines
 from deqlab.signal.transforms.fourier import ifft2c
 
-COMBINE = ("maps", "rss")
 # Share of the missing lines that must have all the sources asked for, below which the kernel is
 # taken for a mistake.
 SERVED = 1 / 20
@@ -30,58 +32,57 @@ RUN = 8
 Geometry = tuple[int, ...]
 
 
-class GRAPPA(nn.Module):
+@options
+class GRAPPA(Method):
     """The image of k-space whose missing phase-encode lines are filled in; measured lines stay
     exactly as they were measured.
-
-    kernel: (readout samples, lines) that a missing sample is made of: the nearest measured lines,
-        all coils.
-    weight: Tikhonov weight of the fit, relative to the mean diagonal entry of its Gram matrix, so
-        that the scale of k-space does not matter, and times the squared distance to a source, since
-        smooth coil maps say less about lines farther away.
-    reach: a line farther than so many samples from every measured one stays zero, which an
-        irregular pattern's wide gaps are better off with; arrays of many coils, and regular
-        patterns beyond 5x, may want more.
-    combine: "maps" weighs the coil images by A's coil maps, "rss" takes their root-sum-of-squares
-        and has no phase.
     """
 
-    def __init__(
-        self,
-        kernel: tuple[int, int] = (5, 2),
-        weight: float = 3e-3,
-        reach: int = 2,
-        combine: str = "maps",
-    ):
-        super().__init__()
-        if len(kernel) != 2 or min(kernel) < 1 or kernel[0] % 2 == 0:
-            raise InputError(
-                f"kernel: {kernel} given, (readout samples, lines) needed, an odd number of samples"
-                " and 1 line or more"
-            )
-        if not weight > 0:
-            raise InputError(f"weight: {weight} given, a number > 0 needed")
-        if reach < 1:
-            raise InputError(f"reach: {reach} given, 1 sample or more needed")
-        if combine not in COMBINE:
-            raise InputError(f"combine: {combine!r} given; valid: {', '.join(COMBINE)}")
-        self.kernel, self.weight, self.reach, self.combine = kernel, weight, reach, combine
+    kernel: tuple[Count, Count] = option(
+        (5, 2),
+        "readout samples (odd) and lines that a missing sample is made of: the nearest measured"
+        " lines, all coils",
+    )
+    weight: Positive = option(
+        3e-3,
+        "Tikhonov weight of the fit, relative to the mean diagonal entry of its Gram matrix, so"
+        " that the scale of k-space does not matter, and times the squared distance to a source,"
+        " since smooth coil maps say less about lines farther away",
+    )
+    reach: Count = option(
+        2,
+        "a line farther than so many samples from every measured one stays zero, which an"
+        " irregular pattern's wide gaps are better off with; arrays of many coils, and regular"
+        " patterns beyond 5x, may want more",
+    )
+    combine: Literal["maps", "rss"] = option(
+        "maps",
+        '"maps" weighs the coil images by the coil maps, "rss" takes their root-sum-of-squares and'
+        " has no phase",
+    )
 
-    @torch.no_grad()
-    def forward(self, kspace: Tensor, A: CartesianOperator) -> Tensor:
+    takes: ClassVar[Takes] = LINES
+
+    def __post_init__(self) -> None:
+        if self.kernel[0] % 2 == 0:
+            raise InputError(
+                f"kernel: {self.kernel} given, (readout samples, lines) needed, an odd number of"
+                " samples and 1 line or more"
+            )
+
+    def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x) sampled along whole
         lines.
         """
-        if not isinstance(A, CartesianOperator):
-            raise InputError(f"A: {type(A).__name__} given; GRAPPA fills lines of a Cartesian grid")
-        images = ifft2c(self.fill(kspace, A.mask))
+        return Outcome(self.combined(ifft2c(self.fill(kspace, A.mask)), A.coil_maps))
+
+    def combined(self, images: Tensor, maps: Tensor | None) -> Tensor:
+        """One image of the coil images (batch, coil, y, x)."""
         if self.combine == "rss":
             return rss(images).to(images.dtype)
-        return (
-            images.squeeze(-3)
-            if A.coil_maps is None
-            else (images * A.coil_maps.conj().to(images.dtype)).sum(-3)
-        )
+        if maps is None:
+            return images.squeeze(-3)
+        return (images * maps.conj().to(images.dtype)).sum(-3)
 
     @torch.no_grad()
     def fill(self, kspace: Tensor, mask: Tensor) -> Tensor:

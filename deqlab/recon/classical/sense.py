@@ -5,12 +5,15 @@ K. P. Pruessmann et al., SENSE: sensitivity encoding for fast MRI, Magn Reson Me
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.operators import CartesianOperator
+from deqlab.core.options import NonNegative, option, options
+from deqlab.operators import CartesianOperator, LinearOperator
+from deqlab.recon.base import LINES, Budget, Method, Outcome, Takes
 from deqlab.signal.transforms.fourier import ifft2c
 
 # Eigenvalues of the folded systems below this share of the largest, in units of the rounding error,
@@ -29,26 +32,26 @@ class Unfolded:
     acceleration: int
 
 
-class SENSE(nn.Module):
+@options
+class SENSE(Method):
     """The least-squares image of every R-th line, exact and without iterations;
     Tikhonov-regularised where `weight` is positive.
 
-    weight: the minimiser is that of ||A x - y||^2 + weight ||x||^2, as for `CGSense`. At 0 it is
-    the pseudo-inverse. Calibration lines about the centre that are not on the comb of every R-th
-    line are left out. InputError for a mask without a comb.
+    Calibration lines about the centre that are not on the comb of every R-th line are left out.
+    InputError for a mask without a comb.
     """
 
-    def __init__(self, weight: float = 0.0):
-        super().__init__()
-        if not weight >= 0:
-            raise InputError(f"weight: {weight} given, a number >= 0 needed")
-        self.weight = weight
+    weight: NonNegative = option(
+        0.0, "of ||x||^2 beside ||A x - y||^2, as for cg-sense; 0 gives the pseudo-inverse"
+    )
 
-    def forward(self, kspace: Tensor, A: CartesianOperator) -> Tensor:
+    takes: ClassVar[Takes] = LINES
+
+    def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x) that holds every R-th
         line.
         """
-        return self.unfold(kspace, A).image
+        return Outcome(self.unfold(kspace, A).image)
 
     @torch.no_grad()
     def unfold(self, kspace: Tensor, A: CartesianOperator) -> Unfolded:

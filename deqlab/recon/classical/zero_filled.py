@@ -1,18 +1,16 @@
 """The image of what was measured, with zeros for the rest."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from deqlab.core.options import options
 from deqlab.operators import LinearOperator
+from deqlab.recon.base import Budget, Method, Outcome
 
 
-class ZeroFilled(nn.Module):
-    """A^H y: what was not measured is taken for zero, so undersampling folds or smears the
-    image.
-    """
+@options
+class ZeroFilled(Method):
+    """A^H y: what was not measured is taken for zero, so undersampling folds or smears."""
 
-    def __init__(self):
-        super().__init__()
-
-    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
+    def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
-        return A.H(kspace)
+        return Outcome(A.H(kspace))

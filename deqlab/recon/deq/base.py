@@ -1,13 +1,21 @@
-"""Reconstructors whose image is a fixed point: DE-Prox and DE-Grad."""
+"""Reconstructors whose image is the fixed point of a learned map."""
+
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from deqlab.core.errors import positive
+from deqlab.core.options import Options, Positive, option, options
 from deqlab.equilibrium import ImplicitGradient, equilibrium
+from deqlab.networks.dncnn import DnCNNOptions
+from deqlab.networks.protocol import Denoiser
+from deqlab.networks.registry import DENOISERS
 from deqlab.operators import LinearOperator
-from deqlab.recon.deq.fixed_point_map import FixedPointMap
-from deqlab.solvers import Anderson, Solution, solve
+from deqlab.recon.base import Model
+from deqlab.recon.fixed_point import FixedPointMethod
+from deqlab.solvers import Anderson, Solution
 
 # How an equilibrium is solved for unless somebody says otherwise.
 TOLERANCE, MAX_EVALUATIONS = 1e-3, 50
@@ -24,65 +32,36 @@ def log_parameter(name: str, value: float) -> nn.Parameter:
     return nn.Parameter(torch.tensor(positive(name, value)).log())
 
 
-class EquilibriumReconstructor(nn.Module):
+class EquilibriumReconstructor(FixedPointMethod, Model):
     """image = x* with x* = f(x*; y, A), reached from the zero-filled image.
 
-    denoiser: R, complex (batch, y, x) to the same. solver, gradient, tolerance, max_evaluations:
-    how the equilibrium is found and differentiated; they may be changed at any time and at call
-        time, for they are no part of what was learned. At call time tolerance and max_evaluations
-        may be tensors (batch,) too, one number for each sample.
-    The step size eta is learned, through its logarithm so that it stays positive.
+    Its arguments are its `Options`; their `denoiser` is R, complex (batch, y, x) to the same, or
+    the options of one. solver, gradient, tolerance, max_evaluations: how the equilibrium is found
+    and differentiated; they may be changed at any time and at call time, for they are no part of
+    what was learned. At call time tolerance and max_evaluations may be tensors (batch,) too, one
+    number for each sample.
     """
+
+    trained_by: ClassVar[str | None] = "equilibrium"
 
     def __init__(
         self,
-        denoiser: nn.Module,
-        step: float = 1.0,
-        solver=SOLVER,
-        gradient=ImplicitGradient(),
+        *values: Any,
+        solver: Any = SOLVER,
+        gradient: Any = ImplicitGradient(),
         tolerance: float = TOLERANCE,
         max_evaluations: int = MAX_EVALUATIONS,
+        **named: Any,
     ):
-        super().__init__()
-        self.denoiser = denoiser
-        self.log_step = log_parameter("step", step)
+        super().__init__(*values, **named)
+        self.denoiser = DENOISERS.build(self.options.denoiser)
         self.solver, self.gradient = solver, gradient
         self.tolerance, self.max_evaluations = tolerance, max_evaluations
 
-    @property
-    def step(self) -> Tensor:
-        """The step size eta."""
-        return self.log_step.exp()
-
-    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap:
-        """f for these measurements: a function of the image alone."""
-        raise NotImplementedError
-
-    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap:
-        """The map that is iterated: f, or another with the fixed points of f that reaches them
-        sooner. Residuals are its own.
-        """
-        return self.fixed_point_map(kspace, A)
-
-    @torch.no_grad()
-    def solve(
-        self,
-        kspace: Tensor,
-        A: LinearOperator,
-        tolerance: float | Tensor | None = None,
-        max_evaluations: int | Tensor | None = None,
-        x0: Tensor | None = None,
-        callback=None,
-    ) -> Solution:
-        """The Solution from `x0` (the zero-filled image where None), without a graph."""
-        f = self.iterated_map(kspace, A)
-        return solve(
-            f,
-            f.projection if x0 is None else x0,
-            self.solver,
-            *self._budget(tolerance, max_evaluations),
-            callback,
-        )
+    def after_step(self) -> None:
+        """Bring the denoiser's weights back to what it promises."""
+        if isinstance(self.denoiser, Denoiser):
+            self.denoiser.after_step()
 
     def equilibrium(
         self,
@@ -91,24 +70,46 @@ class EquilibriumReconstructor(nn.Module):
         tolerance: float | Tensor | None = None,
         max_evaluations: int | Tensor | None = None,
     ) -> Solution:
-        """The Solution with a differentiable value, for training."""
+        """The Solution with a differentiable image as its value, for training."""
         f = self.iterated_map(kspace, A)
-        return equilibrium(
-            f, f.projection, self.solver, self.gradient, *self._budget(tolerance, max_evaluations)
-        )
-
-    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
-        """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
-        return (
-            self.equilibrium(kspace, A).value
-            if torch.is_grad_enabled()
-            else self.solve(kspace, A).value
-        )
-
-    def _budget(
-        self, tolerance: float | Tensor | None, max_evaluations: int | Tensor | None
-    ) -> tuple[float | Tensor, int | Tensor]:
-        return (
+        budget = (
             self.tolerance if tolerance is None else tolerance,
             self.max_evaluations if max_evaluations is None else max_evaluations,
         )
+        solution = equilibrium(f, f.state(self.start(f)), self.solver, self.gradient, *budget)
+        return replace(solution, value=f.image(solution.value))
+
+    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
+        """Image, complex (batch, y, x), from k-space (batch, coil, y, x); differentiable where
+        gradients are wanted.
+        """
+        if torch.is_grad_enabled():
+            return self.equilibrium(kspace, A).value
+        return self.run(kspace, A).image
+
+
+@options
+class SteppedOptions(Options):
+    """The architecture of a model with a free step size."""
+
+    denoiser: Annotated[Any, DENOISERS] = option(DnCNNOptions(), "the network R")
+    step: Positive = option(1.0, "step size eta to begin with; it is learned")
+
+
+class SteppedReconstructor(EquilibriumReconstructor):
+    """An equilibrium whose step size eta is learned, through its logarithm so that it stays
+    positive.
+    """
+
+    def __init__(self, *values: Any, **named: Any):
+        super().__init__(*values, **named)
+        self.log_step = log_parameter("step", self.options.step)
+
+    def scalars(self) -> dict[str, float]:
+        """The step."""
+        return {"step": self.step.item()}
+
+    @property
+    def step(self) -> Tensor:
+        """The step size eta."""
+        return self.log_step.exp()

@@ -7,17 +7,15 @@ the same denoiser and step, and trained weights may be exchanged. What differs i
 attract, and how fast.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
-import torch
 from torch import Tensor
 
-from deqlab.equilibrium import equilibrium
+from deqlab.core.options import options
 from deqlab.operators import LinearOperator
-from deqlab.recon.deq.base import EquilibriumReconstructor
+from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.recon.steps.resolvent import resolvent
-from deqlab.solvers import Solution, solve
 
 Pair = tuple[Tensor, Tensor]
 
@@ -78,52 +76,21 @@ class DouglasRachfordMap(FixedPointMap):
         return self.denoised(state)
 
 
-class DEADMM(EquilibriumReconstructor):
+@options
+class DEADMMOptions(SteppedOptions):
+    """The architecture of `DEADMM`."""
+
+
+class DEADMM(SteppedReconstructor):
     """The equilibrium of `ADMMMap`: image = z. The step s = 1 / rho is learned through its
     logarithm.
 
     A Solution counts evaluations and residuals of the pair (z, u). Its value is the image;
-    `fixed_point_map(...).state(image)` is the pair.
+    `fixed_point_map(...).state(image)` is the pair, and a solve may begin with either.
     """
+
+    Options = DEADMMOptions
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ADMMMap:
         """f for these measurements, a function of the pair (z, u)."""
         return ADMMMap(A.H(kspace), A, self.denoiser, self.step)
-
-    @torch.no_grad()
-    def solve(
-        self,
-        kspace: Tensor,
-        A: LinearOperator,
-        tolerance: float | Tensor | None = None,
-        max_evaluations: int | Tensor | None = None,
-        x0: Tensor | Pair | Solution | None = None,
-        callback=None,
-    ) -> Solution:
-        """The Solution from `x0`: an image, a pair (z, u) or an earlier Solution; the zero-filled
-        image where None. No graph.
-        """
-        f = self.fixed_point_map(kspace, A)
-        if isinstance(x0, Solution):
-            x0 = x0.value
-        start = x0 if isinstance(x0, tuple) else f.state(f.projection if x0 is None else x0)
-        solution = solve(f, start, self.solver, *self._budget(tolerance, max_evaluations), callback)
-        return replace(solution, value=f.image(solution.value))
-
-    def equilibrium(
-        self,
-        kspace: Tensor,
-        A: LinearOperator,
-        tolerance: float | Tensor | None = None,
-        max_evaluations: int | Tensor | None = None,
-    ) -> Solution:
-        """The Solution with a differentiable image as its value, for training."""
-        f = self.fixed_point_map(kspace, A)
-        solution = equilibrium(
-            f,
-            f.state(f.projection),
-            self.solver,
-            self.gradient,
-            *self._budget(tolerance, max_evaluations),
-        )
-        return replace(solution, value=f.image(solution.value))

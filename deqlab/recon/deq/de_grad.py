@@ -7,12 +7,14 @@ IEEE TCI 7 (2021), eq. (9).
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from deqlab.core.options import Positive, option, options
 from deqlab.operators import LinearOperator
-from deqlab.recon.deq.base import EquilibriumReconstructor, log_parameter
+from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor, log_parameter
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.recon.steps.chebyshev import ChebyshevInverse
 from deqlab.recon.steps.step_size import squared_norm
@@ -81,17 +83,26 @@ class PreconditionedMap(GradientMap):
         return self.A.normal(x) + self.inverse.lowest * x
 
 
-class DEGrad(EquilibriumReconstructor):
-    """The equilibrium of `GradientMap`, reached by `PreconditionedMap`; the regulariser's weight is
-    learned too, through its logarithm.
+@options
+class DEGradOptions(SteppedOptions):
+    """The architecture of `DEGrad`."""
 
-    Both have the same fixed points, but in the null space of A plain gradient descent is slower by
-    the weight.
+    weight: Positive = option(1.0, "of the denoiser against the data to begin with; it is learned")
+
+
+class DEGrad(SteppedReconstructor):
+    """The equilibrium of `GradientMap`, reached by `PreconditionedMap`; the regulariser's weight is
+    learned too, through its logarithm. Its arguments are `DEGradOptions`.
+
+    Both maps have the same fixed points, but in the null space of A plain gradient descent is
+    slower by the weight.
     """
 
-    def __init__(self, denoiser: nn.Module, weight: float = 1.0, **options):
-        super().__init__(denoiser, **options)
-        self.log_weight = log_parameter("weight", weight)
+    Options = DEGradOptions
+
+    def __init__(self, *values: Any, **named: Any):
+        super().__init__(*values, **named)
+        self.log_weight = log_parameter("weight", self.options.weight)
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> GradientMap:
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deqlab.core.options import options
 from deqlab.operators import LinearOperator
-from deqlab.recon.deq.base import EquilibriumReconstructor
+from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 
 
@@ -23,8 +24,15 @@ class ProximalMap(FixedPointMap):
         return self.denoised(x - self.step * self.data_gradient(x))
 
 
-class DEProx(EquilibriumReconstructor):
-    """The equilibrium of `ProximalMap`."""
+@options
+class DEProxOptions(SteppedOptions):
+    """The architecture of `DEProx`."""
+
+
+class DEProx(SteppedReconstructor):
+    """The equilibrium of `ProximalMap`. Its arguments are `DEProxOptions`."""
+
+    Options = DEProxOptions
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ProximalMap:
         """f(x) = R(x - eta A^H (A x - y))."""

@@ -11,11 +11,16 @@ and the contraction bound at alpha = 1 is q, where that of the paper at its best
 """
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import Options, Positive, option, options
+from deqlab.networks.dncnn import DnCNNOptions
+from deqlab.networks.protocol import Denoiser
+from deqlab.networks.registry import DENOISERS
 from deqlab.operators import LinearOperator
 from deqlab.recon.deq.base import EquilibriumReconstructor, log_parameter
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
@@ -43,6 +48,17 @@ class MonotoneMap(FixedPointMap):
 MARGIN = 1e-3
 
 
+@options
+class MOLOptions(Options):
+    """The architecture of `MOL`."""
+
+    denoiser: Annotated[Any, DENOISERS] = option(
+        DnCNNOptions(lipschitz=0.9, residual=False), "the network H, with Lip(H) <= lipschitz < 1"
+    )
+    step: Positive = option(1.0, "alpha to begin with, below 2 / (1 + lipschitz); it is learned")
+    weight: Positive = option(1.0, "of the prior against the data to begin with; it is learned")
+
+
 class MOL(EquilibriumReconstructor):
     """The equilibrium of `MonotoneMap`: the only one, reached from anywhere, for every A and every
     weight.
@@ -56,27 +72,28 @@ class MOL(EquilibriumReconstructor):
     weight: w of the prior against the data, learned through its logarithm.
     """
 
-    def __init__(self, denoiser: nn.Module, step: float = 1.0, weight: float = 1.0, **options):
-        super().__init__(denoiser, step=step, **options)
-        del self.log_step  # bounded on both sides, unlike in the other models
-        limit = self.step_limit
+    Options = MOLOptions
+
+    def __init__(self, *values: Any, **named: Any):
+        super().__init__(*values, **named)
+        limit, step = self.step_limit, self.options.step
         share = (step / limit - MARGIN) / (1 - 2 * MARGIN)
         if not 0 < share < 1:
             raise InputError(
                 f"step: {step} given, more than 0 and less than {limit:.4g} needed where Lip(H) <="
-                f" {denoiser.lipschitz}"
+                f" {self.denoiser.lipschitz}"
             )
         self.step_log_odds = nn.Parameter(torch.tensor(share, dtype=torch.float64).logit().float())
-        self.log_weight = log_parameter("weight", weight)
+        self.log_weight = log_parameter("weight", self.options.weight)
 
     @property
     def step_limit(self) -> float:
         """2 / (1 + q), the open upper end of the steps that contract for every A; InputError where
         the denoiser's Lipschitz bound q is not below 1.
         """
-        lipschitz = getattr(self.denoiser, "lipschitz", None)
-        if lipschitz is None:
+        if not isinstance(self.denoiser, Denoiser) or self.denoiser.lipschitz is None:
             raise InputError("lipschitz: the denoiser has no Lipschitz bound, below 1 needed")
+        lipschitz = self.denoiser.lipschitz
         bound = lipschitz + float(self.denoiser.residual)
         if not bound < 1:
             raise InputError(
@@ -84,6 +101,10 @@ class MOL(EquilibriumReconstructor):
                 " (DnCNN: lipschitz < 1 and residual=False)"
             )
         return 2 / (1 + lipschitz)
+
+    def scalars(self) -> dict[str, float]:
+        """The step."""
+        return {"step": self.step.item()}
 
     @property
     def step(self) -> Tensor:

@@ -5,19 +5,21 @@ reconstruction, GlobalSIP (2013); U. S. Kamilov et al., Plug-and-play methods fo
 physical and learned models in computational imaging, IEEE SPM 40 (2023).
 """
 
-import difflib
 from dataclasses import replace
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from deqlab.core.errors import InputError, positive
+from deqlab.core.options import Count, NonNegative, Positive, option, options, required
 from deqlab.operators import LinearOperator
+from deqlab.recon.base import Method
 from deqlab.recon.deq.de_admm import ADMMMap
 from deqlab.recon.deq.de_prox import ProximalMap
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
+from deqlab.recon.fixed_point import FixedPointMethod
 from deqlab.recon.steps.step_size import squared_norm
-from deqlab.solvers import Anderson, Picard, Solution, solve
+from deqlab.solvers import Anderson, Picard
 from deqlab.solvers.proximal_gradient import FISTA
 
 
@@ -69,7 +71,8 @@ ALGORITHMS = {
 }
 
 
-class PlugAndPlay(nn.Module):
+@options
+class PlugAndPlay(FixedPointMethod, Method):
     """The image that a denoiser and the data agree on, if the iteration comes to rest; the Solution
     says for each sample whether it did.
 
@@ -77,37 +80,29 @@ class PlugAndPlay(nn.Module):
     trained denoiser need not. See `deqlab.theory.contraction` for bounds. A denoiser that was
     trained within an equilibrium (DE-Prox) is at its best with its own step.
     denoiser: R, complex (batch, y, x) to the same, for images whose zero-filled maximum is near 1;
-        k-space of any units is brought there.
-    algorithm: "pgd", "fista", "anderson" (three solvers of one fixed point) or "admm". step: in
-        units of 1 / ||A||^2, but 1 / rho for ADMM.
-    strength: share of what R removes that is removed, 1 for R itself.
-    InputError for an unknown algorithm and for a step or strength that is not positive.
+    k-space of any units is brought there.
     """
 
-    def __init__(
-        self,
-        denoiser: nn.Module,
-        algorithm: str = "anderson",
-        step: float = 1.0,
-        strength: float = 1.0,
-        tolerance: float = 1e-3,
-        max_iterations: int = 100,
-    ):
-        super().__init__()
-        if algorithm not in ALGORITHMS:
-            close = difflib.get_close_matches(str(algorithm), ALGORITHMS, 1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
-            raise InputError(
-                f"algorithm: {algorithm!r} given{hint}; one of {', '.join(ALGORITHMS)} needed"
-            )
-        positive("step", step), positive("strength", strength)
-        self.denoiser, self.algorithm, self.step, self.strength = (
-            denoiser,
-            algorithm,
-            step,
-            strength,
-        )
-        self.tolerance, self.max_iterations = tolerance, max_iterations
+    denoiser: nn.Module = required(
+        "R, a trained denoiser; in the shell the name of weights that have one, such as de-prox"
+    )
+    algorithm: Literal["pgd", "fista", "anderson", "admm"] = option(
+        "anderson", "three solvers of one fixed point, or ADMM"
+    )
+    step: Positive = option(1.0, "in units of 1 / ||A||^2, but 1 / rho for ADMM")
+    strength: Positive = option(1.0, "share of what R removes that is removed, 1 for R itself")
+    tolerance: NonNegative = option(1e-3, "on the relative residual")
+    max_evaluations: Count = option(100, "most evaluations")
+
+    @property
+    def solver(self) -> Any:
+        """What the algorithm is in terms of fixed points."""
+        return ALGORITHMS[self.algorithm][1]
+
+    def to(self, device: Any) -> Self:
+        """Itself, with its denoiser on the device."""
+        self.denoiser.to(device)
+        return self
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap:
         """f for these measurements, in the units of `kspace`."""
@@ -120,20 +115,3 @@ class PlugAndPlay(nn.Module):
         # ADMM is stable with any step, so there it is the number itself.
         step = self.step if kind is PlugAndPlayADMM else self.step / squared_norm(A, projection)
         return kind(projection, A, denoiser, step)
-
-    @torch.no_grad()
-    def solve(
-        self, kspace: Tensor, A: LinearOperator, x0: Tensor | None = None, callback=None
-    ) -> Solution:
-        """The Solution from the image `x0` (the zero-filled one where None); its value is an
-        image.
-        """
-        f = self.fixed_point_map(kspace, A)
-        _, solver = ALGORITHMS[self.algorithm]
-        start = f.state(f.projection if x0 is None else x0)
-        solution = solve(f, start, solver, self.tolerance, self.max_iterations, callback)
-        return replace(solution, value=f.image(solution.value))
-
-    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
-        """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
-        return self.solve(kspace, A).value

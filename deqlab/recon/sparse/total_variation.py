@@ -7,12 +7,15 @@ algorithm 3.1, for the iteration.
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from deqlab.core.options import Count, NonNegative, option, options
 from deqlab.operators import LinearOperator
-from deqlab.recon.sparse.wavelet import checked_weight
+from deqlab.recon.base import Method
+from deqlab.recon.fixed_point import FixedPointMethod
 from deqlab.recon.steps.step_size import squared_norm
 from deqlab.signal.transforms.finite_differences import (
     SQUARED_NORM,
@@ -21,7 +24,8 @@ from deqlab.signal.transforms.finite_differences import (
     lengths,
     total_variation,
 )
-from deqlab.solvers import Anderson, Solution, solve
+from deqlab.solvers import Anderson
+from deqlab.solvers.registry import SOLVERS
 
 Pair = tuple[Tensor, Tensor]
 # The dual step in units of ||A||^2. Measured on a brain of four coils at 4x and 8x with weights
@@ -77,30 +81,22 @@ class PrimalDualMap:
         return state[0]
 
 
-class TotalVariation(nn.Module):
+@options
+class TotalVariation(FixedPointMethod, Method):
     """argmin 1/2 ||A x - y||^2 + lambda TV(x) with lambda = weight max |A^H y| and TV isotropic
     over real and imaginary part.
 
-    weight: tuned on validation data, 1e-4 to 1e-2 as a rule. tolerance: on the relative residual of
-        the pair (x, w) of `PrimalDualMap`.
-    solver: of the fixed point; Picard() is the plain, provably convergent iteration. InputError for
-        a negative weight.
+    Picard() is the plain, provably convergent iteration.
     """
 
-    def __init__(
-        self,
-        weight: float = 2e-3,
-        tolerance: float = 2e-4,
-        max_iterations: int = 400,
-        solver=Anderson(memory=10),
-    ):
-        super().__init__()
-        self.weight, self.tolerance, self.max_iterations, self.solver = (
-            checked_weight(weight),
-            tolerance,
-            max_iterations,
-            solver,
-        )
+    weight: NonNegative = option(
+        2e-3, "of the penalty relative to max |A^H y|; tuned, 1e-4 to 1e-2 as a rule"
+    )
+    tolerance: NonNegative = option(
+        2e-4, "on the relative residual of image and dual variable together"
+    )
+    max_evaluations: Count = option(400, "most iterations")
+    solver: Annotated[Any, SOLVERS] = option(Anderson(memory=10), "of the fixed point")
 
     def penalty(self, projection: Tensor) -> Tensor:
         """lambda for measurements with A^H y = `projection`, real (batch, 1, 1)."""
@@ -121,29 +117,7 @@ class TotalVariation(nn.Module):
         )
 
     @torch.no_grad()
-    def solve(
-        self, kspace: Tensor, A: LinearOperator, x0: Tensor | None = None, callback=None
-    ) -> Solution:
-        """The Solution from `x0` (the zero-filled image where None); its value is the image, its
-        residual that of the pair.
-        """
-        f = self.fixed_point_map(kspace, A)
-        solution = solve(
-            f,
-            f.state(f.projection if x0 is None else x0),
-            self.solver,
-            self.tolerance,
-            self.max_iterations,
-            callback,
-        )
-        return replace(solution, value=f.image(solution.value))
-
-    @torch.no_grad()
     def objective(self, image: Tensor, kspace: Tensor, A: LinearOperator) -> Tensor:
         """1/2 ||A x - y||^2 + lambda TV(x), real (batch,)."""
         penalty = self.penalty(A.H(kspace)).flatten() * total_variation(image)
         return (A(image) - kspace).abs().square().sum((-3, -2, -1)) / 2 + penalty
-
-    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
-        """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
-        return self.solve(kspace, A).value

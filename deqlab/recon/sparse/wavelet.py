@@ -5,17 +5,20 @@ imaging, MRM 58 (2007); FISTA as in `deqlab.solvers.proximal_gradient`.
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from deqlab.core.errors import InputError
+from deqlab.core.options import Count, NonNegative, option, options
 from deqlab.operators import LinearOperator
+from deqlab.recon.base import Method
+from deqlab.recon.fixed_point import FixedPointMethod
 from deqlab.recon.sparse.cycle_spinning import CycleSpinning, RandomShifts, moved
 from deqlab.recon.steps.step_size import squared_norm
 from deqlab.signal.transforms.wavelets import Wavelet
-from deqlab.solvers import Solution, solve
-from deqlab.solvers.proximal_gradient import FISTA
+from deqlab.solvers import FISTA
+from deqlab.solvers.registry import SOLVERS
 
 
 @dataclass
@@ -37,6 +40,14 @@ class ShrinkageMap:
         descended = x - self.step * (self.A.normal(x) - self.projection)
         return self.spinning(lambda image: self.wavelet.shrink(image, self.threshold), descended)
 
+    def state(self, image: Tensor) -> Tensor:
+        """The image itself."""
+        return image
+
+    def image(self, state: Tensor) -> Tensor:
+        """The state itself."""
+        return state
+
     def select(self, index: Tensor) -> "ShrinkageMap":
         """The map of the batch members in `index`."""
         parts = {
@@ -47,36 +58,36 @@ class ShrinkageMap:
         return replace(self, A=self.A.select(index), **parts)
 
 
-class WaveletFISTA(nn.Module):
+@options
+class WaveletFISTA(FixedPointMethod, Method):
     """argmin 1/2 ||A x - y||^2 + lambda ||W x||_1 with lambda = weight max |A^H y|, so that the
     units of k-space do not matter.
 
-    weight: tuned on validation data (`deqlab.evaluation.tune.tune`), 1e-4 to 1e-2 as a rule. All
-        bands are penalised, the coarsest too.
-    wavelet: the orthonormal transform. spinning: CycleSpinning(1) solves the problem above;
-    CycleSpinning(n) that of the proximal average over n origins of the grid, which suits images
-    better; RandomShifts() wanders about it.
-    tolerance: on the relative residual ||f(x) - x|| / ||f(x)||. The step is 1 / ||A||^2
-    (`squared_norm`). solver: of the fixed point. InputError for a negative weight, an unknown
-    wavelet, too many levels.
+    spinning: CycleSpinning(1) solves the problem above; CycleSpinning(n) that of the proximal
+    average over n origins of the grid, which suits images better; RandomShifts() wanders about it.
+    The step is 1 / ||A||^2.
     """
 
-    def __init__(
-        self,
-        weight: float = 2e-3,
-        wavelet: Wavelet = Wavelet(),
-        spinning: CycleSpinning | RandomShifts = CycleSpinning(),
-        tolerance: float = 5e-5,
-        max_iterations: int = 300,
-        solver=FISTA(),
-    ):
-        super().__init__()
-        self.weight, self.wavelet, self.spinning = checked_weight(weight), wavelet, spinning
-        self.tolerance, self.max_iterations, self.solver = tolerance, max_iterations, solver
+    weight: NonNegative = option(
+        2e-3, "of the penalty relative to max |A^H y|; tuned, 1e-4 to 1e-2 as a rule; all bands pay"
+    )
+    wavelet: Wavelet = option(Wavelet(), "the orthonormal transform, as haar, db4 or sym8")
+    spinning: CycleSpinning | RandomShifts = option(
+        CycleSpinning(), "how many origins of the wavelets' grid are averaged over"
+    )
+    tolerance: NonNegative = option(5e-5, "on the relative residual ||f(x) - x|| / ||f(x)||")
+    max_evaluations: Count = option(300, "most iterations")
+    solver: Annotated[Any, SOLVERS] = option(FISTA(), "of the fixed point")
 
     def penalty(self, projection: Tensor) -> Tensor:
         """lambda for measurements with A^H y = `projection`, real (batch, 1, 1)."""
         return self.weight * projection.abs().amax((-2, -1), keepdim=True)
+
+    def start(self, f: ShrinkageMap) -> Tensor:
+        """Zero, where a penalty that leaves nothing is at rest at once: no residual relative to
+        ||f(x)|| = 0 is ever asked for.
+        """
+        return torch.zeros_like(f.projection)
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ShrinkageMap:
         """f for these measurements: a function of the image alone."""
@@ -85,23 +96,6 @@ class WaveletFISTA(nn.Module):
         step = 1 / squared_norm(A, projection)
         return ShrinkageMap(
             projection, A, self.wavelet, self.spinning, step, step * self.penalty(projection)
-        )
-
-    @torch.no_grad()
-    def solve(
-        self, kspace: Tensor, A: LinearOperator, x0: Tensor | None = None, callback=None
-    ) -> Solution:
-        """The Solution from `x0` (zero where None); `callback` as in `deqlab.solvers.solve`."""
-        f = self.fixed_point_map(kspace, A)
-        # From zero, where a penalty that leaves nothing is at rest at once: no residual relative to
-        # ||f(x)|| = 0 is ever asked for.
-        return solve(
-            f,
-            torch.zeros_like(f.projection) if x0 is None else x0,
-            self.solver,
-            self.tolerance,
-            self.max_iterations,
-            callback,
         )
 
     @torch.no_grad()
@@ -116,14 +110,3 @@ class WaveletFISTA(nn.Module):
         return (A(image) - kspace).abs().square().sum((-3, -2, -1)) / 2 + self.penalty(
             A.H(kspace)
         ).flatten() * total
-
-    def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:
-        """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
-        return self.solve(kspace, A).value
-
-
-def checked_weight(weight: float) -> float:
-    """`weight`, if it can be one."""
-    if not 0 <= weight < float("inf"):
-        raise InputError(f"weight: {weight} given, a finite number >= 0 needed")
-    return float(weight)

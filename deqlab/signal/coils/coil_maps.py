@@ -6,13 +6,13 @@ root-sum-of-squares of coil images c * x is |x|.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import options
 from deqlab.signal.coils.coil_simulation import simulate_coil_maps
 from deqlab.signal.transforms.crop import center_window
 from deqlab.signal.transforms.fourier import ifft2c
@@ -51,7 +51,7 @@ def rss(coil_images: Tensor, axis: int = -3) -> Tensor:
     return squares.sum(axis).sqrt()
 
 
-@dataclass(frozen=True)
+@options
 class LowResolution:
     """Low-resolution coil images over their root-sum-of-squares: no choices, and hardly any time.
 

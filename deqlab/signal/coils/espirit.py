@@ -7,65 +7,56 @@ a pixel x, the maps s(x) put into a patch as plane waves lie in that subspace. S
 where G(x) is the projection onto the subspace, seen from pixel x: a matrix (coil, coil).
 """
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import option, options
 from deqlab.signal.coils.coil_maps import LowResolution, central_rows
 from deqlab.signal.coils.eigenvectors import aligned, dominant_eigenvector
 
 # Matrices of about this size stay in a core's second-level cache while the power iteration goes
 # over them.
 CACHE_BYTES = 2**20
-OUTSIDE = ("low-resolution", "zero")
-PHASES = ("low-resolution", "virtual-coil")
 
 
-@dataclass(frozen=True)
+@options
 class ESPIRiT:
     """Maps of the first eigen-set: unit vectors over coils that all patches of the calibration data
     agree on.
 
-    kernel: side of a patch in samples, or (rows, columns). threshold: singular values of the
-    calibration matrix below this share of the largest are noise, and their vectors are left out.
-    crop: where the eigenvalue (1 for perfect agreement, less in air) is at most `crop`, the
-        eigenvector is not trusted.
-    outside: what stands there. "low-resolution" maps keep sum |c|^2 = 1 at every pixel, which the
-        rest of deqlab reckons with; "zero" tells the reconstruction that there is nothing, which
-        helps it where it is true, and cuts holes where it is not. Either way the norm of A is at
-        most 1.
-    phase: an eigenvector has none of its own. "low-resolution" takes that of the low-resolution
-        coil images, so that the object's smooth phase goes into the maps and the image is left
-        nearly real, as learned models and partial Fourier like it. "virtual-coil" takes that of the
-        strongest combination of coils, whose own phase then stays in the image with the object's.
+    Where the eigenvalue (1 for perfect agreement, less in air) is at most `crop`, something else
+    stands. "low-resolution" maps keep sum |c|^2 = 1 at every pixel, which the rest of deqlab
+    reckons with; "zero" tells the reconstruction that there is nothing, which helps it where it is
+    true, and cuts holes where it is not. Either way the norm of A is at most 1.
+    An eigenvector has no phase of its own. "low-resolution" takes that of the low-resolution coil
+    images, so that the object's smooth phase goes into the maps and the image is left nearly real,
+    as learned models and partial Fourier like it. "virtual-coil" takes that of the strongest
+    combination of coils, whose own phase then stays in the image with the object's.
     """
 
-    kernel: int | tuple[int, int] = 6
-    threshold: float = 0.02
-    crop: float = 0.9
-    outside: str = "low-resolution"
-    phase: str = "low-resolution"
+    kernel: int | tuple[int, int] = option(6, "side of a patch in samples, or (rows, columns)")
+    threshold: Annotated[float, Gt(0), Lt(1)] = option(
+        0.02, "singular values of the calibration matrix below this share of the largest are noise"
+    )
+    crop: Annotated[float, Ge(0), Lt(1)] = option(
+        0.9, "the eigenvalue up to which an eigenvector is not trusted"
+    )
+    outside: Literal["low-resolution", "zero"] = option(
+        "low-resolution", "what stands where the eigenvector is not trusted"
+    )
+    phase: Literal["low-resolution", "virtual-coil"] = option(
+        "low-resolution", "whose phase the maps take"
+    )
 
     def __post_init__(self) -> None:
         if min(self.sides) < 2:
             raise InputError(
                 f"kernel: {self.kernel} given, 2 samples or more along each axis needed"
             )
-        if not 0 < self.threshold < 1:
-            raise InputError(
-                f"threshold: {self.threshold} given, a share of the largest singular value between"
-                " 0 and 1 needed"
-            )
-        if not 0 <= self.crop < 1:
-            raise InputError(f"crop: {self.crop} given, an eigenvalue from 0 to below 1 needed")
-        for name, value, valid in (
-            ("outside", self.outside, OUTSIDE),
-            ("phase", self.phase, PHASES),
-        ):
-            if value not in valid:
-                raise InputError(f"{name}: {value!r} given; valid: {', '.join(valid)}")
 
     @property
     def sides(self) -> tuple[int, int]:

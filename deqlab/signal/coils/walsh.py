@@ -5,31 +5,31 @@ D. O. Walsh, A. F. Gmitro and M. W. Marcellin, Adaptive reconstruction of phased
 Magn Reson Med 43:682 (2000).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import Count, option, options
 from deqlab.signal.coils.coil_maps import low_resolution_images
 from deqlab.signal.coils.eigenvectors import aligned, dominant_eigenvector
 
 
-@dataclass(frozen=True)
+@options
 class Walsh:
     """Dominant eigenvectors of the coils' local covariance in low-resolution coil images, for data
     that have too few lines for ESPIRiT.
 
-    neighbourhood: side in pixels of the square that a covariance is averaged over, odd. One pixel
-    gives the maps of `LowResolution`; larger squares average noise away and blur the maps where
-    these change quickly. The maps carry the low-resolution phase of the object.
+    One pixel gives the maps of `LowResolution`; larger squares average noise away and blur the maps
+    where these change quickly. The maps carry the low-resolution phase of the object.
     """
 
-    neighbourhood: int = 5
+    neighbourhood: Count = option(
+        5, "side in pixels of the square that a covariance is averaged over, odd"
+    )
 
     def __post_init__(self) -> None:
-        if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
+        if self.neighbourhood % 2 == 0:
             raise InputError(
                 f"neighbourhood: {self.neighbourhood} given, an odd number of pixels needed"
             )

@@ -6,22 +6,25 @@ about the zero frequency, the rest is thinned until one line in `acceleration` r
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import Number, options, required
+from deqlab.core.registry import Registry
 
 
-@dataclass(frozen=True)
+@options
 class RandomMask:
     """Each line outside the centre is kept with the one probability that gives `acceleration` on
     average.
     """
 
-    acceleration: float
-    center_fraction: float
+    acceleration: Number = required("how many times fewer lines, 1 or more")
+    center_fraction: Number = required("share of the lines kept about the zero frequency")
 
     def __post_init__(self) -> None:
         _check(self)
@@ -38,7 +41,7 @@ class RandomMask:
         return (draw < probability) | _center_block(width, lines)
 
 
-@dataclass(frozen=True)
+@options
 class EquispacedMask:
     """round(width / acceleration) lines exactly: the centre, and the rest at equal distances with a
     random start.
@@ -48,8 +51,8 @@ class EquispacedMask:
     Here the distance is stretched over the lines outside the centre until the count is right.
     """
 
-    acceleration: float
-    center_fraction: float
+    acceleration: Number = required("how many times fewer lines, 1 or more")
+    center_fraction: Number = required("share of the lines kept about the zero frequency")
 
     def __post_init__(self) -> None:
         _check(self)
@@ -70,7 +73,30 @@ class EquispacedMask:
         return mask
 
 
-MASKS = {"random": RandomMask, "equispaced": EquispacedMask}
+class MaskRule(Protocol):
+    """What draws masks: RandomMask, EquispacedMask, or anything of the kind."""
+
+    def sample(self, width: int, seed: int) -> Tensor:
+        """A mask, bool (width,), that depends on the arguments alone."""
+
+
+MASKS: Registry[MaskRule] = Registry("mask", {"random": RandomMask, "equispaced": EquispacedMask})
+
+
+def mask_rules(
+    kinds: Sequence[str], accelerations: Sequence[float], center_fraction: float | None = None
+) -> list[MaskRule]:
+    """One mask rule for every pair of a kind and an acceleration; the centre fraction follows the
+    acceleration where None.
+    """
+    return [
+        MASKS[kind](
+            acceleration,
+            default_center_fraction(acceleration) if center_fraction is None else center_fraction,
+        )
+        for kind in kinds
+        for acceleration in accelerations
+    ]
 
 
 def default_center_fraction(acceleration: float) -> float:

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from deqlab.equilibrium import ImplicitGradient
 from deqlab.equilibrium.measure import dense_jacobian, spectral_norm
 from deqlab.operators import CartesianOperator
-from deqlab.recon import load_pretrained
+from deqlab.recon import load
 from deqlab.recon.deq.de_admm import DEADMM
 from deqlab.recon.deq.de_prox import DEProx
 from deqlab.solvers import Anderson, Picard
@@ -256,7 +256,7 @@ def test_trained_weights_may_be_exchanged_with_de_prox(measure) -> None:
     """What DE-Prox learned, solved as DE-ADMM: the fixed point of one is a fixed point of the
     other.
     """
-    data, prox = measure(2, size=(16, 17)), load_pretrained("de-prox").double()
+    data, prox = measure(2, size=(16, 17)), load("de-prox").double()
     admm = DEADMM(prox.denoiser).double()
     admm.load_state_dict(prox.state_dict())
     image = prox.solve(data.kspace, data.A, tolerance=1e-8, max_evaluations=500)

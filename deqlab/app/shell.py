@@ -1,0 +1,205 @@
+"""How a command of the shell reads its words: flags that follow from options, values without end, a
+page of help for every model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import click
+
+from deqlab.core.errors import InputError
+from deqlab.core.options import default_of, hints, sentence
+from deqlab.core.registry import Registry
+from deqlab.core.spelling import nearest
+
+
+class Command(click.Command):
+    """A command that tells the nearest flag for a wrong one, takes several values after a flag that
+    may be repeated, and explains a model's options when it is asked for help with `--model NAME`.
+
+    moved: what to write in place of flags that there were once.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        moved: Mapping[str, str] | None = None,
+        pages: Callable[[str], str] | None = None,
+        **named: Any,
+    ):
+        super().__init__(*args, **named)
+        self.moved, self.pages = moved or {}, pages
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, after `--model a b` became `--model a --model b`."""
+        ctx.meta["words"] = list(args)
+        try:
+            return super().parse_args(ctx, spread(args, self.params))
+        except click.NoSuchOption as error:
+            name = error.option_name
+            if name in self.moved:
+                raise InputError(f"{name}: is now written {self.moved[name]}") from None
+            known = [word for parameter in self.params for word in parameter.opts]
+            hint = nearest(name, known)
+            see = f"(see `{ctx.command_path} --help`)"
+            raise InputError(f"unknown option {name}{hint} {see}") from None
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The pages of the models that were named beside --help."""
+        super().format_epilog(ctx, formatter)
+        words = ctx.meta.get("words", [])
+        for name in _values_of("--model", words):
+            if self.pages is not None:
+                formatter.write(f"\n{name}:\n")
+                formatter.write("".join(f"  {line}\n" for line in self.pages(name).splitlines()))
+
+
+class Group(click.Group):
+    """Commands of a command; the nearest one is told for a wrong name."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """As click does, but for the message."""
+        if args and args[0] not in self.commands:
+            what = "option" if args[0].startswith("-") else "command"
+            hint = nearest(args[0], self.commands) or f"; there are {', '.join(self.commands)}"
+            raise InputError(f"{ctx.command_path}: no {what} `{args[0]}`{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def spread(words: Sequence[str], parameters: Sequence[click.Parameter]) -> list[str]:
+    """The words with each value of a repeatable flag behind a flag of its own."""
+    repeatable = [p for p in parameters if getattr(p, "multiple", False) and p.nargs == 1]
+    several = {flag for parameter in repeatable for flag in parameter.opts}
+    found, current, first = [], "", True
+    for word in words:
+        if word.startswith("--"):
+            current, first = (word, True) if word in several else ("", True)
+        elif current and not first:
+            found.append(current)
+        if current and word != current:
+            first = False
+        found.append(word)
+    return found
+
+
+def _values_of(flag: str, words: Sequence[str]) -> list[str]:
+    found, taking = [], False
+    for word in words:
+        if word.startswith("-"):
+            taking = word == flag
+            found += [word.partition("=")[2]] if word.startswith(f"{flag}=") else []
+        elif taking:
+            found.append(word)
+    return found
+
+
+class NameOf(click.ParamType):
+    """A name in a registry; the registry's own error for any other."""
+
+    def __init__(self, registry: Registry[Any]):
+        self.registry, self.name = registry, registry.what
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The name itself."""
+        return self.registry.checked(value) if isinstance(value, str) else value
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The names."""
+        return f"[{'|'.join(self.registry)}]"
+
+
+def flags(kind: type, names: Iterable[str], types: Mapping[str, Any] | None = None) -> list[Any]:
+    """A flag for each of the options `names` of a class made by `options`.
+
+    types: of click, for options whose own type says too little, such as names from a registry.
+    """
+    known = hints(kind)
+    return [_flag(kind, name, known[name], (types or {}).get(name)) for name in names]
+
+
+def _flag(kind: type, name: str, hint: Any, given: Any) -> click.Option:
+    default, base = default_of(kind, name), _plain(hint)
+    several = get_origin(base) is tuple
+    inner = _plain(get_args(base)[0]) if several else base
+    shown = " ".join(map(str, default)) if several and default is not None else default
+    text = sentence(kind, name)
+    if default is not None and default is not dataclasses.MISSING and given is None:
+        text += f" (default: {shown})"
+    return click.Option(
+        [f"--{name.replace('_', '-')}"],
+        type=given or _type(inner, hint),
+        multiple=several,
+        # What was not said is not passed on, so that every default stands in one place.
+        default=() if several else None,
+        show_default=False,
+        help=text,
+    )
+
+
+def _plain(hint: Any) -> Any:
+    """A type without its limits and without None."""
+    if get_origin(hint) is Annotated:
+        return _plain(get_args(hint)[0])
+    parts = [part for part in get_args(hint) if part is not NoneType]
+    optional = NoneType in get_args(hint)
+    return _plain(parts[0]) if optional and len(parts) == 1 else hint
+
+
+def _type(inner: Any, hint: Any) -> Any:
+    if get_origin(inner) is Literal:
+        return click.Choice([str(value) for value in get_args(inner)])
+    known = {int: click.INT, float: click.FLOAT, bool: click.BOOL}
+    return known.get(inner, click.STRING)
+
+
+def said(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given: those without a value are left to their defaults."""
+    return {name: value for name, value in values.items() if value is not None and value != ()}
+
+
+def settings(words: Sequence[str], models: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Options by model, from words NAME=VALUE where there is one model, and MODEL.NAME=VALUE in any
+    case.
+    """
+    found: dict[str, dict[str, str]] = {model: {} for model in models}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {word}: NAME=VALUE needed, such as weight=0.003")
+        model = max((m for m in models if key.startswith(f"{m}.")), key=len, default=None)
+        if model is not None:
+            found[model][key[len(model) + 1 :]] = value
+        elif len(models) == 1:
+            found[models[0]][key] = value
+        elif "." in key:
+            first = key.partition(".")[0]
+            raise InputError(
+                f"--set {word}: {first} is not among the models{nearest(first, models)}; these are"
+                f" {', '.join(models)}"
+            )
+        else:
+            raise InputError(
+                f"--set {word}: of which of {', '.join(models)}? {models[0]}.{word} would be an"
+                " answer"
+            )
+    return found
+
+
+SET = click.Option(
+    ["--set", "words"],
+    multiple=True,
+    metavar="[MODEL.]NAME=VALUE",
+    help="an option of a model, such as weight=0.003 or denoiser.width=32; `--model NAME --help`"
+    " explains them; may be repeated",
+)
+DEVICE = click.Option(
+    ["--device"],
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="where to compute",
+)

@@ -1,0 +1,24 @@
+"""Under which conditions methods are judged."""
+
+from typing import Any
+
+from deqlab.core.options import Number, Share, Whole, option, options
+from deqlab.signal.coils.coil_maps import LowResolution
+from deqlab.signal.sampling.masks import MASKS
+
+
+@options
+class Conditions:
+    """What every method is given alike: masks, slices, coil maps."""
+
+    acceleration: tuple[Number, ...] = option((4, 8), "each is judged apart")
+    mask: str = option("random", "the kind of masks")
+    center_fraction: Share | None = option(
+        None, "share of lines kept in the centre; None to follow the acceleration"
+    )
+    slices: Any = option(None, "as in the data set: None for those rich in anatomy")
+    seed: Whole = option(0, "of the masks; 0 lets the file's name decide")
+    coil_maps: Any = option(LowResolution(), "how they are estimated, or the file that has them")
+
+    def __post_init__(self) -> None:
+        MASKS.checked(self.mask)

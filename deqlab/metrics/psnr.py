@@ -1,0 +1,29 @@
+"""Peak signal-to-noise ratio."""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from deqlab.core.options import options
+from deqlab.metrics.protocol import volumes
+
+
+@options
+class PSNR:
+    """10 log10(maximum^2 / mean squared error) in dB over the volume."""
+
+    better: ClassVar = "higher"
+    title: ClassVar = "PSNR (dB)"
+    digits: ClassVar = 2
+
+    def __call__(self, target: ArrayLike, image: ArrayLike, maximum: float | None = None) -> float:
+        """A number from magnitude volumes (slices, y, x). maximum: the peak, that of the target
+        volume where None.
+        """
+        target, image = volumes(target, image)
+        peak = target.max() if maximum is None else maximum
+        return float(10 * np.log10(peak**2 / np.mean((image - target) ** 2)))
+
+
+psnr = PSNR()

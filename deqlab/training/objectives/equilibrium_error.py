@@ -1,0 +1,87 @@
+"""The equilibrium's own error, and penalties that keep it an equilibrium."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from deqlab.core.options import Count, NonNegative, Positive, Whole, option, options
+from deqlab.equilibrium import JacobianFree, jacobian_penalty
+from deqlab.equilibrium.measure import expansion, worst_direction
+from deqlab.equilibrium.registry import GRADIENTS
+from deqlab.solvers import Anderson
+from deqlab.solvers.registry import SOLVERS
+from deqlab.training.objectives.denoising import Denoising
+from deqlab.training.objectives.protocol import Batch, Logs, Objective, Phase, Step
+
+
+@options
+class EquilibriumError(Objective):
+    """Loss of the equilibrium against the reference, plus the penalties with a weight; logs the
+    converged share and the evaluations.
+
+    The hinge is a penalty on max(0, ||f(x + d) - f(x)|| / ||d|| - hinge_bound)^2 along a direction
+    d found by power iterations that start at the residual which the solve left, with ||d|| =
+    hinge_radius ||x||: what keeps the trained map contracting about its fixed point. The Jacobian
+    penalty speaks of all directions at once, where the hinge looks for the worst.
+    """
+
+    pretrain_epochs: Whole = option(2, "epochs in which the denoiser learns from Gaussian noise")
+    solver: Annotated[Any, SOLVERS] = option(Anderson(memory=5), "of the equilibrium in training")
+    tolerance: NonNegative = option(1e-3, "relative residual at which the solve stops")
+    max_evaluations: Count = option(40, "most evaluations of a solve")
+    gradient: Annotated[Any, GRADIENTS] = option(
+        JacobianFree(), "rule by which the equilibrium is differentiated"
+    )
+    hinge: NonNegative = option(1.0, "weight of the hinge; 0 for none")
+    hinge_bound: Positive = option(0.9, "stretch that costs nothing")
+    hinge_iterations: Whole = option(4, "power iterations")
+    hinge_radius: Positive = option(0.05, "length of the perturbation relative to the image")
+    jacobian: NonNegative = option(
+        0.0, "weight of the mean squared singular value of the map's Jacobian; 0 for none"
+    )
+
+    def phases(self, epochs: int) -> list[Phase]:
+        """First denoising, then the equilibrium."""
+        first = Phase("pretrain", Denoising(), self.pretrain_epochs, stream=0)
+        return [first, Phase("train", self, epochs)]
+
+    def attach(self, model: Any) -> None:
+        """The model solves and differentiates as the options say."""
+        model.solver, model.gradient = self.solver, self.gradient
+        model.tolerance, model.max_evaluations = self.tolerance, self.max_evaluations
+
+    def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:
+        """(loss and penalties, their logs)."""
+        solution = model.equilibrium(batch.kspace, batch.operator)
+        loss = step.loss(solution.value, batch.reference)
+        logs = {
+            "loss": loss.item(),
+            "converged": solution.converged.float().mean().item(),
+            "evaluations": solution.evaluations.float().mean().item(),
+            "residual": solution.residual.mean().item(),
+        }
+        if self.hinge == 0 and self.jacobian == 0:
+            return loss, logs
+        f = model.iterated_map(batch.kspace, batch.operator).as_one_image()
+        x = f.state(solution.value).detach()
+        if self.hinge > 0:
+            ratio = self._stretch(f, x)
+            logs["expansion"] = ratio.mean().item()
+            loss = loss + self.hinge * (ratio - self.hinge_bound).clamp_min(0).square().mean()
+        if self.jacobian > 0:
+            size = jacobian_penalty(f, x, generator=step.generator()).mean()
+            logs["jacobian"] = size.item()
+            loss = loss + self.jacobian * size
+        return loss, logs
+
+    def _stretch(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """How much f stretches its slowest mode about x, real (batch,)."""
+        fx = f(x)
+        radius = self.hinge_radius * vector_norm(x, dim=(-2, -1), keepdim=True)
+        # What the solve left over points along the slowest modes, which a few power iterations from
+        # noise do not find.
+        start = fx.detach() - x
+        direction = worst_direction(f, x, fx.detach(), radius, self.hinge_iterations, start=start)
+        return expansion(f, x, fx, direction)

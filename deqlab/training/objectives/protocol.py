@@ -1,0 +1,63 @@
+"""What an objective is: what one training step minimises, and in which phases a run goes."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from deqlab.losses.protocol import Loss
+
+Logs = dict[str, float]
+
+
+class Batch(Protocol):
+    """What of a `deqlab.data.sample.Sample` an objective reads."""
+
+    kspace: Tensor
+    operator: Any
+    reference: Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """Which step of a phase it is. loss: between image and reference."""
+
+    seed: int
+    number: int
+    loss: Loss
+
+    def generator(self) -> torch.Generator:
+        """Random numbers that depend on the run's seed and on the step, and on nothing else."""
+        return torch.Generator().manual_seed(self.seed * 2**32 + self.number)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs of one objective. name: in logs. stream: which of the seed's streams of draws its
+    batches come from.
+    """
+
+    name: str
+    objective: "Objective"
+    epochs: int
+    stream: int = 1
+
+
+class Objective(ABC):
+    """What a step minimises; made by `options`, so that its fields are its flags."""
+
+    def phases(self, epochs: int) -> list[Phase]:
+        """The phases of a run of `epochs` epochs, in order."""
+        return [Phase("train", self, epochs)]
+
+    def attach(self, model: Any) -> None:
+        """Tell the model how it is to be solved and differentiated while it is trained; most
+        objectives have nothing to tell.
+        """
+        del model
+
+    @abstractmethod
+    def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:
+        """(what is minimised, a real scalar; numbers for the log)."""

@@ -1,0 +1,11 @@
+"""Objectives by the name that a method gives as its `trained_by`, one line each."""
+
+from deqlab.core.registry import Registry
+from deqlab.training.objectives.denoising import Denoising
+from deqlab.training.objectives.equilibrium_error import EquilibriumError
+from deqlab.training.objectives.protocol import Objective
+from deqlab.training.objectives.supervised import Supervised
+
+OBJECTIVES: Registry[Objective] = Registry(
+    "objective", {"denoising": Denoising, "equilibrium": EquilibriumError, "supervised": Supervised}
+)
