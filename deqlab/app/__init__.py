@@ -1,0 +1,1 @@
+"""The shell, the notebook runner, one road from a file to an image."""

@@ -1,0 +1,1 @@
+"""Errors, options, registries, files, devices: what everything else stands on."""

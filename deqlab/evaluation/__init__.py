@@ -1,0 +1,1 @@
+"""Judgement: every method under the same conditions."""

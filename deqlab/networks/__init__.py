@@ -2,5 +2,6 @@
 
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.registry import DENOISERS
+from deqlab.networks.unet import UNet
 
-__all__ = ["DENOISERS", "DnCNN"]
+__all__ = ["DENOISERS", "DnCNN", "UNet"]

@@ -4,5 +4,8 @@ from torch import nn
 
 from deqlab.core.registry import Registry
 from deqlab.networks.dncnn import DnCNN
+from deqlab.networks.unet import UNet
 
-DENOISERS: Registry[nn.Module] = Registry("denoiser", {"dncnn": DnCNN}, also=(nn.Module,))
+DENOISERS: Registry[nn.Module] = Registry(
+    "denoiser", {"dncnn": DnCNN, "unet": UNet}, also=(nn.Module,)
+)

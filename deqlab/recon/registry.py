@@ -13,8 +13,10 @@ from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.deq.de_prox import DEProx
 from deqlab.recon.deq.mol import MOL
 from deqlab.recon.deq.plug_and_play import PlugAndPlay
+from deqlab.recon.direct.unet_on_images import UNetOnImages
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
+from deqlab.recon.unrolled.pdnet import PDNet
 
 METHODS: Registry[Reconstructor] = Registry(
     "model",
@@ -30,6 +32,8 @@ METHODS: Registry[Reconstructor] = Registry(
         "de-grad": DEGrad,
         "de-admm": DEADMM,
         "mol": MOL,
+        "unet": UNetOnImages,
+        "pdnet": PDNet,
     },
 )
 

@@ -1,0 +1,1 @@
+"""Worked mathematics for the notebooks: what the papers prove."""

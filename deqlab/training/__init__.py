@@ -1,0 +1,1 @@
+"""Learning: configurations, objectives, the loop, checkpoints."""

@@ -1,0 +1,1 @@
+"""From the samples of a file to a `Sample`."""

@@ -1,0 +1,1 @@
+"""Methods without learning and without a penalty of images."""

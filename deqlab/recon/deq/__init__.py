@@ -1,0 +1,1 @@
+"""Methods whose image is the equilibrium of a learned map."""

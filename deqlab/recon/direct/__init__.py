@@ -1,0 +1,1 @@
+"""Networks from the zero-filled image to the image."""

@@ -1,0 +1,1 @@
+"""What several methods do in each step."""

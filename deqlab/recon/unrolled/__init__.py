@@ -1,0 +1,1 @@
+"""Iterations of a fixed number, each step with a network."""

@@ -1,0 +1,1 @@
+"""Coil maps, compression, whitening, simulation."""

@@ -1,0 +1,1 @@
+"""Masks, patterns, trajectories, density, point spread."""

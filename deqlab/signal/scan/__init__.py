@@ -1,0 +1,1 @@
+"""Bloch signal, precession, gradients, phantoms."""

@@ -1,0 +1,1 @@
+"""Fourier, crops, wavelets, finite differences."""

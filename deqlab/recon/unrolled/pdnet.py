@@ -1,0 +1,88 @@
+"""PD-net: the primal-dual algorithm, unrolled, with a network in place of each proximal operator.
+
+J. Adler and O. Oektem, Learned primal-dual reconstruction, IEEE TMI 37 (2018), on k-space as in J.
+Cheng et al., Model learning: primal dual networks for fast MR imaging, MICCAI 2019. Departures: the
+dual network sees the coils one by one, so that their number and order do not matter; the image
+starts as the zero-filled one and not as zero; k-space is brought to one scale and phase.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deqlab.core.options import Count, Options, option, options
+from deqlab.operators import LinearOperator
+from deqlab.recon.base import CARTESIAN, Budget, Model, Outcome, Takes
+from deqlab.recon.steps.units import unit
+
+
+@options
+class PDNetOptions(Options):
+    """The architecture of `PDNet`; the defaults are the published size, 0.32 M parameters."""
+
+    iterations: Count = option(10, "pairs of a dual and a primal step, each with its own weights")
+    primal: Count = option(5, "images that are carried along; the first meets the operator")
+    dual: Count = option(5, "k-spaces of each coil that are carried along; the first meets it too")
+    width: Count = option(32, "channels of the two hidden layers of each network")
+
+
+class PDNet(Model):
+    """image = x_n[0] after n steps d <- d + G(d, A x[0], y), x <- x + P(x, A^H d[0]). Its arguments
+    are `PDNetOptions`.
+
+    x: buffers of images; d: buffers of k-spaces, of every coil; G and P: three convolutions 3x3 of
+    real and imaginary parts, each step with its own.
+    """
+
+    Options = PDNetOptions
+    takes: ClassVar[Takes] = CARTESIAN
+    trained_by: ClassVar[str | None] = "supervised"
+
+    def __init__(self, *values: Any, **named: Any):
+        super().__init__(*values, **named)
+        size, steps = self.options, range(self.options.iterations)
+        self.dual = nn.ModuleList(Step(size.dual + 2, size.dual, size.width) for _ in steps)
+        self.primal = nn.ModuleList(Step(size.primal + 1, size.primal, size.width) for _ in steps)
+
+    def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:
+        """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
+        projection = A.H(kspace)
+        u = unit(projection)
+        y = (kspace / u.unsqueeze(1)).unsqueeze(2)
+        x = (projection / u).unsqueeze(1).repeat(1, self.options.primal, 1, 1)
+        d = torch.zeros_like(y).repeat(1, 1, self.options.dual, 1, 1)
+        for dual, primal in zip(self.dual, self.primal):
+            seen = torch.cat((d, A(x[:, 0]).unsqueeze(2), y), 2)
+            # Each coil is a member of a larger batch.
+            d = d + dual(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+            x = x + primal(torch.cat((x, A.H(d[:, :, 0]).unsqueeze(1)), 1))
+        return Outcome(u * x[:, 0])
+
+
+class Step(nn.Module):
+    """Three convolutions 3x3 with ReLU between: complex (batch, inside, y, x) to (batch, outside,
+    y, x).
+    """
+
+    def __init__(self, inside: int, outside: int, width: int):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv2d(a, b, 3, padding=1)
+            for a, b in ((2 * inside, width), (width, width), (width, 2 * outside))
+        )
+        with torch.no_grad():
+            # Steps that begin small: many of them follow one another.
+            self.layers[-1].weight.mul_(0.1)
+            self.layers[-1].bias.zero_()
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, buffers: Tensor) -> Tensor:
+        """The change."""
+        features = torch.cat((buffers.real, buffers.imag), 1)
+        features = features.contiguous(memory_format=torch.channels_last)
+        for layer in self.layers[:-1]:
+            features = functional.relu(layer(features))
+        change = self.layers[-1](features).to(buffers.real.dtype)
+        return torch.complex(*change.chunk(2, 1))
