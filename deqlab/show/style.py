@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import colorsys
+import hashlib
 import io
 
 import matplotlib
+import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -29,7 +32,8 @@ METHOD_COLOURS: dict[str, str] = {
     "de-prox": "#b0559b",
     "de-admm": "#7b3294",
     "mol": "#66c2a5",
-    "unrolled": "#009e73",
+    "unet": "#a6761d",
+    "pdnet": "#009e73",
     "picard": "#5b6f8c",
     "anderson": "#d55e00",
     "broyden": "#009e73",
@@ -82,9 +86,17 @@ def style() -> None:
     _style_notebook()
 
 
-def colour(name: str, position: int = 0) -> str:
-    """The method's fixed colour, or the one at `position` of the cycle for a name that has none."""
-    return METHOD_COLOURS.get(name, CYCLE[position % len(CYCLE)])
+def colour(name: str, position: int | None = None) -> str:
+    """The method's fixed colour. For a name that has none: the one at `position` of the cycle, or a
+    colour that follows from the name alone, so that a new method is drawn alike everywhere.
+    """
+    if name in METHOD_COLOURS:
+        return METHOD_COLOURS[name]
+    if position is not None:
+        return CYCLE[position % len(CYCLE)]
+    digest = hashlib.sha256(name.encode()).digest()
+    hue, light = digest[0] / 256, 0.35 + 0.2 * digest[1] / 256
+    return matplotlib.colors.to_hex(colorsys.hls_to_rgb(hue, light, 0.65))
 
 
 def to_array(values) -> np.ndarray:
