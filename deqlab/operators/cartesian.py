@@ -6,12 +6,13 @@ that A costs little more than the bare transform.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.operators.linear import LinearOperator
+from deqlab.operators.linear import LinearOperator, selected
 from deqlab.operators.sampled_transforms import LineSampling, PointSampling, normal, sampling
 from deqlab.signal.transforms.fourier import centring_phases
 
@@ -119,38 +120,39 @@ class CartesianOperator(LinearOperator):
         maps, conjugate_maps, _ = self._factors(image)
         return normal(image, maps, conjugate_maps, self.mask.to(image.real.dtype))
 
+    def _squared_norm(self, like: Tensor) -> Tensor:
+        # The largest sum over coils of |c|^2, which mask and Fourier transform can only lessen; 1
+        # for normalised maps.
+        if self.coil_maps is None:
+            return like.real.new_ones(len(like))
+        squares = self.coil_maps.real.square() + self.coil_maps.imag.square()
+        largest = squares.sum(1).amax(tuple(range(-self.dimensions, 0)))
+        return largest.to(like.real.dtype).expand(len(like))
+
+    @property
+    def members(self) -> int:
+        """The batch that the operator is for; 1 where it serves any."""
+        return max(len(self.mask), 1 if self.coil_maps is None else len(self.coil_maps))
+
     def select(self, index: Tensor) -> "CartesianOperator":
         """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
         batch stay shared.
         """
-        mask = self.mask if self.mask.shape[0] == 1 else self.mask[index]
-        maps = (
-            self.coil_maps
-            if self.coil_maps is None or self.coil_maps.shape[0] == 1
-            else self.coil_maps[index]
-        )
+        mask, maps = selected(self.mask, index), selected(self.coil_maps, index)
         return CartesianOperator(mask, maps, self.dimensions)
 
-    @staticmethod
-    def stack(operators: "list[CartesianOperator]") -> "CartesianOperator":
-        """One operator for a batch, from operators of one slice each with equal sizes and coil
-        counts.
-        """
-        masks = [operator.mask for operator in operators]
-        maps = [operator.coil_maps for operator in operators]
-        # Shapes have as many axes as dimensions and two, so that images and volumes cannot be mixed
-        # either.
-        if (
-            len({mask.shape for mask in masks}) > 1
-            or len({None if m is None else m.shape for m in maps}) > 1
-        ):
-            sizes = sorted(
-                {tuple(m.shape) for m in masks} | {tuple(m.shape) for m in maps if m is not None}
-            )
-            raise InputError(f"operators of different sizes cannot share a batch: {sizes}")
-        return CartesianOperator(
-            torch.cat(masks), None if maps[0] is None else torch.cat(maps), operators[0].dimensions
-        )
+    def _shared(self) -> dict[str, object]:
+        maps = self.coil_maps
+        return {
+            "dimensions": self.dimensions,
+            "sizes of mask": tuple(self.mask.shape),
+            "sizes of coil_maps": None if maps is None else tuple(maps.shape),
+        }
+
+    def _stacked(self, operators: "Sequence[CartesianOperator]") -> "CartesianOperator":
+        maps = [A.coil_maps for A in operators if A.coil_maps is not None]
+        masks = torch.cat([A.mask for A in operators])
+        return CartesianOperator(masks, torch.cat(maps) if maps else None, self.dimensions)
 
 
 def _with_axes(tensor: Tensor, axes: int, name: str) -> Tensor:

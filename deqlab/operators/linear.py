@@ -1,18 +1,32 @@
-"""The laws that every measurement operator obeys, stated once.
+"""What every measurement operator offers and the laws it obeys, stated once.
 
-A subclass writes `_forward` and `_adjoint` (and `_normal` where a fast path exists). The base class
-makes them differentiable: the backward of A is A^H and the backward of A^H is A, so no graph is
-kept and no interpolation is differentiated.
+A subclass writes `_forward` and `_adjoint` (and `_normal` where a fast path exists), `select` and
+`_stacked`. The base class makes them differentiable: the backward of A is A^H and the backward of
+A^H is A, so no graph is kept and no interpolation is differentiated.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from deqlab.core.errors import InputError
+
+# Power iteration comes from below: so many steps of it, and so much more is taken for the bound.
+ITERATIONS, MARGIN = 20, 1.05
+
+Operator = TypeVar("Operator", bound="LinearOperator")
 
 
 class LinearOperator(nn.Module):
     """A linear map A from images to measurements with its adjoint under the inner product Re<a,
     b>.
+
+    dimensions: 2 for images (batch, y, x), 3 for volumes (batch, z, y, x).
     """
+
+    dimensions: int = 2
 
     def _forward(self, image: Tensor) -> Tensor:
         raise NotImplementedError
@@ -40,6 +54,51 @@ class LinearOperator(nn.Module):
         """Whether A^H A is known to be an orthogonal projection."""
         return False
 
+    @property
+    def members(self) -> int:
+        """The batch that the operator is for; 1 where it serves any."""
+        return 1
+
+    def select(self, index: Tensor) -> Self:
+        """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
+        batch stay shared.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def stack(operators: "Sequence[Operator]") -> "Operator":
+        """One operator for a batch, from operators of one slice or volume each: its member i is
+        operators[i].
+
+        All must be of one kind, with parts of equal shapes and equal options; InputError names the
+        first thing that differs.
+        """
+        if not operators:
+            raise InputError("operators: none given, one or more needed for a batch")
+        first = operators[0]
+        shared = first._shared()
+        for place, A in enumerate(operators):
+            if A.members != 1:
+                raise InputError(
+                    f"operators of one slice each needed for a batch; number {place} is for a batch"
+                    f" of {A.members}"
+                )
+            if type(A) is not type(first):
+                raise InputError(
+                    "operators of different kinds cannot share a batch:"
+                    f" {type(first).__name__} and {type(A).__name__}"
+                )
+            _check_shared(shared, A._shared())
+        return first._stacked(operators)
+
+    def _shared(self) -> Mapping[str, object]:
+        """What operators must have in common to share a batch, by name."""
+        return {}
+
+    def _stacked(self, operators: Sequence[Self]) -> Self:
+        """`stack` of operators like this one, which is their first."""
+        raise NotImplementedError
+
     def __matmul__(self, inner: "LinearOperator") -> "LinearOperator":
         """The composition: (A @ B)(x) = A(B(x))."""
         return Composition(self, inner)
@@ -48,8 +107,9 @@ class LinearOperator(nn.Module):
         """Largest singular value of A, per sample, by power iteration on A^H A from a fixed random
         start.
 
-        `like`: an image of the operator's domain, (batch, y, x); gives shape, precision and device.
-        A lower bound that tightens with `iterations`. Returns a real tensor (batch,).
+        `like`: an image of the operator's domain, (batch, y, x) or (batch, z, y, x); gives shape,
+        precision and device. A lower bound that tightens with `iterations`. Returns a real tensor
+        (batch,).
         """
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(*like.shape, 2, generator=generator, dtype=torch.float64)
@@ -61,6 +121,41 @@ class LinearOperator(nn.Module):
                 image = self._normal(image / length.clamp_min(torch.finfo(length.dtype).tiny))
             return torch.linalg.vector_norm(image, dim=axes).sqrt()
 
+    def squared_norm(self, like: Tensor) -> Tensor:
+        """A bound of ||A||^2, the Lipschitz constant of A^H (A x - y), per sample: real (batch, 1,
+        ..., 1), with the axes of an image.
+
+        like: an image, as in `norm`. Known at no cost where the operator's structure tells it; else
+        power iteration, which stays below the true value, times a margin. 1 where A is zero, so
+        that a step of 1 over it exists.
+        """
+        bound = self._squared_norm(like)
+        bound = torch.where(bound > 0, bound, torch.ones_like(bound))
+        return bound.reshape(-1, *(1,) * (like.ndim - 1))
+
+    def _squared_norm(self, like: Tensor) -> Tensor:
+        """The bound or 0, real (batch,)."""
+        return MARGIN * self.norm(like, ITERATIONS).square()
+
+
+def _check_shared(one: Mapping[str, object], other: Mapping[str, object]) -> None:
+    for name, value in one.items():
+        given = other[name]
+        if isinstance(value, Tensor) and isinstance(given, Tensor):
+            if value.shape != given.shape or not torch.equal(value, given):
+                raise InputError(f"operators with different {name} cannot share a batch")
+        elif value != given:
+            raise InputError(
+                f"operators with different {name} cannot share a batch: {value} and {given}"
+            )
+
+
+def selected(part: Tensor | None, index: Tensor) -> Tensor | None:
+    """The members in `index` of a part (batch | 1, ...); one that all members share stays as it
+    is.
+    """
+    return part if part is None or len(part) == 1 else part[index]
+
 
 class Composition(LinearOperator):
     """A @ B: first B, then A."""
@@ -68,6 +163,12 @@ class Composition(LinearOperator):
     def __init__(self, outer: LinearOperator, inner: LinearOperator):
         super().__init__()
         self.outer, self.inner = outer, inner
+        self.dimensions = inner.dimensions
+
+    @property
+    def members(self) -> int:
+        """The batch that the operator is for; 1 where it serves any."""
+        return max(self.outer.members, self.inner.members)
 
     def _forward(self, image: Tensor) -> Tensor:
         return self.outer._forward(self.inner._forward(image))
@@ -77,6 +178,16 @@ class Composition(LinearOperator):
 
     def _normal(self, image: Tensor) -> Tensor:
         return self.inner._adjoint(self.outer._normal(self.inner._forward(image)))
+
+    def select(self, index: Tensor) -> "Composition":
+        """The composition of the batch members in `index` (long, (n,))."""
+        return Composition(self.outer.select(index), self.inner.select(index))
+
+    def _stacked(self, operators: "Sequence[Composition]") -> "Composition":
+        return Composition(
+            LinearOperator.stack([A.outer for A in operators]),
+            LinearOperator.stack([A.inner for A in operators]),
+        )
 
 
 class _Linear(torch.autograd.Function):

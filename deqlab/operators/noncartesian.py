@@ -7,13 +7,14 @@ transformed; the base class sees to coils, batches, weights and checks.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.operators.linear import LinearOperator
+from deqlab.operators.linear import LinearOperator, selected
 
 AXES = ("z", "y", "x")
 
@@ -44,6 +45,7 @@ class NonCartesianOperator(LinearOperator):
     ):
         super().__init__()
         self.shape = _checked_shape(shape)
+        self.dimensions = len(self.shape)
         trajectory = _checked_trajectory(trajectory, self.shape)
         self.register_buffer("trajectory", trajectory)
         self.register_buffer(
@@ -112,13 +114,6 @@ class NonCartesianOperator(LinearOperator):
         """The arguments of the constructor that have no batch axis."""
         return {"shape": self.shape}
 
-    def _settings(self) -> dict:
-        """The same as plain values that can be compared."""
-        return {
-            name: value.tolist() if isinstance(value, Tensor) else value
-            for name, value in self._options().items()
-        }
-
     def _working_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """The precision in which tensors of `dtype` are transformed."""
         return dtype
@@ -185,7 +180,7 @@ class NonCartesianOperator(LinearOperator):
                 f"a batch of {len(tensor)} given, the operator is for a batch of {self.members}"
             )
 
-    def weighted(self, weights: Tensor) -> "NonCartesianOperator":
+    def weighted(self, weights: Tensor) -> Self:
         """W^(1/2) A for weights W of the samples, real, >= 0, (samples,) or (batch, samples); A
         itself stays as it is.
 
@@ -206,46 +201,30 @@ class NonCartesianOperator(LinearOperator):
             else kspace * self.weights.to(kspace.device, kspace.dtype.to_real()).sqrt().unsqueeze(1)
         )
 
-    def select(self, index: Tensor) -> "NonCartesianOperator":
+    def select(self, index: Tensor) -> Self:
         """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
         batch stay shared.
         """
-        parts = {
-            name: part if part is None or len(part) == 1 else part[index]
-            for name, part in self._parts().items()
-        }
+        parts = {name: selected(part, index) for name, part in self._parts().items()}
         return type(self)(**parts, **self._options())
 
-    @staticmethod
-    def stack(operators: "list[NonCartesianOperator]") -> "NonCartesianOperator":
-        """One operator for a batch, from operators of one slice each with equal sizes, coil counts
-        and options.
+    def _shared(self) -> dict[str, object]:
+        sizes = {
+            f"sizes of {name}": None if part is None else tuple(part.shape)
+            for name, part in self._parts().items()
+        }
+        return {**self._options(), **sizes}
 
-        A part that is the same in all of them, as the trajectory of a volume often is, stays one
+    def _stacked(self, operators: Sequence[Self]) -> Self:
+        """A part that is the same in all of them, as the trajectory of a volume often is, stays one
         for the whole batch.
         """
-        first = operators[0]
-        kinds = [
-            (
-                type(A).__name__,
-                A._settings(),
-                {
-                    name: None if part is None else tuple(part.shape)
-                    for name, part in A._parts().items()
-                },
-            )
-            for A in operators
-        ]
-        if any(kind != kinds[0] for kind in kinds):
-            raise InputError(f"operators of different sizes cannot share a batch: {kinds}")
         parts = {}
-        for name, part in first._parts().items():
+        for name, part in self._parts().items():
             given = [A._parts()[name] for A in operators]
-            one = part is None or (
-                len(part) == 1 and all(torch.equal(other, part) for other in given)
-            )
+            one = part is None or all(torch.equal(other, part) for other in given)
             parts[name] = part if one else torch.cat(given)
-        return type(first)(**parts, **first._options())
+        return type(self)(**parts, **self._options())
 
 
 def apply_but_keep(

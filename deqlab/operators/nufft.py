@@ -2,6 +2,9 @@
 spiral and any other trajectory.
 """
 
+from collections.abc import Sequence
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -95,7 +98,7 @@ class NUFFTOperator(NonCartesianOperator):
             kept[key] = spectrum.to(like.device, like.dtype.to_real())
         return kept[key]
 
-    def select(self, index: Tensor) -> "NUFFTOperator":
+    def select(self, index: Tensor) -> Self:
         """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
         batch stay shared, and so do the plans.
         """
@@ -110,3 +113,16 @@ class NUFFTOperator(NonCartesianOperator):
             else [self._spectra[member] for member in members]
         )
         return chosen
+
+    def _stacked(self, operators: Sequence[Self]) -> Self:
+        stacked = super()._stacked(operators)
+        # Each is for one slice, so it has one plan and one spectrum.
+        if len(stacked._plans) == 1:
+            stacked._plans = self._plans
+        else:
+            stacked._plans = [A._plans[0] for A in operators]
+        if len(stacked._spectra) == 1:
+            stacked._spectra = self._spectra
+        else:
+            stacked._spectra = [A._spectra[0] for A in operators]
+        return stacked

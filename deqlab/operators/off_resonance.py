@@ -3,13 +3,13 @@ y[m] = sum over n of x[n] exp(-2 pi i f[n] t[m]) exp(-2 pi i k[m] . n). Fast aro
 operator by time segments, and exact by its definition.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.operators.linear import LinearOperator
+from deqlab.operators.linear import LinearOperator, selected
 from deqlab.operators.ndft import BLOCK_BYTES, NDFTOperator
 from deqlab.operators.noncartesian import AXES, NonCartesianOperator, apply_but_keep, of_member
 from deqlab.operators.segments import Segments, time_segments
@@ -42,22 +42,20 @@ class OffResonance(LinearOperator):
             raise InputError(f"tolerance: {tolerance} given, an error from 1e-10 to below 1 needed")
         if isinstance(segments, int) and segments < 1:
             raise InputError(f"segments: {segments} given, 1 or more needed")
-        off_grid = isinstance(fourier, NonCartesianOperator)
-        field_map = _checked_field(
-            field_map, fourier.shape if off_grid else None, getattr(fourier, "dimensions", 2)
-        )
+        shape = fourier.shape if isinstance(fourier, NonCartesianOperator) else None
+        field_map = _checked_field(field_map, shape, fourier.dimensions)
         times = _checked_times(times, fourier, field_map.shape[1:])
-        members = fourier.members if off_grid else 1
-        if len(field_map) > 1 and members not in (1, len(field_map)):
+        if len(field_map) > 1 and fourier.members not in (1, len(field_map)):
             raise InputError(
                 f"field_map: for a batch of {len(field_map)} given, the operator is for a batch of"
-                f" {members}"
+                f" {fourier.members}"
             )
         if not isinstance(segments, Segments):
             segments = time_segments(
                 times, float(field_map.min()), float(field_map.max()), tolerance, segments
             )
         self.fourier, self.tolerance, self.segments = fourier, tolerance, segments
+        self.dimensions = fourier.dimensions
         self.register_buffer("field_map", field_map)
         self.register_buffer("times", times)
         self._kept: dict = {}
@@ -138,32 +136,34 @@ class OffResonance(LinearOperator):
             image = image + self.fourier._adjoint(kspace * weight) * phase
         return image
 
+    @property
+    def members(self) -> int:
+        """The batch that the operator is for; 1 where it serves any."""
+        return max(len(self.field_map), self.fourier.members)
+
     def select(self, index: Tensor) -> "OffResonance":
         """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
         batch stay shared.
         """
-        field_map = self.field_map if len(self.field_map) == 1 else self.field_map[index]
+        field_map = selected(self.field_map, index)
         return OffResonance(
             self.fourier.select(index), field_map, self.times, self.tolerance, self.segments
         )
 
-    @staticmethod
-    def stack(operators: "list[OffResonance]") -> "OffResonance":
-        """One operator for a batch, from operators of one slice each with equal sizes and readout
-        times.
+    def _shared(self) -> dict[str, object]:
+        return {"readout times": self.times, "sizes of field_map": tuple(self.field_map.shape)}
+
+    def _stacked(self, operators: "Sequence[OffResonance]") -> "OffResonance":
+        """To the finest of the tolerances, over the range of all fields; with so many segments as
+        the operator that was asked for most, where all were asked for a number.
         """
-        first = operators[0]
-        if any(
-            A.times.shape != first.times.shape or not torch.equal(A.times, first.times)
-            for A in operators
-        ):
-            raise InputError("operators with different readout times cannot share a batch")
-        fourier = type(first.fourier).stack([A.fourier for A in operators])
+        asked = [A.segments.asked for A in operators]
         return OffResonance(
-            fourier,
+            LinearOperator.stack([A.fourier for A in operators]),
             torch.cat([A.field_map for A in operators]),
-            first.times,
+            self.times,
             min(A.tolerance for A in operators),
+            None if None in asked else max(asked),
         )
 
 
@@ -267,8 +267,9 @@ def _checked_times(times: Tensor, fourier: LinearOperator, shape: tuple[int, ...
     if isinstance(fourier, NonCartesianOperator):
         fits, needed = given == (fourier.samples,), f"({fourier.samples},)"
     else:
+        rows = (1,) * (len(shape) - 2) + (shape[-2], 1)
         fits, needed = (
-            given in ((shape[-2],), (shape[-2], 1), tuple(shape)),
+            given in (rows[-2:-1], rows[-2:], rows, tuple(shape)),
             f"({shape[-2]},) for the rows or {tuple(shape)}",
         )
     if times.is_complex() or not fits:
@@ -278,5 +279,5 @@ def _checked_times(times: Tensor, fourier: LinearOperator, shape: tuple[int, ...
     if not bool(torch.isfinite(times).all()):
         raise InputError("times: some are NaN or infinite; finite seconds needed")
     if not isinstance(fourier, NonCartesianOperator) and len(given) < len(shape):
-        return times.detach().reshape((1,) * (len(shape) - 2) + (shape[-2], 1))
+        return times.detach().reshape(rows)
     return times.detach()

@@ -27,12 +27,14 @@ MOST = 512
 @dataclass(frozen=True)
 class Segments:
     """nodes: tau_l in seconds, float64 (L,). interpolators: b_l at the samples, complex128 (L,
-    *times). error: the largest one found.
+    *times). error: the largest one found. asked: the number of segments where the caller chose it,
+    None where the tolerance did.
     """
 
     nodes: Tensor
     interpolators: Tensor
     error: float
+    asked: int | None = None
 
 
 def time_segments(
@@ -74,7 +76,7 @@ def time_segments(
             interpolators = torch.cat(
                 [interpolate(_exponential(block, frequencies)) for block in distinct.split(4096)]
             )
-            return Segments(nodes, interpolators[where].movedim(-1, 0).contiguous(), error)
+            return Segments(nodes, interpolators[where].movedim(-1, 0).contiguous(), error, count)
     raise InputError(f"tolerance: {tolerance:g} needs more than {2 * MOST} segments")
 
 

@@ -70,20 +70,6 @@ def test_stack_is_each_slice_for_itself(coils: int, batch: int) -> None:
     )
 
 
-@pytest.mark.parametrize("index", [[0], [2, 0], [1, 1, 2], [0, 1, 2]])
-@pytest.mark.parametrize(
-    "kind", ["coils, lines", "one coil, points", "own masks", "own maps", "own both"]
-)
-def test_select_is_the_operator_of_some_members(make_case, kind: str, index: list[int]) -> None:
-    case = make_case(kind, (5, 6), 3)
-    chosen = torch.tensor(index)
-    x, y = case.image(), case.kspace()
-    part = case.A.select(chosen)
-    assert_close(part(x[chosen]), case.A(x)[chosen])
-    assert_close(part.H(y[chosen]), case.A.H(y)[chosen])
-    assert_close(part.normal(x[chosen]), case.A.normal(x)[chosen])
-
-
 def test_one_operator_serves_all_precisions_and_row_counts_in_turn() -> None:
     """The factors kept between calls belong to one shape and precision; another call must not get
     them.
@@ -95,6 +81,21 @@ def test_one_operator_serves_all_precisions_and_row_counts_in_turn() -> None:
             assert_close(A(x)[:, 0], fft2c(x), rtol=1e-5, atol=1e-5)
 
 
+def test_the_bound_of_a_volume_is_its_own_largest_sum_over_coils() -> None:
+    """Over coils and not over slices, and exact where everything is sampled."""
+    maps = complex_noise(2, 3, 4, 5, 6)
+    A = CartesianOperator(torch.ones(6, dtype=torch.bool), maps, dimensions=3)
+    truth = maps.abs().square().sum(1).amax((1, 2, 3))
+    like = complex_noise(2, 4, 5, 6)
+    assert_close(A.squared_norm(like), truth.reshape(2, 1, 1, 1))
+    assert_close(A.norm(like, 400).square(), truth, rtol=0.02, atol=0)
+
+
+def test_a_bound_of_zero_is_one() -> None:
+    A = CartesianOperator(lines(6), torch.zeros(2, 5, 6, dtype=torch.complex128))
+    assert A.squared_norm(complex_noise(3, 5, 6)).flatten().tolist() == [1, 1, 1]
+
+
 def test_a_fully_sampled_volume_is_transformed_along_all_three_axes() -> None:
     A = CartesianOperator(torch.ones(6, dtype=torch.bool), dimensions=3)
     x = complex_noise(2, 3, 5, 6)
@@ -104,7 +105,7 @@ def test_a_fully_sampled_volume_is_transformed_along_all_three_axes() -> None:
 
 def test_images_and_volumes_do_not_mix() -> None:
     images, volumes = CartesianOperator(lines(6)), CartesianOperator(lines(6), dimensions=3)
-    with pytest.raises(InputError, match="different sizes"):
+    with pytest.raises(InputError, match="different dimensions"):
         CartesianOperator.stack([images, volumes])
     assert CartesianOperator.stack([volumes, volumes]).dimensions == 3
     with pytest.raises(InputError, match=r"\(z, y, x\)"):

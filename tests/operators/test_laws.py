@@ -6,6 +6,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from deqlab.core.errors import InputError
+from deqlab.operators import LinearOperator
+
 EXACT = {"rtol": 0, "atol": 1e-11}
 
 
@@ -104,3 +107,70 @@ def test_norm_is_the_largest_singular_value(small_case) -> None:
     assert measured.shape == (2,) and not measured.is_complex()
     assert bool((measured <= truth * (1 + 1e-9)).all())
     assert_close(measured, truth, rtol=1e-3, atol=0)
+
+
+def test_a_bound_of_the_squared_norm_holds_and_has_the_axes_of_an_image(batch_case) -> None:
+    x = batch_case.image()
+    bound = batch_case.A.squared_norm(x)
+    assert bound.shape == (3, *(1,) * (x.ndim - 1)) and bound.dtype == torch.float64
+    truth = torch.linalg.matrix_norm(batch_case.matrix, ord=2).square().expand(3)
+    assert bool((bound.flatten() >= truth * (1 - 1e-9)).all())
+    assert bool((bound.flatten() >= batch_case.A.norm(x).square() * (1 - 1e-9)).all())
+    assert batch_case.A.squared_norm(x.to(torch.complex64)).dtype == torch.float32
+
+
+def test_dimensions_and_members_are_those_of_the_images(batch_case) -> None:
+    A = batch_case.A
+    assert A.dimensions == len(batch_case.image_shape) - 1
+    assert A.members in (1, 3) and A.select(torch.tensor([1])).members == 1
+
+
+@pytest.mark.parametrize("index", [[0], [2, 0], [1, 1, 2], [0, 1, 2]])
+def test_select_is_the_operator_of_some_members(batch_case, index: list[int]) -> None:
+    A, chosen = batch_case.A, torch.tensor(index)
+    x, y = batch_case.image(), batch_case.kspace()
+    part = A.select(chosen)
+    assert type(part) is type(A)
+    assert_close(part(x[chosen]), A(x)[chosen], **EXACT)
+    assert_close(part.H(y[chosen]), A.H(y)[chosen], **EXACT)
+    assert_close(part.normal(x[chosen]), A.normal(x)[chosen], **EXACT)
+
+
+def test_stack_is_each_slice_for_itself_and_select_takes_it_apart_again(batch_case) -> None:
+    order = [2, 0, 1]
+    apart = [batch_case.A.select(torch.tensor([member])) for member in order]
+    together = LinearOperator.stack(apart)
+    assert type(together) is type(batch_case.A)
+    x, y = batch_case.image(), batch_case.kspace()
+    slices = [(A, x[i : i + 1], y[i : i + 1]) for i, A in enumerate(apart)]
+    assert_close(together(x), torch.cat([A(image) for A, image, _ in slices]), **EXACT)
+    assert_close(together.H(y), torch.cat([A.H(kspace) for A, _, kspace in slices]), **EXACT)
+    normals = torch.cat([A.normal(image) for A, image, _ in slices])
+    assert_close(together.normal(x), normals, **EXACT)
+    for i, (A, image, kspace) in enumerate(slices):
+        alone = together.select(torch.tensor([i]))
+        assert_close(alone(image), A(image), **EXACT)
+        assert_close(alone.H(kspace), A.H(kspace), **EXACT)
+    assert together.dimensions == batch_case.A.dimensions
+
+
+def test_only_slices_of_one_kind_and_size_are_stacked(make_case) -> None:
+    def alone(name: str, size: tuple[int, int] = (4, 5)) -> LinearOperator:
+        return make_case(name, size, 1).A
+
+    for others, words in (
+        ([], "none given"),
+        ([make_case("own maps", (4, 5), 2).A], "one slice each.*batch of 2"),
+        ([alone("coils, lines"), alone("coils, nufft")], "CartesianOperator and NUFFTOperator"),
+        ([alone("coils, lines"), alone("coils, lines", (4, 6))], "sizes of mask.*5.*6"),
+        ([alone("coils, lines"), alone("one coil, lines")], "sizes of coil_maps.*None"),
+        ([alone("coils, lines"), alone("volume, few lines")], "dimensions.*2 and 3"),
+        ([alone("coils, nufft"), alone("coils, nufft", (4, 6))], "shape"),
+        ([alone("coils, nufft"), alone("own weights, nufft")], "sizes of weights"),
+        ([alone("composed"), alone("composed", (4, 6))], "sizes of mask"),
+        ([alone("own maps, nufft, field"), alone("own maps, nufft, field")], "readout times"),
+        ([alone("own maps, exact field"), alone("own maps, exact field")], "times"),
+    ):
+        with pytest.raises(InputError, match=words) as error:
+            LinearOperator.stack(others)
+        assert "\n" not in str(error.value)

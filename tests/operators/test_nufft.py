@@ -159,6 +159,22 @@ def test_stack_is_each_slice_for_itself(own: tuple[str, ...]) -> None:
     )
 
 
+def test_what_one_slice_has_planned_serves_the_batch() -> None:
+    """Plans and spectra are kept, as `select` keeps them: a new batch of known slices costs no new
+    ones.
+    """
+    same = points(21, 2)
+    for apart in (
+        [NUFFTOperator(same, (5, 6)) for _ in range(2)],
+        [NUFFTOperator(points(21, 2), (5, 6)) for _ in range(2)],
+    ):
+        for A in apart:
+            A.normal(complex_noise(1, 5, 6))
+        together = NUFFTOperator.stack(apart)
+        assert together._plans[0] is apart[0]._plans[0]
+        assert together._spectra[-1] is apart[len(together._spectra) - 1]._spectra[0]
+
+
 def test_operators_that_differ_cannot_share_a_batch() -> None:
     A = NUFFTOperator(points(9, 2), (5, 6))
     for other in (
@@ -166,7 +182,7 @@ def test_operators_that_differ_cannot_share_a_batch() -> None:
         NUFFTOperator(points(9, 2), (6, 5)),
         A.weighted(torch.rand(9)),
     ):
-        with pytest.raises(InputError, match="different sizes"):
+        with pytest.raises(InputError, match="operators with different (sizes of|shape)"):
             NUFFTOperator.stack([A, other])
 
 

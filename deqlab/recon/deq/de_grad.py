@@ -17,7 +17,6 @@ from deqlab.operators import LinearOperator
 from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor, log_parameter
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.recon.steps.chebyshev import ChebyshevInverse
-from deqlab.recon.steps.step_size import squared_norm
 
 
 @dataclass
@@ -111,5 +110,5 @@ class DEGrad(SteppedReconstructor):
     def iterated_map(self, kspace: Tensor, A: LinearOperator) -> PreconditionedMap:
         """f(x) = x - eta P (A^H (A x - y) + weight (x - R(x))), P near (A^H A + weight)^-1."""
         projection = A.H(kspace)
-        weight, largest = self.log_weight.exp(), squared_norm(A, projection)
+        weight, largest = self.log_weight.exp(), A.squared_norm(projection)
         return PreconditionedMap(projection, A, self.denoiser, self.step, weight, largest=largest)

@@ -18,7 +18,6 @@ from deqlab.recon.deq.de_admm import ADMMMap
 from deqlab.recon.deq.de_prox import ProximalMap
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.recon.fixed_point import FixedPointMethod
-from deqlab.recon.steps.step_size import squared_norm
 from deqlab.solvers import Anderson, Picard
 from deqlab.solvers.proximal_gradient import FISTA
 
@@ -113,5 +112,5 @@ class PlugAndPlay(FixedPointMethod, Method):
         )
         kind, _ = ALGORITHMS[self.algorithm]
         # ADMM is stable with any step, so there it is the number itself.
-        step = self.step if kind is PlugAndPlayADMM else self.step / squared_norm(A, projection)
+        step = self.step if kind is PlugAndPlayADMM else self.step / A.squared_norm(projection)
         return kind(projection, A, denoiser, step)

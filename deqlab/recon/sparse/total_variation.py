@@ -16,7 +16,6 @@ from deqlab.core.options import Count, NonNegative, option, options
 from deqlab.operators import LinearOperator
 from deqlab.recon.base import Method
 from deqlab.recon.fixed_point import FixedPointMethod
-from deqlab.recon.steps.step_size import squared_norm
 from deqlab.signal.transforms.finite_differences import (
     SQUARED_NORM,
     differences,
@@ -105,7 +104,7 @@ class TotalVariation(FixedPointMethod, Method):
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> PrimalDualMap:
         """f for these measurements, a function of the pair (x, w)."""
         projection = A.H(kspace)
-        norm = squared_norm(A, projection)
+        norm = A.squared_norm(projection)
         dual = DUAL_STEP * norm
         primal = 1 / (norm / 2 + SQUARED_NORM * dual)
         return PrimalDualMap(

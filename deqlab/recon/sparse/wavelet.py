@@ -15,7 +15,6 @@ from deqlab.operators import LinearOperator
 from deqlab.recon.base import Method
 from deqlab.recon.fixed_point import FixedPointMethod
 from deqlab.recon.sparse.cycle_spinning import CycleSpinning, RandomShifts, moved
-from deqlab.recon.steps.step_size import squared_norm
 from deqlab.signal.transforms.wavelets import Wavelet
 from deqlab.solvers import FISTA
 from deqlab.solvers.registry import SOLVERS
@@ -93,7 +92,7 @@ class WaveletFISTA(FixedPointMethod, Method):
         """f for these measurements: a function of the image alone."""
         projection = A.H(kspace)
         self.wavelet.sizes(projection.shape[-2:])  # too many levels are refused before the work
-        step = 1 / squared_norm(A, projection)
+        step = 1 / A.squared_norm(projection)
         return ShrinkageMap(
             projection, A, self.wavelet, self.spinning, step, step * self.penalty(projection)
         )

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from deqlab.core.errors import InputError
-from deqlab.operators import CartesianOperator, LinearOperator
+from deqlab.operators import CartesianOperator
 from deqlab.recon import create
 from deqlab.recon.deq.plug_and_play import ALGORITHMS, PlugAndPlay
 from deqlab.recon.sparse.cycle_spinning import CycleSpinning, RandomShifts, moved
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
-from deqlab.recon.steps.step_size import squared_norm
 from deqlab.signal.transforms.finite_differences import differences, differences_adjoint, lengths
 from deqlab.signal.transforms.wavelets import Wavelet
 from deqlab.solvers import Anderson, Picard, solve
@@ -228,39 +227,6 @@ def test_strength_is_a_share_of_what_the_denoiser_removes(measure, denoiser) -> 
     x = torch.randn(2, 6, 6, dtype=torch.complex128)
     unit = data.A.H(data.kspace).abs().amax((-2, -1), keepdim=True)
     assert_close(f.denoiser(x), 0.7 * x + 0.3 * unit * R(x / unit))
-
-
-class Scaled(LinearOperator):
-    """Not Cartesian: its norm has to be found."""
-
-    def __init__(self, factor: Tensor):
-        super().__init__()
-        self.factor = factor
-
-    def _forward(self, image: Tensor) -> Tensor:
-        return self.factor * image
-
-    def _adjoint(self, kspace: Tensor) -> Tensor:
-        return self.factor.conj() * kspace
-
-
-def test_the_step_is_bounded_by_the_operator() -> None:
-    like = torch.randn(2, 6, 6, dtype=torch.complex128)
-    maps = torch.randn(2, 3, 6, 6, dtype=torch.complex128)
-    A = CartesianOperator(torch.rand(6) < 0.7, maps)
-    bound = squared_norm(A, like)
-    assert bound.shape == (2, 1, 1) and bool((bound.flatten() >= A.norm(like, 500).square()).all())
-    assert_close(
-        squared_norm(CartesianOperator(torch.ones(6, dtype=torch.bool)), like),
-        torch.ones(2, 1, 1, dtype=torch.float64),
-    )
-    factor = torch.linspace(0, 3, 36, dtype=torch.float64).reshape(1, 6, 6).to(torch.complex128)
-    assert_close(
-        squared_norm(Scaled(factor), like, 500, 1.0),
-        torch.full((2, 1, 1), 9.0, dtype=torch.float64),
-        rtol=1e-2,
-        atol=0,
-    )
 
 
 def test_maps_of_another_norm_scale_the_image(measure) -> None:
