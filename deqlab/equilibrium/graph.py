@@ -16,24 +16,18 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from deqlab.core.errors import DeqlabWarning, InputError
-from deqlab.solvers.flat import State, flatten, parts, unflatten
+from deqlab.solvers.flat import State, StateT, flatten, formed_like, parts, unflatten
+from deqlab.solvers.protocol import AnyMap
 
 Transpose = Callable[[Tensor], Tensor]
 
 
-def formed_like(tensors: tuple[Tensor, ...], state: State) -> State:
-    """`tensors` as a tuple where `state` is one, else the single tensor."""
-    return tuple(tensors) if isinstance(state, tuple) else tensors[0]
-
-
-def detached(state: State) -> State:
+def detached(state: StateT) -> StateT:
     """The same values, cut off from every graph."""
     return formed_like(tuple(part.detach() for part in parts(state)), state)
 
 
-def attach(
-    f: Callable[[State], State], value: State, adjoint: Callable[[Transpose, Tensor], Tensor]
-) -> State:
+def attach(f: AnyMap, value: State, adjoint: Callable[[Transpose, Tensor], Tensor]) -> State:
     """f(value), whose backward pulls u = adjoint(J^T, g) instead of g back to what f depends on;
     constant in `value` itself.
 

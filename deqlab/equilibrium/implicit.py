@@ -7,7 +7,7 @@ At a fixed point x = f(x, w), differentiation of both sides gives dx = (I - J)^-
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,12 +17,13 @@ from deqlab.equilibrium.graph import Transpose, attach
 from deqlab.solvers import Anderson, RelativeResidual, Solution, solve
 from deqlab.solvers.criterion import per_sample_budget, per_sample_tolerance
 from deqlab.solvers.flat import State
+from deqlab.solvers.protocol import AnyMap, AnySolver
 
 
 def adjoint_fixed_point(
     transpose: Transpose,
     cotangent: Tensor,
-    solver=Anderson(),
+    solver: AnySolver = Anderson(),
     tolerance: float | Tensor = 1e-3,
     max_evaluations: int | Tensor = 50,
 ) -> Solution:
@@ -52,10 +53,12 @@ class ImplicitGradient:
     best u found is used.
     """
 
-    solver: object = Anderson()
+    solver: AnySolver = Anderson()
     tolerance: float | Tensor = 1e-3
     max_evaluations: int | Tensor = 30
     observe: Callable[[Solution], None] | None = None
+    # Of this object: a warning in every step of a training run would bury all others.
+    _told: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Here and not in the backward pass, which comes after the whole forward solve.
@@ -64,7 +67,7 @@ class ImplicitGradient:
         )
         per_sample_budget(self.max_evaluations, _entries(self.max_evaluations))
 
-    def attach(self, f: Callable[[State], State], solution: Solution) -> State:
+    def attach(self, f: AnyMap, solution: Solution) -> State:
         """f(x*), whose backward solves the adjoint fixed point before it reaches the parameters of
         f.
         """
@@ -74,7 +77,9 @@ class ImplicitGradient:
         backward = adjoint_fixed_point(
             transpose, g, self.solver, self.tolerance, self.max_evaluations
         )
-        _tell_once(repr(self), backward, self.tolerance)
+        if not self._told and (message := _shortfall(backward, self.tolerance)):
+            self._told.append(message)
+            warnings.warn(message, DeqlabWarning, stacklevel=2)
         if self.observe is not None:
             self.observe(backward)
         return backward.value
@@ -84,11 +89,8 @@ def _entries(value: float | Tensor) -> int:
     return len(value) if isinstance(value, Tensor) and value.ndim else 1
 
 
-# A warning in every step of a training run would bury all others.
-_told: set[str] = set()
-
-
-def _tell_once(rule: str, backward: Solution, tolerance: float | Tensor) -> None:
+def _shortfall(backward: Solution, tolerance: float | Tensor) -> str | None:
+    """By how much the samples missed the tolerance, or None where none did."""
     tolerances = (
         torch.as_tensor(tolerance, dtype=torch.float64).expand(len(backward.reason)).tolist()
     )
@@ -98,16 +100,13 @@ def _tell_once(rule: str, backward: Solution, tolerance: float | Tensor) -> None
         for i, why in enumerate(backward.reason)
         if why != "converged" and not (why == "budget" and tolerances[i] == 0)
     ]
-    if not short or rule in _told:
-        return
-    _told.add(rule)
+    if not short:
+        return None
     worst = max(short, key=lambda i: float(backward.residual[i]))
     residual, products = float(backward.residual[worst]), int(backward.evaluations[worst])
-    warnings.warn(
+    return (
         f"backward solve: {len(short)} of {len(backward.reason)} samples missed the tolerance"
         f" {tolerances[worst]:g}; the worst stands at {residual:.2g} after {products}"
         f" vector-Jacobian products ({backward.reason[worst]}). The gradient is as inexact. Said"
-        " once for this rule.",
-        DeqlabWarning,
-        stacklevel=2,
+        " once for this rule."
     )

@@ -13,7 +13,6 @@ error in v by up to 1 / gamma: after k steps by up to gamma^-k.
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,14 +22,13 @@ from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.equilibrium.graph import detached
 from deqlab.solvers import Solution
 from deqlab.solvers.flat import State, flatten, parts, unflatten
+from deqlab.solvers.protocol import AnyMap
 
 # What the reconstruction may lose to rounding, as a share of x.
 DRIFT = 1e-6
 
 
-def momentum_unrolled(
-    f: Callable[[State], State], x0: State, k: int, momentum: float = 0.9
-) -> State:
+def momentum_unrolled(f: AnyMap, x0: State, k: int, momentum: float = 0.9) -> State:
     """x_k of the momentum iteration from x_0 = x0 and v_0 = 0, with its gradient in x0 and in what
     f depends on.
 
@@ -72,7 +70,7 @@ class Invertible:
     def __post_init__(self) -> None:
         _check(self.k, self.momentum)
 
-    def attach(self, f: Callable[[State], State], solution: Solution) -> State:
+    def attach(self, f: AnyMap, solution: Solution) -> State:
         """x_k of the momentum iteration from x*, differentiable in the parameters of f."""
         return momentum_unrolled(f, detached(solution.value), self.k, self.momentum)
 
@@ -101,7 +99,7 @@ class _Tape:
     pass; a second pass over the same graph begins at the end again.
     """
 
-    def __init__(self, f: Callable[[State], State], like: State, momentum: float):
+    def __init__(self, f: AnyMap, like: State, momentum: float):
         self.f, self.momentum = f, momentum
         # Shapes and dtypes alone would do, but the start also tells how well the walk back has
         # gone.

@@ -13,10 +13,11 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.equilibrium.graph import check_graph, detached
 from deqlab.solvers.flat import State, flatten, parts, unflatten
+from deqlab.solvers.protocol import AnyMap
 
 
 def jacobian_penalty(
-    f: Callable[[State], State], x: State, probes: int = 1, generator: torch.Generator | None = None
+    f: AnyMap, x: State, probes: int = 1, generator: torch.Generator | None = None
 ) -> Tensor:
     """An unbiased estimate of ||J||_F^2 / n per sample, real (batch,), differentiable in what f
     depends on; constant in x.
@@ -43,7 +44,7 @@ def jacobian_penalty(
 
 
 def power_iteration(
-    f: Callable[[State], State], x: State, direction: Tensor | None = None, iterations: int = 5
+    f: AnyMap, x: State, direction: Tensor | None = None, iterations: int = 5
 ) -> tuple[Tensor, Tensor]:
     """The growth rate of (J^T)^k, real (batch,), in the limit the spectral radius of J, and the
     direction reached, (batch, n).
@@ -73,9 +74,7 @@ def power_iteration(
     return torch.stack(logarithms).mean(0).exp(), v
 
 
-def _pullback(
-    f: Callable[[State], State], x: State, record: bool
-) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def _pullback(f: AnyMap, x: State, record: bool) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """v -> J^T v on real (batch, n), differentiable itself where `record`; and x in that form."""
     with torch.enable_grad():
         point = tuple(part.detach().requires_grad_() for part in parts(x))

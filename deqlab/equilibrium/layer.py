@@ -2,27 +2,30 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deqlab.equilibrium.graph import detached, formed_like
+from deqlab.equilibrium.graph import detached
 from deqlab.equilibrium.implicit import ImplicitGradient
+from deqlab.equilibrium.protocol import GradientRule
 from deqlab.solvers import Anderson, RelativeResidual, Solution, solve
-from deqlab.solvers.flat import State, parts
+from deqlab.solvers.flat import State, StateT, formed_like, parts
+from deqlab.solvers.protocol import AnyMap, AnySolver, Criterion, SelectableMap, StateMap
 
 HALF = {torch.float16, torch.bfloat16, torch.complex32}
 
 
 def equilibrium(
-    f: Callable[[State], State],
-    x0: State | Solution,
-    solver=Anderson(),
-    gradient=ImplicitGradient(),
+    f: StateMap[StateT],
+    x0: StateT | Solution,
+    solver: AnySolver = Anderson(),
+    gradient: GradientRule = ImplicitGradient(),
     tolerance: float | Tensor = 1e-3,
     max_evaluations: int | Tensor = 50,
-    callback: Callable[[int, State, Tensor], None] | None = None,
-    criterion=RelativeResidual(),
+    callback: Callable[[int, StateT, Tensor], None] | None = None,
+    criterion: Criterion = RelativeResidual(),
 ) -> Solution:
     """The solution of x = f(x) with a differentiable `value`, in memory that does not grow with the
     evaluations.
@@ -32,16 +35,16 @@ def equilibrium(
     residual the Solution reports; its `state` is None.
     f, x0, solver, tolerance, max_evaluations, callback, criterion: as in `deqlab.solvers.solve`;
         the state may be a tuple.
-    gradient: an object with `attach(f, solution) -> value`: ImplicitGradient, JacobianFree,
-        NeumannSeries, Phantom, SHINE, Unrolled, Invertible. All but Unrolled and Invertible refuse
-        to be differentiated twice (create_graph=True is an InputError).
+    gradient: ImplicitGradient, JacobianFree, NeumannSeries, Phantom, SHINE, Unrolled, Invertible,
+        or any other `deqlab.equilibrium.protocol.GradientRule`. All but Unrolled and Invertible
+        refuse to be differentiated twice (create_graph=True is an InputError).
     Under torch.autocast the output of f is brought back to the dtype of the state, so that a
     network in bfloat16 is solved for in float32; the residual then stops falling at the rounding of
     bfloat16, between 1e-2 and 1e-3.
     """
     started = parts(x0.value if isinstance(x0, Solution) else x0)
     if torch.is_autocast_enabled(started[0].device.type):
-        f = _StatePrecision(f)
+        f = _in_state_precision(f)
     solution = solve(f, x0, solver, tolerance, max_evaluations, callback, criterion)
     value = gradient.attach(f, solution)
     # The solver's history, ten images and more, would live until the backward pass for nothing.
@@ -54,7 +57,7 @@ class _StatePrecision:
     for the solve to refuse.
     """
 
-    f: Callable[[State], State]
+    f: AnyMap
 
     def __call__(self, x: State) -> State:
         image = self.f(x)
@@ -63,37 +66,43 @@ class _StatePrecision:
             tuple(new.to(old.dtype) if new.dtype in HALF else new for new, old in pairs), image
         )
 
-    def __getattr__(self, name: str):
-        # A map that cannot be restricted to some samples must not seem to be: `select` is offered
-        # where f offers it.
-        if name == "select":
-            restrict = self.f.select
-            return lambda index: _StatePrecision(restrict(index))
-        raise AttributeError(name)
+
+@dataclass(frozen=True)
+class _SelectableStatePrecision(_StatePrecision):
+    """The same of a map that can be restricted to some samples; any other must not seem to be."""
+
+    f: SelectableMap[Any]
+
+    def select(self, index: Tensor) -> AnyMap:
+        """The map of the batch members in `index`."""
+        return _in_state_precision(self.f.select(index))
+
+
+def _in_state_precision(f: AnyMap) -> AnyMap:
+    return _SelectableStatePrecision(f) if isinstance(f, SelectableMap) else _StatePrecision(f)
 
 
 class EquilibriumLayer(nn.Module):
     """x* = f(x*, inputs), as a layer: `layer(x0, *inputs)` returns x* and leaves the Solution in
     `layer.solution`.
 
-    f: a module (x, *inputs) -> x. solver, gradient, criterion: objects, see `deqlab.solvers` and
-        `deqlab.equilibrium`.
+    f: a module (x, *inputs) -> x. solver, gradient, criterion: as in `equilibrium`.
     tolerance, max_evaluations: numbers, or tensors (batch,) with one for each sample. All of them
     may be changed between calls, and these two also for one call alone: `layer(x0, *inputs,
     max_evaluations=5)`. May be called any number of times before `backward`; each call keeps its
     own graph. How `inputs` divide among the samples is not known here, so those that are done stay
-    in the batch and are evaluated with the others; `equilibrium` with a map that offers `select`
-    lets them leave.
+    in the batch and are evaluated with the others; `equilibrium` with a `SelectableMap` lets them
+    leave.
     """
 
     def __init__(
         self,
         f: nn.Module,
-        solver=Anderson(),
-        gradient=ImplicitGradient(),
+        solver: AnySolver = Anderson(),
+        gradient: GradientRule = ImplicitGradient(),
         tolerance: float | Tensor = 1e-3,
         max_evaluations: int | Tensor = 50,
-        criterion=RelativeResidual(),
+        criterion: Criterion = RelativeResidual(),
     ):
         super().__init__()
         self.f, self.solver, self.gradient, self.criterion = f, solver, gradient, criterion

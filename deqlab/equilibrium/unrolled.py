@@ -6,21 +6,19 @@ for one more evaluation each (T. Chen et al., Training deep nets with sublinear 
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from deqlab.core.errors import InputError
-from deqlab.equilibrium.graph import detached, formed_like
+from deqlab.equilibrium.graph import detached
 from deqlab.solvers import Solution
-from deqlab.solvers.flat import State, parts
+from deqlab.solvers.flat import State, formed_like, parts
+from deqlab.solvers.protocol import AnyMap
 
 
-def unrolled(
-    f: Callable[[State], State], x0: State, k: int, checkpoint: str | int | None = None
-) -> State:
+def unrolled(f: AnyMap, x0: State, k: int, checkpoint: str | int | None = None) -> State:
     """f(f(... f(x0))), k evaluations, with the gradient of exactly that: in the parameters of f and
     in x0.
 
@@ -40,7 +38,7 @@ def unrolled(
     return x
 
 
-def _repeat(f: Callable[[State], State], x: State, k: int) -> State:
+def _repeat(f: AnyMap, x: State, k: int) -> State:
     for _ in range(k):
         x = f(x)
     return x
@@ -77,6 +75,6 @@ class Unrolled:
     def __post_init__(self) -> None:
         _segment_length(self.k, self.checkpoint)
 
-    def attach(self, f: Callable[[State], State], solution: Solution) -> State:
+    def attach(self, f: AnyMap, solution: Solution) -> State:
         """f^k(x), differentiable in the parameters of f."""
         return unrolled(f, detached(solution.value), self.k, self.checkpoint)

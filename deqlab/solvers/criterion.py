@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.solvers.products import exact_norm, norm
+from deqlab.solvers.protocol import Criterion
 
 # Lengths whose squares single precision holds with room to spare.
 SAFE = (1e-15, 1e15)
@@ -58,7 +59,7 @@ def lengths(g: Tensor, f: Tensor) -> tuple[list[float], list[float]]:
 
 
 def per_sample_tolerance(
-    tolerance: float | Tensor, batch: int, criterion, dtype: torch.dtype
+    tolerance: float | Tensor, batch: int, criterion: Criterion, dtype: torch.dtype
 ) -> list[float]:
     """One tolerance a sample. InputError where one is negative, NaN, or positive and below what
     `dtype` can reach.

@@ -5,12 +5,16 @@ A complex number is the pair of its real and imaginary part, so the inner produc
 vectors is Re<a, b>; a tuple is one vector.
 """
 
+from typing import TypeVar, cast
+
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
 
 State = Tensor | tuple[Tensor, ...]
+# Where what comes out is of the kind that went in.
+StateT = TypeVar("StateT", bound=State)
 
 
 def flatten(x: State) -> Tensor:
@@ -25,13 +29,18 @@ def flatten(x: State) -> Tensor:
     return real.reshape(real.shape[0], -1)
 
 
-def unflatten(flat: Tensor, like: State) -> State:
+def unflatten(flat: Tensor, like: StateT) -> StateT:
     """The inverse of `flatten`: real (batch, n) in the form of `like`, whose batch may be
     another.
     """
-    if isinstance(like, tuple):
-        sizes = [part[0].numel() * (2 if part.is_complex() else 1) for part in like]
-        return tuple(unflatten(piece, part) for piece, part in zip(flat.split(sizes, dim=1), like))
+    if not isinstance(like, tuple):
+        return cast(StateT, _one_unflattened(flat, like))
+    sizes = [part[0].numel() * (2 if part.is_complex() else 1) for part in like]
+    pieces = zip(flat.split(sizes, dim=1), like)
+    return formed_like(tuple(_one_unflattened(piece, part) for piece, part in pieces), like)
+
+
+def _one_unflattened(flat: Tensor, like: Tensor) -> Tensor:
     shape = (flat.shape[0], *like.shape[1:])
     if not like.is_complex():
         return flat.reshape(shape).to(like.dtype)
@@ -53,14 +62,19 @@ def parts(x: State) -> tuple[Tensor, ...]:
     return x if isinstance(x, tuple) else (x,)
 
 
+def formed_like(tensors: tuple[Tensor, ...], state: StateT) -> StateT:
+    """`tensors` as a tuple where `state` is one, else the single tensor."""
+    return cast(StateT, tuple(tensors) if isinstance(state, tuple) else tensors[0])
+
+
 def batch_size(x: State) -> int:
     """Length of the first axis of every tensor of the state."""
     return parts(x)[0].shape[0]
 
 
-def select(x: State, index: Tensor) -> State:
+def select(x: StateT, index: Tensor) -> StateT:
     """The state of the batch members in `index`."""
-    return tuple(part[index] for part in x) if isinstance(x, tuple) else x[index]
+    return formed_like(tuple(part[index] for part in parts(x)), x)
 
 
 def check_state(name: str, x: State) -> None:

@@ -4,7 +4,7 @@ itself.
 
 import math
 from collections.abc import Callable
-from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,9 +16,19 @@ from deqlab.solvers.criterion import (
     per_sample_budget,
     per_sample_tolerance,
 )
-from deqlab.solvers.evaluation import Evaluation, evaluate, restrict
-from deqlab.solvers.flat import State, batch_size, check_state, flatten, parts, unflatten
+from deqlab.solvers.evaluation import Evaluation
+from deqlab.solvers.flat import (
+    StateT,
+    batch_size,
+    check_state,
+    flatten,
+    formed_like,
+    parts,
+    unflatten,
+)
 from deqlab.solvers.low_rank import LowRankInverse, gather
+from deqlab.solvers.protocol import AnySolver, Criterion, StateMap
+from deqlab.solvers.running import RunningBatch
 from deqlab.solvers.solution import Solution
 
 # An absolute residual this many times the first one is called divergence; the excursions of
@@ -31,25 +41,24 @@ STAGNATION_WINDOW, STAGNATION_FACTOR = 100, 0.99
 
 @torch.no_grad()
 def solve(
-    f: Callable[[State], State],
-    x0: State | Solution,
-    solver=Anderson(),
+    f: StateMap[StateT],
+    x0: StateT | Solution,
+    solver: AnySolver = Anderson(),
     tolerance: float | Tensor = 1e-3,
     max_evaluations: int | Tensor = 50,
-    callback: Callable[[int, State, Tensor], None] | None = None,
-    criterion=RelativeResidual(),
+    callback: Callable[[int, StateT, Tensor], None] | None = None,
+    criterion: Criterion = RelativeResidual(),
 ) -> Solution:
     """A fixed point x = f(x) per sample, to the relative residual ||f(x) - x|| / ||f(x)|| <=
     tolerance.
 
     f: maps (batch, ...) to the same shape, dtype and device, or a tuple of such to a tuple. Where
-        it offers `f.select(index)`, the map of the batch members in `index`, samples that are done
-        leave the batch and the work falls with them.
+        it is a `SelectableMap`, samples that are done leave the batch and the work falls with them.
     x0: start, real or complex (batch, ...), or a tuple; or an earlier Solution, from whose value
         the solve goes on. Complex tensors are solved as real ones of twice the size, so every inner
         product is Re<a, b>.
-    solver: a frozen dataclass with `init`, `step`, `select` and `inverse`: Picard, Anderson,
-        Broyden, AdjointBroyden, LBFGS.
+    solver: Picard, Anderson, Broyden, AdjointBroyden, LBFGS, FISTA, or any other
+        `deqlab.solvers.protocol.Solver`.
     tolerance, max_evaluations: a number for all, or a tensor (batch,) with one for each sample.
         tolerance = 0 spends the budget.
     callback: called as callback(evaluation, x, running) before each evaluation, with the running
@@ -68,46 +77,41 @@ def solve(
     changes the structure, shape, dtype or device of its argument, or its argument itself, and for a
     map without a graph under a solver that needs products with J^T.
     """
-    start = x0.value if isinstance(x0, Solution) else x0
+    start = cast(StateT, x0.value if isinstance(x0, Solution) else x0)
     check_state("x0", start)
     batch, device = batch_size(start), parts(start)[0].device
     # A start that is its own fixed point is returned as a copy, so that the caller may change one
     # without the other.
-    x: State = tuple(part.clone() for part in start) if isinstance(start, tuple) else start.clone()
+    x = formed_like(tuple(part.clone() for part in parts(start)), start)
     flat = flatten(x)
     tolerances = per_sample_tolerance(tolerance, batch, criterion, flat.dtype)
     budgets = per_sample_budget(max_evaluations, batch)
     record = _Record(tolerances, budgets)
-    best, running, members = x, torch.arange(batch, device=device), list(range(batch))
-    state, current = solver.init(flat), f
+    running, members = RunningBatch(f, x, solver.needs_products), list(range(batch))
+    best, state = x, solver.init(flat)
     # One vector less beside everything that a solver remembers.
     del flat
-    products = torch.zeros(batch, dtype=torch.long, device=device)
     pieces: list[tuple[Tensor, LowRankInverse]] = []
 
     for evaluation in range(1, max(budgets) + 1):
         if callback is not None:
-            callback(evaluation, x, running)
-        here = partial(restrict, running=running, batch=batch)
-        at = evaluate(current, x, solver.needs_products, running, products, here, evaluation == 1)
+            callback(evaluation, x, running.members)
+        at = running.evaluate(x)
         sizes, norms = lengths(at.g, at.f)
         residuals = [criterion(size, length) for size, length in zip(sizes, norms)]
         improved, keep, leave = record.take(evaluation, members, residuals, sizes)
-        best = _improve(best, x, running, improved, batch)
+        best = _improve(best, x, running.members, improved, batch)
         if leave:
             gone = None if not keep else torch.tensor(leave, device=device)
             piece = _inverse(solver, state, at, gone)
             if piece is not None:
-                pieces.append((running if gone is None else running[gone], piece))
+                pieces.append((running.members if gone is None else running.members[gone], piece))
             if not keep:
                 break
             index = torch.tensor(keep, device=device)
-            running, members = running[index], [members[position] for position in keep]
-            state, at, current = (
-                solver.select(state, index),
-                at.select(index),
-                restrict(f, running, batch),
-            )
+            members = [members[position] for position in keep]
+            running.keep(index)
+            state, at = solver.select(state, index), at.select(index)
         stepped, state = solver.step(state, at)
         # The graph of an evaluation must not live through the next one.
         del at
@@ -121,7 +125,7 @@ def solve(
         converged=torch.tensor([why == "converged" for why in record.reason]),
         reason=record.reason,
         state=state,
-        products=products.cpu(),
+        products=running.products.cpu(),
         inverse=gather(batch, pieces) if pieces else None,
     )
 
@@ -177,7 +181,7 @@ class _Record:
         return "budget" if evaluation >= self.budgets[member] else None
 
 
-def _improve(best: State, x: State, running: Tensor, improved: list[int], batch: int) -> State:
+def _improve(best: StateT, x: StateT, members: Tensor, improved: list[int], batch: int) -> StateT:
     """`best` with the iterates at the positions `improved`; where they are all of the batch nothing
     is copied.
     """
@@ -185,15 +189,21 @@ def _improve(best: State, x: State, running: Tensor, improved: list[int], batch:
         return x
     if not improved:
         return best
-    if isinstance(x, tuple):
-        return tuple(_improve(a, b, running, improved, batch) for a, b in zip(best, x))
-    if len(improved) == len(running):
-        return best.index_copy(0, running, x)
-    index = torch.tensor(improved, device=x.device)
-    return best.index_copy(0, running[index], x[index])
+    everywhere = len(improved) == len(members)
+    index = None if everywhere else torch.tensor(improved, device=members.device)
+
+    def placed(old: Tensor, new: Tensor) -> Tensor:
+        if index is None:
+            return old.index_copy(0, members, new)
+        return old.index_copy(0, members[index], new[index])
+
+    pairs = zip(parts(best), parts(x))
+    return formed_like(tuple(placed(old, new) for old, new in pairs), best)
 
 
-def _inverse(solver, state, at: Evaluation, gone: Tensor | None) -> LowRankInverse | None:
+def _inverse(
+    solver: AnySolver, state: Any, at: Evaluation, gone: Tensor | None
+) -> LowRankInverse | None:
     if gone is None:
         return solver.inverse(state, at)
     return (

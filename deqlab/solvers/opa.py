@@ -6,15 +6,14 @@ and implicit models, ICLR 2022. A quasi-Newton inverse is right only along the s
 took, and the gradient of the outer problem points elsewhere.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.solvers.flat import State
 from deqlab.solvers.products import length
+from deqlab.solvers.protocol import AnyMap
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,8 @@ class OPA:
     """After every `every` evaluations H is corrected along `direction`, at the price of one
     evaluation or product more.
 
-    direction: called with the running samples' iterate x, returns d like x. Where it offers
-        `direction.select(index)`, that is called for some samples, as with f; else it sees the
-        whole batch. It may use autograd.
+    direction: called with the running samples' iterate x, returns d like x. A `SelectableMap` is
+        restricted to them, as f is; any other sees the whole batch. It may use autograd.
     Broyden and LBFGS: the extra pair (e, g(x) - g(x + e)) with e along H d, so that H d becomes
         right: give the direction that (I - J)^-1 is applied to, in bilevel problems df/dtheta. The
             evaluation at x + e is one of the trace and of the budget.
@@ -32,7 +30,7 @@ class OPA:
         dL/dx of the outer loss. It costs a product, and one more when a sample is done.
     """
 
-    direction: Callable[[State], State]
+    direction: AnyMap
     every: int = 5
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from deqlab.core.errors import InputError
 from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.loop import solve
 from deqlab.solvers.products import dot
+from deqlab.solvers.protocol import AnySolver
 from deqlab.solvers.solution import Solution
 
 
@@ -73,7 +74,7 @@ def proximal_gradient(
     proximal: Callable[[Tensor, Tensor], Tensor],
     x0: Tensor,
     lipschitz: float | Tensor | None = None,
-    solver=FISTA(),
+    solver: AnySolver = FISTA(),
     tolerance: float | Tensor = 1e-4,
     max_evaluations: int | Tensor = 200,
 ) -> Solution:

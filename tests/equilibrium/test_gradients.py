@@ -341,3 +341,8 @@ def test_an_unconverged_backward_is_told_once_a_rule(make_problem) -> None:
             problem.gradients(problem.loss(solved(problem.start(), problem.y)))
     assert len(told) == 1 and len(seen) == 3
     assert f"{float(seen[0].residual.max()):.2g}" in str(told[0].message)
+    # An equal rule is another one: nothing is remembered beyond the object.
+    other = ImplicitGradient(tolerance=1e-9, max_evaluations=3, observe=rule.observe)
+    assert other == rule and repr(other) == repr(rule)
+    with pytest.warns(DeqlabWarning, match="missed the tolerance"):
+        problem.gradients(problem.loss(layer(problem, other)(problem.start(), problem.y)))

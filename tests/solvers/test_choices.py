@@ -4,7 +4,10 @@ it refuses.
 
 from __future__ import annotations
 
+import inspect
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,8 +15,20 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from deqlab.core.errors import InputError
-from deqlab.solvers import AbsoluteResidual, Anderson, Picard, RelativeResidual, solve
+from deqlab.solvers import (
+    FISTA,
+    LBFGS,
+    AbsoluteResidual,
+    AdjointBroyden,
+    Anderson,
+    Broyden,
+    Picard,
+    RelativeResidual,
+    solve,
+)
+from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.flat import flatten
+from deqlab.solvers.protocol import Criterion, Solver
 
 SOLVERS = [Picard(), Anderson()]
 by_name = {"ids": repr}
@@ -58,6 +73,65 @@ def test_a_tuple_of_a_real_and_a_complex_tensor() -> None:
         f, (torch.zeros(2, 1, dtype=torch.float64), torch.zeros_like(b)), Anderson(), 1e-10
     )
     assert_close(solution.value, (1 / (1 - rate.abs()), b / (1 - rate)))
+
+
+@dataclass(frozen=True)
+class Halfway:
+    """A solver that has what the protocol asks for and nothing else."""
+
+    needs_products: ClassVar[bool] = False
+    keeps_inverse: ClassVar[bool] = False
+
+    def init(self, x: Tensor) -> int:
+        return 0
+
+    def step(self, state: int, at: Evaluation) -> tuple[Tensor, int]:
+        return (at.x + at.f) / 2, state + 1
+
+    def select(self, state: int, index: Tensor) -> int:
+        return state
+
+    def inverse(self, state: int, at: Evaluation) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Largest:
+    """A criterion of one's own: the residual against the larger of f(x) and 1."""
+
+    def __call__(self, size: float, length: float) -> float:
+        return size / max(length, 1.0)
+
+    def smallest(self, dtype: torch.dtype) -> float:
+        return torch.finfo(dtype).eps
+
+
+def test_what_has_the_methods_of_a_solver_and_of_a_criterion_is_one(make_map) -> None:
+    f = make_map(3, rates=[0.1, 0.5, 0.9])
+    start = torch.zeros_like(f.b)
+    one = solve(f, start, Halfway(), 1e-6, 400, criterion=Largest())
+    two = solve(f, start, Picard(damping=0.5), 1e-6, 400, criterion=Largest())
+    assert one.converged.all() and one.evaluations.tolist() == two.evaluations.tolist()
+    assert_close(one.value, two.value, rtol=1e-10, atol=1e-10)
+    assert one.state == int(one.evaluations.max()) - 1
+
+
+SHIPPED = (Picard(), Anderson(), Broyden(), AdjointBroyden(), LBFGS(), FISTA())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "objects"),
+    [(Solver, SHIPPED), (Criterion, (RelativeResidual(), AbsoluteResidual()))],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_shipped_offers_what_the_protocol_names(protocol: type, objects: tuple) -> None:
+    methods = {name for name, part in vars(protocol).items() if inspect.isfunction(part)}
+    members = {*methods, *protocol.__annotations__} - {"__init__", "__subclasshook__"}
+    assert len(members) >= 2
+    for thing in objects:
+        assert protocol.__name__ not in {kind.__name__ for kind in type(thing).__mro__}
+        for name in members:
+            assert inspect.getattr_static(thing, name, None) is not None, (thing, name)
 
 
 @pytest.mark.parametrize("solver", SOLVERS, **by_name)

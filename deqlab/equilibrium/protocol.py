@@ -1,0 +1,24 @@
+"""What a gradient rule must offer to `equilibrium`. Nothing has to inherit from it: whatever has
+the method is one.
+"""
+
+from typing import Protocol
+
+from deqlab.solvers import Solution
+from deqlab.solvers.flat import State
+from deqlab.solvers.protocol import AnyMap
+
+
+class GradientRule(Protocol):
+    """How a loss at a fixed point x* reaches what f depends on: a frozen dataclass of its
+    options.
+    """
+
+    def attach(self, f: AnyMap, solution: Solution) -> State:
+        """A value like `solution.value`, x* or what further evaluations of f make of it, that is
+        differentiable in what f depends on and constant in x*.
+
+        Called with grad as the caller has it; f is the map of the whole batch. What the rule needs
+        of the solve, as an inverse, it takes from `solution`; InputError where that is missing.
+        """
+        ...
