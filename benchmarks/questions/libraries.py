@@ -5,6 +5,7 @@ products, which do not conjugate, are right.
 """
 
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -7,7 +7,8 @@ At a fixed point x = f(x, w), differentiation of both sides gives dx = (I - J)^-
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -57,8 +58,6 @@ class ImplicitGradient:
     tolerance: float | Tensor = 1e-3
     max_evaluations: int | Tensor = 30
     observe: Callable[[Solution], None] | None = None
-    # Of this object: a warning in every step of a training run would bury all others.
-    _told: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Here and not in the backward pass, which comes after the whole forward solve.
@@ -66,6 +65,12 @@ class ImplicitGradient:
             self.tolerance, _entries(self.tolerance), RelativeResidual(), torch.float64
         )
         per_sample_budget(self.max_evaluations, _entries(self.max_evaluations))
+
+    @cached_property
+    def _told(self) -> list[str]:
+        # Kept by the object and no option of it: a warning in every step of a training run would
+        # bury all others.
+        return []
 
     def attach(self, f: AnyMap, solution: Solution) -> State:
         """f(x*), whose backward solves the adjoint fixed point before it reaches the parameters of

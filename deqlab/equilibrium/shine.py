@@ -1,6 +1,6 @@
 """SHINE: the forward solver has already learned an inverse; the backward pass borrows it.
 
-A quasi-Newton solver ends with H ~ (I - J)^-1. The adjoint u = (I - J)^-T g is then H^T g, at the
+A quasi-Newton solver ends with B ~ (I - J)^-1. The adjoint u = (I - J)^-T g is then B^T g, at the
 price of a few inner products.
 Z. Ramzi et al., SHINE: SHaring the INverse Estimate from the forward pass for bi-level optimization
 and implicit models, ICLR 2022.
@@ -22,15 +22,15 @@ from deqlab.solvers.protocol import AnyMap
 def shared_inverse(
     inverse: Callable[[Tensor], Tensor], cotangent: Tensor, fallback: float
 ) -> tuple[Tensor, Tensor]:
-    """u = H^T g, and u = g (Jacobian-free) for the samples where ||H^T g|| > fallback ||g|| or
-    where H^T g is not finite.
+    """u = B^T g, and u = g (Jacobian-free) for the samples where ||B^T g|| > fallback ||g|| or
+    where B^T g is not finite.
 
-    inverse: v -> H^T v, real (batch, n). cotangent: g = dL/dx, real (batch, n). Returns u and which
+    inverse: v -> B^T v, real (batch, n). cotangent: g = dL/dx, real (batch, n). Returns u and which
     samples fell back, bool (batch,).
     A forward solve that hardly moved knows little of J, and what it knows can blow g up; the ratio
     of norms betrays that (the fallback strategy of Ramzi et al., whose ratio is 1.3). For an exact
     inverse the ratio is at most 1 / (1 - ||J||), so where J is close to an isometry a larger
-    `fallback`, math.inf included, is right; so it is with OPA, which makes H^T g nearly as long as
+    `fallback`, math.inf included, is right; so it is with OPA, which makes B^T g nearly as long as
     the exact u.
     """
     u = inverse(cotangent)
@@ -92,11 +92,11 @@ def _size(a: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SHINE:
-    """dL/dw ~ (df/dw)^T H^T g with the H that the forward solver built: a gradient without any
+    """dL/dw ~ (df/dw)^T B^T g with the B that the forward solver built: a gradient without any
     product with J^T.
 
-    Exact where H is (I - J)^-1. fallback: see `shared_inverse`. refine: so many products with J^T
-    improve u, from H^T g on and with H^T as preconditioner (g and I for a sample that fell back).
+    Exact where B is (I - J)^-1. fallback: see `shared_inverse`. refine: so many products with J^T
+    improve u, from B^T g on and with B^T as preconditioner (g and I for a sample that fell back).
     observe: called with bool (batch,), the samples that fell back, at every backward.
     Raises InputError where the forward solver kept no inverse.
     """

@@ -2,10 +2,10 @@
 with each evaluation.
 
 S. Schlenkrich, A. Griewank and A. Walther, On the local convergence of adjoint Broyden methods,
-Math. Program. 121 (2010): an update that makes the model B of A = I - J exact from the left, v^T B
-= v^T A, for one direction v. Z. Ramzi et al., SHINE: SHaring the INverse Estimate from the forward
-pass for bi-level optimization and implicit models, ICLR 2022, take it because the left is the side
-from which a backward pass needs it.
+Math. Program. 121 (2010): an update that makes the model of I - J exact from the left, v^T model
+= v^T (I - J), for one direction v. Z. Ramzi et al., SHINE: SHaring the INverse Estimate from the
+forward pass for bi-level optimization and implicit models, ICLR 2022, take it because the left is
+the side from which a backward pass needs it.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from deqlab.solvers.quasi_newton import Pair, QuasiNewton, QuasiNewtonState
 
 @dataclass(frozen=True)
 class AdjointBroyden(QuasiNewton):
-    """x <- x + H g, with H^T A^T v = v for v = g at the newest iterate, A = I - J there:
+    """x <- x + B g, with B^T (I - J)^T v = v for v = g at the newest iterate and J there:
     superlinear, exact on the side of gradients.
 
     Each evaluation but the first of a sample costs one vector-Jacobian product, counted in
     `Solution.products`, and f records one graph at a time. v = g is the paper's residual choice;
-    for a full step it is its secant choice as well, as y - A s = -g(x + s).
+    for a full step it is its secant choice as well, as y - (I - J) s = -g(x + s).
     memory, line_search: as for Broyden. opa: OPA(direction) for the gradient of the outer loss.
     Raises InputError (from the solve) where the output of f carries no graph of its argument.
     """
@@ -41,10 +41,10 @@ class AdjointBroyden(QuasiNewton):
         return memory.transpose(pair.choose(pair.before, pair.after))
 
     def inverse(self, state: QuasiNewtonState | None, at: Evaluation) -> LowRankInverse:
-        """H ~ (I - J)^-1, the last evaluation included, and OPA's direction there."""
-        H = super().inverse(state, at)
+        """B ~ (I - J)^-1, the last evaluation included, and OPA's direction there."""
+        inverse = super().inverse(state, at)
         if self.opa is None or state is None:
-            return H
+            return inverse
         self._attend(state, at)
         return self._inverse(state.memory)
 
@@ -54,8 +54,8 @@ class AdjointBroyden(QuasiNewton):
         state.direction = memory.transpose(state.g)
 
     def _match(self, memory: ProductForm, v: Tensor, at: Evaluation) -> None:
-        """Correct H, whose transpose `memory` holds, to H^T A^T v = v: Broyden's update of H^T for
-        the pair (v, A^T v).
+        """Correct B, whose transpose `memory` holds, to B^T (I - J)^T v = v: Broyden's update of
+        B^T for the pair (v, (I - J)^T v).
         """
         if memory.full:
             memory.reduce()

@@ -1,8 +1,8 @@
 """Broyden's method: Newton's, with an inverse Jacobian that is learned from the steps themselves.
 
 C. G. Broyden, A class of methods for solving nonlinear simultaneous equations, Math. Comp. 19
-(1965), the "good" method, whose inverse form is H <- H + (s - H y) s^T H / (s^T H y) = (I + w s^T)
-H: then H y = s, and H^-1 changes as little as that allows.
+(1965), the "good" method, whose inverse form is B <- B + (s - B y) s^T B / (s^T B y) = (I + w s^T)
+B: then B y = s, and B^-1 changes as little as that allows.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from deqlab.solvers.quasi_newton import Pair, QuasiNewton
 
 @dataclass(frozen=True)
 class Broyden(QuasiNewton):
-    """x <- x + H g: superlinear near a fixed point where I - J is regular, contraction or not;
-    starts as Picard, with H = I.
+    """x <- x + B g: superlinear near a fixed point where I - J is regular, contraction or not;
+    starts as Picard, with B = I.
 
     memory: number of corrections kept, each two vectors of the size of x; a full memory is reduced
     to the half of its rank that matters most.
     line_search: None for full steps, or Backtracking for starts from which full steps run away.
-    opa: None, or OPA(direction). `Solution.inverse` is H, exact along the last step: H (g(x) - g(x
+    opa: None, or OPA(direction). `Solution.inverse` is B, exact along the last step: B (g(x) - g(x
         + s)) = s.
     """
 
@@ -35,7 +35,7 @@ class Broyden(QuasiNewton):
         if memory.full:
             memory.reduce()
             before = memory.apply(pair.before)
-        # H y from two products that are needed anyway: the old direction and the new one.
+        # B y from two products that are needed anyway: the old direction and the new one.
         after = memory.apply(pair.after)
         correction = memory.correct(pair.s, before - after)
         return corrected(pair.choose(before, after), *correction)

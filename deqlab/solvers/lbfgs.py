@@ -14,16 +14,16 @@ from deqlab.solvers.secant_pairs import SecantPairs
 
 @dataclass(frozen=True)
 class LBFGS(QuasiNewton):
-    """x <- x + H g with H symmetric positive definite: for f(x) = x - grad phi(x), where I - J is
+    """x <- x + B g with B symmetric positive definite: for f(x) = x - grad phi(x), where I - J is
     the Hessian of phi.
 
     The map must have a symmetric Jacobian, and I - J should be positive definite at the fixed
-    point: gradient descent on a convex phi, or a denoiser that is a gradient. For other maps H
-    tends to nothing in particular; take Broyden. H starts as I and is scaled by what the newest
+    point: gradient descent on a convex phi, or a denoiser that is a gradient. For other maps B
+    tends to nothing in particular; take Broyden. B starts as I and is scaled by what the newest
     pair says of the curvature, so f need not have the best step size.
     memory: number of pairs kept, each two vectors of the size of x; the oldest goes first. A pair
     without positive curvature is left out. line_search: on ||g||, for a solve that knows no phi;
-    rarely worth its evaluations. opa: None, or OPA(direction). `Solution.inverse` is H, which is
+    rarely worth its evaluations. opa: None, or OPA(direction). `Solution.inverse` is B, which is
     its own transpose, exact along the last step.
     Source: J. Nocedal, Updating quasi-Newton matrices with limited storage, Math. Comp. 35 (1980).
     """

@@ -12,8 +12,8 @@ from deqlab.solvers.products import combined, dots
 
 @dataclass(frozen=True)
 class LowRankInverse:
-    """H = scale I + L^T C R per sample, real (n, n), H ~ (I - J)^-1 with J = df/dx; the matrix
-    itself is never formed.
+    """B = scale I + L^T C R per sample, real (n, n), B ~ (I - J)^-1 with J = df/dx; the matrix
+    itself is never formed. In formulas of the solvers B means nothing else; code says `inverse`.
 
     left: L, (batch, rank, n). core: C, (batch, rank, rank). right: R, (batch, rank, n).
     count: how many of the `rank` rows each sample uses, long (batch,); the others are zero. scale:
@@ -29,13 +29,13 @@ class LowRankInverse:
 
     @classmethod
     def identity(cls, like: Tensor) -> "LowRankInverse":
-        """H = I for vectors like (batch, n)."""
+        """B = I for vectors like (batch, n)."""
         batch, n = like.shape
         empty, core = like.new_zeros(batch, 0, n), like.new_zeros(batch, 0, 0)
         return cls(empty, core, empty, torch.zeros(batch, dtype=torch.long, device=like.device))
 
     def apply(self, v: Tensor) -> Tensor:
-        """H v, the tangent side: (I - J)^-1 v approximately. A cost of two passes over the factors,
+        """B v, the tangent side: (I - J)^-1 v approximately. A cost of two passes over the factors,
         no product with J.
         """
         weights = dots(self.core, dots(self.right, v))
@@ -44,15 +44,15 @@ class LowRankInverse:
         )
 
     def transpose(self, v: Tensor) -> Tensor:
-        """H^T v, the cotangent side: (I - J)^-T v approximately, as a backward pass needs it."""
+        """B^T v, the cotangent side: (I - J)^-T v approximately, as a backward pass needs it."""
         return self.adjoint().apply(v)
 
     def adjoint(self) -> "LowRankInverse":
-        """H^T, on the same memory."""
+        """B^T, on the same memory."""
         return LowRankInverse(self.right, self.core.mT, self.left, self.count, self.scale)
 
     def select(self, index: Tensor) -> "LowRankInverse":
-        """H of the batch members in `index`."""
+        """B of the batch members in `index`."""
         scale = None if self.scale is None else self.scale[index]
         return LowRankInverse(
             self.left[index], self.core[index], self.right[index], self.count[index], scale
@@ -60,7 +60,7 @@ class LowRankInverse:
 
 
 def gather(batch: int, pieces: list[tuple[Tensor, LowRankInverse]]) -> LowRankInverse:
-    """One H for a batch, in its order, from pieces (members, their H); shorter factors are padded
+    """One B for a batch, in its order, from pieces (members, their B); shorter factors are padded
     with zeros.
     """
     rank = max(piece.left.shape[1] for _, piece in pieces)

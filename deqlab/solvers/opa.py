@@ -18,15 +18,15 @@ from deqlab.solvers.protocol import AnyMap
 
 @dataclass(frozen=True)
 class OPA:
-    """After every `every` evaluations H is corrected along `direction`, at the price of one
+    """After every `every` evaluations B is corrected along `direction`, at the price of one
     evaluation or product more.
 
     direction: called with the running samples' iterate x, returns d like x. A `SelectableMap` is
         restricted to them, as f is; any other sees the whole batch. It may use autograd.
-    Broyden and LBFGS: the extra pair (e, g(x) - g(x + e)) with e along H d, so that H d becomes
+    Broyden and LBFGS: the extra pair (e, g(x) - g(x + e)) with e along B d, so that B d becomes
         right: give the direction that (I - J)^-1 is applied to, in bilevel problems df/dtheta. The
             evaluation at x + e is one of the trace and of the budget.
-    AdjointBroyden: the extra update along v = H^T d, so that H^T d becomes right: give the gradient
+    AdjointBroyden: the extra update along v = B^T d, so that B^T d becomes right: give the gradient
         dL/dx of the outer loss. It costs a product, and one more when a sample is done.
     """
 

@@ -1,11 +1,11 @@
-"""H as a product of rank-one corrections, (I + w_k s_k^T) ... (I + w_1 s_1^T), as Broyden and
+"""B as a product of rank-one corrections, (I + w_k s_k^T) ... (I + w_1 s_1^T), as Broyden and
 adjoint Broyden build it.
 
 Multiplied out it is I + W^T T S with the vectors w_j and s_j as the rows of W and S and a small T,
-which gains the row (s_k^T W^T T, 1) with each correction. So H and its transpose are applied in two
+which gains the row (s_k^T W^T T, 1) with each correction. So B and its transpose are applied in two
 passes over the vectors, and a new correction costs one.
 
-A full memory is reduced to the half of its rank that matters most, the largest singular values of H
+A full memory is reduced to the half of its rank that matters most, the largest singular values of B
 - I: B. van de Rotten and S. Verduyn Lunel, A limited memory Broyden method to solve
 high-dimensional systems of nonlinear equations, EQUADIFF 2003 (2005). Dropping the oldest
 correction instead made adjoint Broyden diverge; starting over forgets what a backward pass wants to
@@ -21,14 +21,14 @@ from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.low_rank import LowRankInverse
 from deqlab.solvers.products import dot, dots, length
 
-# A correction is damped where it would shrink H to less than this part along its direction
-# (Powell's rule), so that H stays regular.
+# A correction is damped where it would shrink B to less than this part along its direction
+# (Powell's rule), so that B stays regular.
 LEAST_PIVOT = 0.1
 
 
 @dataclass
 class ProductForm:
-    """H for each sample of a batch, with at most `memory` corrections; memory is allocated as they
+    """B for each sample of a batch, with at most `memory` corrections; memory is allocated as they
     come.
 
     left: W, (batch, rows, n). core: T, (batch, rows, rows), float64. right: S, (batch, rows, n).
@@ -43,7 +43,7 @@ class ProductForm:
 
     @classmethod
     def identity(cls, like: Tensor, memory: int) -> "ProductForm":
-        """H = I for vectors like (batch, n)."""
+        """B = I for vectors like (batch, n)."""
         batch, n = like.shape
         empty = like.new_zeros(batch, 0, n)
         return cls(
@@ -56,18 +56,18 @@ class ProductForm:
         return self.filled == self.memory
 
     def apply(self, v: Tensor) -> Tensor:
-        """H v, real (batch, n)."""
+        """B v, real (batch, n)."""
         return self.inverse().apply(v)
 
     def transpose(self, v: Tensor) -> Tensor:
-        """H^T v, real (batch, n)."""
+        """B^T v, real (batch, n)."""
         return self.inverse().transpose(v)
 
     def correct(self, s: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """H <- (I + w s^T) H with w such that the new H takes to s what the old one took to
+        """B <- (I + w s^T) B with w such that the new B takes to s what the old one took to
         `image`; returns w and s as used.
 
-        So image = H y gives the secant condition H y = s. s of length zero, NaN and Inf change
+        So image = B y gives the secant condition B y = s. s of length zero, NaN and Inf change
         nothing. The correction is damped where <s, image> < LEAST_PIVOT ||s||^2; the secant
         condition then holds in part only. A full memory must be reduced before.
         Source of the damping: J. Zhang, B. O'Donoghue and S. Boyd, Globally convergent type-I
@@ -93,11 +93,11 @@ class ProductForm:
         return w, s
 
     def reduce(self) -> None:
-        """Keep the half of the rank with the largest singular values of H - I; a memory of 1 is
+        """Keep the half of the rank with the largest singular values of B - I; a memory of 1 is
         emptied.
         """
         keep = self.memory // 2
-        # With L^T = Q_l X_l and R^T = Q_r X_r, X the root of the Gram matrix, H - I = Q_l (X_l T
+        # With L^T = Q_l X_l and R^T = Q_r X_r, X the root of the Gram matrix, B - I = Q_l (X_l T
         # X_r^T) Q_r^T: all but Q is small.
         (root_l, inverse_l), (root_r, inverse_r) = (
             _roots(self._used(self.left)),
@@ -115,7 +115,7 @@ class ProductForm:
         self.core, self.filled = torch.diag_embed(sigma[:, :keep]), keep
 
     def select(self, index: Tensor) -> "ProductForm":
-        """H of the batch members in `index`."""
+        """B of the batch members in `index`."""
         core = self.core[index, : self.filled, : self.filled]
         return ProductForm(
             self.memory,
@@ -126,7 +126,7 @@ class ProductForm:
         )
 
     def inverse(self) -> LowRankInverse:
-        """H as it is now, in the form that a Solution carries; it shares memory with this one."""
+        """B as it is now, in the form that a Solution carries; it shares memory with this one."""
         count = torch.full(
             (self.left.shape[0],), self.filled, dtype=torch.long, device=self.left.device
         )

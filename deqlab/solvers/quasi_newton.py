@@ -1,9 +1,9 @@
-"""What Broyden, adjoint Broyden and L-BFGS share: x <- x + t H g with H ~ (I - J)^-1, corrected by
+"""What Broyden, adjoint Broyden and L-BFGS share: x <- x + t B g with B ~ (I - J)^-1, corrected by
 every evaluation.
 
 The residual g(x) = f(x) - x has the Jacobian -(I - J), so a step s and the change y = g(x) - g(x +
 s) obey y ~ (I - J) s. Whether the evaluation at x + s was a full step or a trial that is rejected,
-the pair corrects H.
+the pair corrects B.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from deqlab.solvers.products import length
 @dataclass(frozen=True)
 class Pair:
     """What an evaluation at x + s teaches, real (batch, n): s, y = g(x) - g(x + s), both residuals,
-    direction = H g(x).
+    direction = B g(x).
     """
 
     s: Tensor
@@ -40,7 +40,7 @@ class Pair:
 
 @dataclass
 class QuasiNewtonState:
-    """The iterate x, its residual g and direction = H g; what H is made of; and how the step under
+    """The iterate x, its residual g and direction = B g; what B is made of; and how the step under
     trial was made.
 
     length: t of the step under trial, (batch, 1). None: t = 1 for all samples and every step is
@@ -60,7 +60,7 @@ class QuasiNewtonState:
 
 @dataclass(frozen=True)
 class QuasiNewton:
-    """The common step. A solver adds how H starts (`_start`), learns (`_learn`) and is applied."""
+    """The common step. A solver adds how B starts (`_start`), learns (`_learn`) and is applied."""
 
     memory: int = 20
     line_search: Backtracking | None = None
@@ -113,7 +113,7 @@ class QuasiNewton:
         )
 
     def inverse(self, state: QuasiNewtonState | None, at: Evaluation) -> LowRankInverse:
-        """H ~ (I - J)^-1, the last evaluation included, which becomes the iterate of `state`."""
+        """B ~ (I - J)^-1, the last evaluation included, which becomes the iterate of `state`."""
         if state is None:
             return LowRankInverse.identity(at.x)
         self._absorb(state, at, None)
@@ -142,13 +142,13 @@ class QuasiNewton:
         return probe(state.direction, state.x, self._inverse(state.memory).apply(d))
 
     def _start(self, at: Evaluation) -> Any:
-        """H = I."""
+        """B = I."""
         raise NotImplementedError
 
     def _learn(self, memory: Any, pair: Pair, at: Evaluation) -> Tensor:
-        """Correct H in place; returns H g for g at the iterate that `pair` ends at."""
+        """Correct B in place; returns B g for g at the iterate that `pair` ends at."""
         raise NotImplementedError
 
     def _inverse(self, memory: Any) -> LowRankInverse:
-        """H in the form that a Solution carries."""
+        """B in the form that a Solution carries."""
         raise NotImplementedError

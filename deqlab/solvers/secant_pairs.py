@@ -1,9 +1,9 @@
-"""H as L-BFGS builds it from pairs (s, y ~ A s), in its compact form: symmetric, and positive
+"""B as L-BFGS builds it from pairs (s, y ~ (I - J) s), in its compact form: symmetric, and positive
 definite where every <s, y> is positive.
 
 R. H. Byrd, J. Nocedal and R. B. Schnabel, Representations of quasi-Newton matrices and their use in
 limited memory methods, Math. Program. 63 (1994), theorem 2.2:
-H = c I + [S Y] [[R^-T (D + c Y^T Y) R^-1, -c R^-T], [-c R^-1, 0]] [S Y]^T, R the upper triangle of
+B = c I + [S Y] [[R^-T (D + c Y^T Y) R^-1, -c R^-T], [-c R^-1, 0]] [S Y]^T, R the upper triangle of
 S^T Y in the order of age, D its diagonal, and c = <s, y> / <y, y> of the newest pair. It is the
 matrix of the two-loop recursion, applied in two passes over the vectors.
 """
@@ -39,7 +39,7 @@ class SecantPairs:
 
     @classmethod
     def identity(cls, like: Tensor, memory: int) -> "SecantPairs":
-        """H = I, before the first pair, for vectors like (batch, n)."""
+        """B = I, before the first pair, for vectors like (batch, n)."""
         batch, n = like.shape
         small = torch.zeros(batch, 0, 0, dtype=torch.float64, device=like.device)
         return cls(
@@ -110,7 +110,7 @@ class SecantPairs:
         return core
 
     def combine(self, v: Tensor, products: Tensor) -> Tensor:
-        """H v from `products` = products(v)."""
+        """B v from `products` = products(v)."""
         # The core is symmetric.
         weights = dots(self.core(), products.double()).to(v.dtype)
         return combined(self.scale.unsqueeze(1) * v, weights, self._used())
@@ -130,7 +130,7 @@ class SecantPairs:
         )
 
     def inverse(self) -> LowRankInverse:
-        """H as it is now, in the form that a Solution carries; it shares memory with this one."""
+        """B as it is now, in the form that a Solution carries; it shares memory with this one."""
         count = torch.full(
             (len(self.rows),), 2 * self.filled, dtype=torch.long, device=self.rows.device
         )

@@ -26,7 +26,7 @@ class Solution:
     state: the solver's final state for the samples that were still running when the loop ended.
     products: how many products with J^T the solver took, long (batch,); zero for solvers that need
         evaluations only.
-    inverse: H ~ (I - J)^-1 as the solver knew it when each sample left, for the whole batch; None
+    inverse: B ~ (I - J)^-1 as the solver knew it when each sample left, for the whole batch; None
         from Picard, Anderson and CG.
     """
 

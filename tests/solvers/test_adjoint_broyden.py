@@ -24,19 +24,19 @@ def jacobian(f, x: Tensor) -> Tensor:
 
 
 def dense_adjoint_broyden(f, x: Tensor, count: int) -> tuple[list[Tensor], Tensor]:
-    """Iterates and B of one sample: x <- x + B^-1 g, then B <- B + v v^T (A - B) / v^T v for v = g
-    and A = I - J at the new x.
+    """Iterates and model of one sample: x <- x + model^-1 g, then model <- model + v v^T (I - J -
+    model) / v^T v for v = g and J at the new x.
     """
     flat, eye = flatten(x)[0], torch.eye(flatten(x).shape[1], dtype=torch.float64)
-    B, seen = eye, [flat]
+    model, seen = eye, [flat]
     for _ in range(count - 1):
         now = unflatten(seen[-1][None], x)
-        new = seen[-1] + torch.linalg.solve(B, flatten(f(now))[0] - seen[-1])
+        new = seen[-1] + torch.linalg.solve(model, flatten(f(now))[0] - seen[-1])
         seen.append(new)
         state = unflatten(new[None], x)
         v = flatten(f(state))[0] - new
-        B = B + torch.outer(v, v @ (eye - jacobian(f, state) - B)) / (v @ v)
-    return seen, B
+        model = model + torch.outer(v, v @ (eye - jacobian(f, state) - model)) / (v @ v)
+    return seen, model
 
 
 def tanh_of(f):
@@ -63,20 +63,20 @@ def test_is_the_dense_recursion(make_map, nonlinear: bool) -> None:
     )
     for member in range(2):
         alone = f.members([member])
-        expected, B = dense_adjoint_broyden(
+        expected, model = dense_adjoint_broyden(
             tanh_of(alone) if nonlinear else alone, start[[member]], 7
         )
         for mine, theirs in zip(seen, expected):
             assert_close(flatten(mine)[member], theirs, rtol=1e-7, atol=1e-7)
         assert_close(
             solution.inverse.apply(v)[member],
-            torch.linalg.solve(B, v[member]),
+            torch.linalg.solve(model, v[member]),
             rtol=1e-6,
             atol=1e-6,
         )
         assert_close(
             solution.inverse.transpose(v)[member],
-            torch.linalg.solve(B.mT, v[member]),
+            torch.linalg.solve(model.mT, v[member]),
             rtol=1e-6,
             atol=1e-6,
         )
@@ -88,8 +88,8 @@ def test_is_the_dense_recursion(make_map, nonlinear: bool) -> None:
     ids=repr,
 )
 def test_the_inverse_is_exact_from_the_left_at_the_last_evaluation(make_map, solver) -> None:
-    """H^T A^T g = g for the residual g of each sample's last evaluation, also of those that left
-    long before the others.
+    """B^T (I - J)^T g = g for the residual g of each sample's last evaluation, also of those that
+    left long before the others.
     """
     f = make_map(4, n=8, rates=[0.9, 0.1, 0.5, 0.01])
     last = torch.zeros(4, 8, dtype=torch.complex128)

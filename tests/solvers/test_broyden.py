@@ -32,23 +32,23 @@ def iterates(f, x0: Tensor, solver, count: int, tolerance: float = 0.0):
 
 
 def dense_broyden(f, x0: Tensor, count: int) -> tuple[list[Tensor], Tensor]:
-    """Iterates and H of one sample, with H a matrix: x <- x + H g, H <- H + (s - H y) s^T H / (s^T
-    H y).
+    """Iterates and B of one sample, with B a matrix: x <- x + B g, B <- B + (s - B y) s^T B / (s^T
+    B y).
     """
     g = lambda x: (flatten(f(x)) - flatten(x))[0]
-    H = torch.eye(flatten(x0).shape[1], dtype=torch.float64)
+    B = torch.eye(flatten(x0).shape[1], dtype=torch.float64)
     like, flat = x0, flatten(x0)[0]
     form = lambda v: unflatten(v[None], like)
     seen, now = [flat], g(x0)
     for _ in range(count - 1):
-        s = H @ now
+        s = B @ now
         flat = flat + s
         after = g(form(flat))
         y = now - after
-        H = H + torch.outer(s - H @ y, s @ H) / (s @ H @ y)
+        B = B + torch.outer(s - B @ y, s @ B) / (s @ B @ y)
         seen.append(flat)
         now = after
-    return seen, H
+    return seen, B
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
@@ -59,11 +59,11 @@ def test_is_the_dense_recursion(make_map, dtype: torch.dtype) -> None:
     v = torch.randn(2, flatten(f.b).shape[1], dtype=torch.float64)
     for member in range(2):
         alone = f.members([member])
-        expected, H = dense_broyden(alone, seen[0][member : member + 1], 8)
+        expected, B = dense_broyden(alone, seen[0][member : member + 1], 8)
         for mine, theirs in zip(seen, expected):
             assert_close(flatten(mine)[member], theirs, rtol=1e-8, atol=1e-8)
-        assert_close(solution.inverse.apply(v)[member], H @ v[member], rtol=1e-7, atol=1e-7)
-        assert_close(solution.inverse.transpose(v)[member], H.mT @ v[member], rtol=1e-7, atol=1e-7)
+        assert_close(solution.inverse.apply(v)[member], B @ v[member], rtol=1e-7, atol=1e-7)
+        assert_close(solution.inverse.transpose(v)[member], B.mT @ v[member], rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
@@ -79,17 +79,17 @@ def test_ends_within_twice_the_dimension_on_an_affine_map(make_map, n: int) -> N
 
 def test_the_inverse_is_exact_where_one_dimension_is_all(make_map) -> None:
     f = make_map(3, n=1, rates=[0.5, 0.9, 3.0], dtype=torch.float64)
-    H = solve(f, torch.zeros_like(f.b), Broyden(), 1e-10).inverse
+    B = solve(f, torch.zeros_like(f.b), Broyden(), 1e-10).inverse
     one = torch.ones(3, 1, dtype=torch.float64)
-    assert_close(H.apply(one), 1 / (1 - f.M[:, 0]))
-    assert_close(H.transpose(one), 1 / (1 - f.M[:, 0]))
+    assert_close(B.apply(one), 1 / (1 - f.M[:, 0]))
+    assert_close(B.transpose(one), 1 / (1 - f.M[:, 0]))
 
 
 @pytest.mark.parametrize(
     "solver", [Broyden(), Broyden(memory=4), Broyden(line_search=Backtracking())], ids=repr
 )
 def test_the_inverse_holds_the_last_evaluation(make_map, solver) -> None:
-    """H y = s for the step to the last iterate of each sample, also of those that left long before
+    """B y = s for the step to the last iterate of each sample, also of those that left long before
     the others.
     """
     f = make_map(4, n=8, rates=[0.9, 0.1, 0.5, 0.01])
@@ -142,7 +142,7 @@ def test_memory_is_allocated_as_it_is_used(make_map) -> None:
 
 
 def test_a_full_memory_keeps_the_greater_half_of_the_rank(make_map) -> None:
-    """After the reduction H - I is the best approximation of its rank, and the solve goes on from
+    """After the reduction B - I is the best approximation of its rank, and the solve goes on from
     there to the solution.
     """
     f = make_map(2, n=20, rates=0.9)
@@ -246,7 +246,7 @@ def test_a_sample_that_breaks_keeps_what_was_learned_before(make_map, solver) ->
     solution = solve(broken, torch.zeros_like(f.b), solver, 1e-9, 40)
     assert solution.reason == ["not finite", "converged"] and int(solution.evaluations[0]) == 5
     v = torch.randn(2, 12, dtype=torch.float64)
-    H = solution.inverse
+    B = solution.inverse
     assert (
-        bool(torch.isfinite(H.apply(v)).all()) and float((H.apply(v) - v).norm(dim=1).min()) > 1e-3
+        bool(torch.isfinite(B.apply(v)).all()) and float((B.apply(v) - v).norm(dim=1).min()) > 1e-3
     )

@@ -14,7 +14,7 @@ from deqlab.solvers.flat import flatten
 
 
 def two_loop(pairs: list[tuple[Tensor, Tensor]], v: Tensor) -> Tensor:
-    """J. Nocedal and S. Wright, Numerical optimization, algorithm 7.4: H v from pairs, oldest
+    """J. Nocedal and S. Wright, Numerical optimization, algorithm 7.4: B v from pairs, oldest
     first.
     """
     q, alphas = v.clone(), []
@@ -51,9 +51,9 @@ def test_is_the_two_loop_recursion(make_gradient_step, dtype: torch.dtype, memor
             assert_close(
                 x[k + 1], x[k] + two_loop(pairs[max(0, k - memory) : k], g[k]), rtol=1e-7, atol=1e-7
             )
-        H = two_loop(pairs[-memory:], v[member])
-        assert_close(solution.inverse.apply(v)[member], H, rtol=1e-7, atol=1e-7)
-        assert_close(solution.inverse.transpose(v)[member], H, rtol=1e-7, atol=1e-7)
+        B = two_loop(pairs[-memory:], v[member])
+        assert_close(solution.inverse.apply(v)[member], B, rtol=1e-7, atol=1e-7)
+        assert_close(solution.inverse.transpose(v)[member], B, rtol=1e-7, atol=1e-7)
 
 
 def test_solves_a_gradient_map_in_far_fewer_evaluations_than_picard(make_gradient_step) -> None:
@@ -67,7 +67,7 @@ def test_solves_a_gradient_map_in_far_fewer_evaluations_than_picard(make_gradien
 
 
 def test_the_step_size_within_the_map_hardly_matters(make_gradient_step) -> None:
-    """A map that moves by a tenth of the gradient costs a few evaluations more: H is scaled by the
+    """A map that moves by a tenth of the gradient costs a few evaluations more: B is scaled by the
     curvature it has seen.
     """
     whole = make_gradient_step(2, n=20, least=0.02)
@@ -81,21 +81,21 @@ def test_the_step_size_within_the_map_hardly_matters(make_gradient_step) -> None
 
 
 def test_the_inverse_is_symmetric_positive_definite_and_near_the_truth(make_gradient_step) -> None:
-    """Enough evaluations in few dimensions: H is (I - J)^-1, whichever sample left first."""
+    """Enough evaluations in few dimensions: B is (I - J)^-1, whichever sample left first."""
     f = make_gradient_step(3, n=4, least=[0.9, 0.5, 0.2], dtype=torch.float64)
     solution = solve(f, torch.zeros_like(f.b), LBFGS(), 1e-13, 60)
     assert solution.converged.all() and len(set(solution.evaluations.tolist())) > 1
     eye = torch.eye(4, dtype=torch.float64).expand(3, 4, 4)
-    H = torch.stack([solution.inverse.apply(column) for column in eye.unbind(2)], dim=2)
-    assert_close(H, H.mT)
-    assert float(torch.linalg.eigvalsh(H).min()) > 0
+    B = torch.stack([solution.inverse.apply(column) for column in eye.unbind(2)], dim=2)
+    assert_close(B, B.mT)
+    assert float(torch.linalg.eigvalsh(B).min()) > 0
     truth = torch.linalg.inv(eye - f.M)
-    error = torch.linalg.matrix_norm(H - truth, ord=2) / torch.linalg.matrix_norm(truth, ord=2)
+    error = torch.linalg.matrix_norm(B - truth, ord=2) / torch.linalg.matrix_norm(truth, ord=2)
     assert float(error.max()) < 0.02
 
 
 def test_a_pair_without_curvature_is_left_out() -> None:
-    """f(x) = 3 x curves the wrong way: H stays the identity, in its own sample only."""
+    """f(x) = 3 x curves the wrong way: B stays the identity, in its own sample only."""
     rate = torch.tensor([[3.0], [0.5]], dtype=torch.float64)
     shift = torch.tensor([[0.0, 0.0], [1.0, 2.0]], dtype=torch.float64)
     spread = torch.tensor([1.0, 0.2], dtype=torch.float64)
@@ -103,8 +103,8 @@ def test_a_pair_without_curvature_is_left_out() -> None:
         lambda x: rate * spread * x + shift, torch.ones(2, 2, dtype=torch.float64), LBFGS(), 0.0, 3
     )
     v = torch.randn(2, 2, dtype=torch.float64)
-    H = solution.inverse.apply(v)
-    assert bool(torch.isfinite(H).all()) and not torch.allclose(H[1], v[1])
+    B = solution.inverse.apply(v)
+    assert bool(torch.isfinite(B).all()) and not torch.allclose(B[1], v[1])
     wrong = solve(lambda x: 3 * x, torch.ones(1, 2), LBFGS(), 1e-3, 6)
     assert torch.equal(wrong.inverse.apply(v[:1].float()), v[:1].float())
 

@@ -39,8 +39,8 @@ class Selectable(Fixed):
 
 def applied(M: Tensor, v: Tensor, transposed: bool) -> Tensor:
     """(I - M)^-1 v, or with the adjoint, per sample; complex vectors as flat real ones."""
-    A = torch.eye(M.shape[-1], dtype=M.dtype) - M
-    return flatten(torch.linalg.solve(A.mH if transposed else A, v[..., None])[..., 0])
+    matrix = torch.eye(M.shape[-1], dtype=M.dtype) - M
+    return flatten(torch.linalg.solve(matrix.mH if transposed else matrix, v[..., None])[..., 0])
 
 
 def error(found: Tensor, truth: Tensor) -> Tensor:
@@ -54,16 +54,16 @@ def test_the_inverse_is_much_better_along_the_direction(make_map, make_gradient_
     d = torch.randn_like(f.b)
     errors = []
     for opa in (None, OPA(Fixed(d), every=3)):
-        H = solve(f, torch.zeros_like(f.b), kind(60, opa=opa), 1e-6, 100).inverse
+        B = solve(f, torch.zeros_like(f.b), kind(60, opa=opa), 1e-6, 100).inverse
         side = kind is AdjointBroyden
-        errors.append(error((H.transpose if side else H.apply)(flatten(d)), applied(f.M, d, side)))
+        errors.append(error((B.transpose if side else B.apply)(flatten(d)), applied(f.M, d, side)))
     assert bool((errors[1] < 0.25).all()) and bool((errors[1] < 0.5 * errors[0]).all())
     assert float(errors[1].mean() / errors[0].mean()) < 0.35
 
 
 @pytest.mark.parametrize("kind", [Broyden, LBFGS])
-def test_a_probe_goes_along_h_d_and_teaches_its_pair(make_gradient_step, kind) -> None:
-    """The third evaluation is at x + e with e along H d, and H (I - J) e = e after it."""
+def test_a_probe_goes_along_b_d_and_teaches_its_pair(make_gradient_step, kind) -> None:
+    """The third evaluation is at x + e with e along B d, and B (I - J) e = e after it."""
     f = make_gradient_step(2, n=5)
     d, seen = torch.randn_like(f.b), []
     start = torch.randn_like(f.b)
@@ -102,9 +102,9 @@ def test_a_probe_is_not_shorter_than_what_rounding_hides(make_gradient_step) -> 
     assert_close((seen[2] - seen[1]).norm(dim=1), 2.0**-26 * seen[1].norm(dim=1), rtol=1e-5, atol=0)
 
 
-def test_an_adjoint_update_is_exact_from_the_left_along_h_d(make_map) -> None:
-    """H^T A^T v = v for v = H^T d with the H before the update; the last one is made where each
-    sample ends.
+def test_an_adjoint_update_is_exact_from_the_left_along_b_d(make_map) -> None:
+    """B^T (I - J)^T v = v for v = B^T d with the B before the update; the last one is made where
+    each sample ends.
     """
     f = make_map(2, n=5)
     d, start = torch.randn_like(f.b), torch.randn_like(f.b)
@@ -121,8 +121,8 @@ def test_the_step_after_an_adjoint_update_uses_it(make_map) -> None:
     solver = AdjointBroyden(opa=OPA(Fixed(torch.randn_like(f.b)), every=1))
     start = torch.randn_like(f.b)
     solve(f, start, solver, 0.0, 3, callback=lambda k, x, running: seen.append(x.clone()))
-    H = solve(f, start, solver, 0.0, 2).inverse
-    assert_close(flatten(seen[2] - seen[1]), H.apply(flatten(f(seen[1]) - seen[1])))
+    B = solve(f, start, solver, 0.0, 2).inverse
+    assert_close(flatten(seen[2] - seen[1]), B.apply(flatten(f(seen[1]) - seen[1])))
 
 
 @pytest.mark.parametrize("every", [1, 2, 5])
@@ -146,7 +146,7 @@ def test_extra_evaluations_and_products_are_counted(make_map, every: int) -> Non
 @pytest.mark.parametrize("direction", [Fixed, Selectable])
 @pytest.mark.parametrize("kind", [Broyden, AdjointBroyden, LBFGS])
 def test_a_sample_meets_its_own_direction_and_no_other(make_gradient_step, kind, direction) -> None:
-    """Alone and in a batch from which samples leave: same evaluations, same H; what is done is no
+    """Alone and in a batch from which samples leave: same evaluations, same B; what is done is no
     longer asked for.
     """
     f = make_gradient_step(4, n=12, least=[0.9, 0.05, 0.4, 0.1])

@@ -1,9 +1,9 @@
 """Four ways to the gradient of the outer loss in the hyperparameters; they differ in what stands
 for the inverse Hessian.
 
-With g the inner gradient and H its derivative in x, the implicit function theorem gives
+With g the inner gradient and hessian its derivative in x, the implicit function theorem gives
 
-    d loss(x(theta)) / d theta_j = -Re<q, d g / d theta_j>,   H q = d loss / d x.
+    d loss(x(theta)) / d theta_j = -Re<q, d g / d theta_j>,   hessian q = d loss / d x.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from deqlab.theory.bilevel.problem import LINE_SEARCH, MAX_EVALUATIONS, DescentM
 
 @dataclass(frozen=True)
 class Adjoint:
-    """What stands for the solution q of H q = d loss / d x, shaped like x, and the Hessian-vector
-    products it took.
+    """What stands for the solution q of hessian q = d loss / d x, shaped like x, and the products
+    with the Hessian it took.
     """
 
     q: Tensor
@@ -94,7 +94,7 @@ class SHINE(Method):
         tolerance: float,
         previous: Tensor | None,
     ) -> Adjoint:
-        """The solver's inverse is that of I - J = step H, hence the step."""
+        """The solver's inverse is that of I - J = step hessian, hence the step."""
         q = f.step * unflatten(solution.inverse.apply(flatten(cotangent)), cotangent)
         return (
             _inversion(f, solution, cotangent, q, tolerance, self.refine)
@@ -126,7 +126,7 @@ class AwareSHINE(SHINE):
 
 @dataclass(frozen=True)
 class JacobianFree(Method):
-    """q = step v: the inverse of I - J = step H is taken for the identity.
+    """q = step v: the inverse of I - J = step hessian is taken for the identity.
 
     Source: S. W. Fung et al., JFB: Jacobian-free backpropagation for implicit networks, AAAI 2022.
     """
