@@ -1,4 +1,5 @@
 # Two commands: `make study` runs every notebook, `make test` runs every test. Each first makes what it needs.
+# For those who change the code: `make lint` says what style and types have to say, `make format` mends the style.
 # Choose another interpreter with `make study PYTHON=python3.12`.
 
 PYTHON ?= python3
@@ -10,10 +11,11 @@ CELL_TIMEOUT ?= 600
 
 IN_VENV := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 BENCHMARKS = $(filter-out benchmarks/timing.py,$(wildcard benchmarks/[a-z]*.py))
 
-.PHONY: study test bench lab notebooks clean
+.PHONY: study test lint format bench lab notebooks clean
 
 study: $(STAMP)
 	$(IN_VENV) -m deqlab run --budget $(BUDGET) --out $(OUT)
@@ -24,6 +26,15 @@ test: $(STAMP)
 	@$(if $(NOTEBOOKS),,echo "no notebooks yet: only tests/ is run")
 	@OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n $(WORKERS) --dist loadscope \
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=$(CELL_TIMEOUT) tests $(NOTEBOOKS)
+
+lint: $(DEV_STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(IN_VENV) -m mypy
+
+format: $(DEV_STAMP)
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
 
 bench: $(STAMP)
 	$(IN_VENV) -m pip install -c constraints.txt -e '.[lab,test,bench]'
@@ -46,6 +57,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(IN_VENV) -m pip install -c constraints.txt -e '.[lab,test]'
 	@touch $@
 
+# On top of the other, so that neither command undoes the other's work.
+$(DEV_STAMP): $(STAMP)
+	$(IN_VENV) -m pip install -c constraints.txt -e '.[lab,test,dev]'
+	@touch $@
+
 clean:
-	rm -rf .venv runs build deqlab.egg-info .pytest_cache
+	rm -rf .venv runs build deqlab.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage
 	find deqlab tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,8 @@ environment.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -64,7 +66,9 @@ def test_lock_fits_the_project(project: dict, pins: dict[str, Version]) -> None:
 )
 def test_lock_is_complete(project: dict, pins: dict[str, Version]) -> None:
     extras = project["optional-dependencies"]
-    groups = project["dependencies"], extras["lab"], extras["test"]
+    groups = [project["dependencies"], extras["lab"], extras["test"]]
+    if importlib.util.find_spec("mypy"):
+        groups.append(extras["dev"])  # `make lint` brings it, `make test` alone does not
     waiting = [Requirement(line) for group in groups for line in group]
     seen: set[tuple[str, str]] = set()
     missing = set()
@@ -100,14 +104,65 @@ def test_conda_delegates_to_the_lock(repository: Path, project: dict) -> None:
     assert sorted(plain) == ["pip", python]
 
 
-def test_makefile_installs_the_same(repository: Path) -> None:
-    for target, work in (("study", "-m deqlab run --budget quick"), ("test", "-m pytest")):
-        words = ["make", "--dry-run", "--no-print-directory", "--always-make", target]
-        shown = subprocess.run(
-            words, cwd=repository, capture_output=True, text=True, check=True
-        ).stdout
-        assert "pip install -c constraints.txt -e '.[lab,test]'" in shown
-        assert shown.index("-m venv") < shown.index("pip install") < shown.index(work)
+@pytest.mark.parametrize(
+    ("target", "extras", "works"),
+    [
+        ("study", "lab,test", ["-m deqlab run --budget quick"]),
+        ("test", "lab,test", ["-m pytest"]),
+        ("lint", "lab,test,dev", ["ruff check .", "ruff format --check .", "-m mypy"]),
+        ("format", "lab,test,dev", ["ruff check --fix-only .", "ruff format ."]),
+    ],
+)
+def test_makefile_installs_the_same(
+    repository: Path, target: str, extras: str, works: list[str]
+) -> None:
+    words = ["make", "--dry-run", "--no-print-directory", "--always-make", target]
+    shown = subprocess.run(words, cwd=repository, capture_output=True, text=True, check=True).stdout
+    install = f"pip install -c constraints.txt -e '.[{extras}]'"
+    places = [shown.index(step) for step in ("-m venv", install, *works)]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(("failing", "asked"), [("none", ["lint", "test"]), ("lint", ["lint"])])
+def test_continuous_integration_lints_and_tests(
+    repository: Path, tmp_path: Path, failing: str, asked: list[str]
+) -> None:
+    log = tmp_path / "log"
+    pretended = {
+        "make": f'echo "$1" >> "{log}"; [ "$1" != {failing} ]',
+        "chromium": "exit 0",  # so that the script installs nothing
+    }
+    for name, script in pretended.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run([repository / ".ci" / "run"], env={**os.environ, "PATH": path})
+    assert log.read_text().split() == asked
+    assert (done.returncode == 0) == (failing == "none")
+
+
+def test_workflow_spans_the_supported_pythons(repository: Path, project: dict) -> None:
+    workflow = yaml.safe_load((repository / ".github" / "workflows" / "study.yml").read_text())
+    jobs = workflow["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert commands == ["make lint", "make test", "make study"]
+    matrices = [jobs[job]["strategy"]["matrix"]["python"] for job in ("test", "study")]
+    assert matrices == [["3.11", "3.13"]] * 2
+    supported = SpecifierSet(project["requires-python"])
+    assert all(supported.contains(python) for python in matrices[0])
+    assert matrices[0][0] == project["requires-python"].removeprefix(">=")
+
+
+def test_hooks_are_those_of_make_lint(repository: Path) -> None:
+    """Local hooks: nothing is downloaded, and the versions are those of the lock."""
+    hooks = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]
+    assert {hook["language"] for hook in hooks[0]["hooks"]} == {"system"}
+    assert [" ".join(hook["entry"].split()[:2]) for hook in hooks[0]["hooks"]] == [
+        ".venv/bin/ruff check",
+        ".venv/bin/ruff format",
+        ".venv/bin/python -m",
+    ]
 
 
 def test_makefile_refuses_an_old_python(repository: Path, project: dict, tmp_path: Path) -> None:

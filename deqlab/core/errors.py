@@ -5,6 +5,7 @@ it asks of a number.
 import math
 import sys
 import warnings
+from typing import TextIO
 
 
 class InputError(ValueError):
@@ -30,7 +31,14 @@ def one_line_warnings() -> None:
     """
     usual = warnings.showwarning
 
-    def show(message, category, filename, lineno, file=None, line=None) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, DeqlabWarning):
             print(f"deqlab: warning: {' '.join(str(message).split())}", file=file or sys.stderr)
         else:

@@ -65,13 +65,16 @@ class DnCNN(nn.Module):
         widths = [channels] + [width] * (depth - 1) + [channels]
         layers: list[nn.Module] = []
         for index, (inside, outside) in enumerate(itertools.pairwise(widths)):
-            layers.append(nn.Conv2d(inside, outside, 3, padding=1, bias=chosen.bias))
-            _start(layers[-1], index, depth)
+            convolution = nn.Conv2d(inside, outside, 3, padding=1, bias=chosen.bias)
+            _start(convolution, index, depth)
+            layers.append(convolution)
             if index < depth - 1:
                 if chosen.norm == "group":
                     layers.append(nn.GroupNorm(math.gcd(8, width), width))
                 layers.append(nn.ReLU())
-        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.layers = nn.Sequential(*layers)
+        # torch's annotations of Module.to leave memory_format alone out
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.project_()
 
     def convolutions(self) -> list[nn.Conv2d]:

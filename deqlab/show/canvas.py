@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import matplotlib
@@ -29,7 +30,9 @@ class ImageCanvas(anywidget.AnyWidget):
 
     _esm = _HERE / "canvas.js"
     _css = _HERE / "canvas.css"
-    panels = traitlets.List().tag(sync=True)  # of {name, height, width}, in the order of the bytes
+    panels: traitlets.List[dict[str, Any]] = traitlets.List().tag(
+        sync=True
+    )  # of {name, height, width}, in the order of the bytes
     pixels = traitlets.Bytes(b"").tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)  # 256 x RGB
     title = traitlets.Unicode("").tag(sync=True)

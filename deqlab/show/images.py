@@ -60,7 +60,9 @@ def image_grid(
     width = left + columns * cell_w + (columns - 1) * _GAP + _MARGIN
     height = top + rows * block + (rows - 1) * 2 * _GAP + _MARGIN
 
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none", facecolor="white")
+    size = (width / DPI, height / DPI)
+    # matplotlib's annotation has forgotten "none"
+    figure = Figure(figsize=size, dpi=DPI, layout="none", facecolor="white")  # type: ignore[arg-type]
     if title:
         figure.text(
             left / width,

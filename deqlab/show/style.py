@@ -10,6 +10,7 @@ import matplotlib
 import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from PIL import Image
 
 from deqlab.core.errors import InputError, one_line_warnings
@@ -73,7 +74,7 @@ _RC = {
     "image.cmap": "gray",
     "image.interpolation": "nearest",  # a pixel is shown as a pixel, and the file stays small
     "svg.hashsalt": "deqlab",  # the same figure gives the same file
-    "axes.prop_cycle": matplotlib.cycler(color=CYCLE),
+    "axes.prop_cycle": cycler(color=CYCLE),
 }
 
 
@@ -81,7 +82,7 @@ def style() -> None:
     """Every matplotlib and plotly figure made afterwards has the house style; Jupyter shows a small
     PNG.
     """
-    matplotlib.rcParams.update(_RC)
+    matplotlib.rcParams.update(_RC)  # type: ignore[arg-type]  # its names are literals there
     _style_plotly()
     _style_notebook()
 

@@ -61,7 +61,10 @@ class ESPIRiT:
     @property
     def sides(self) -> tuple[int, int]:
         """The patch, (rows, columns)."""
-        return (self.kernel, self.kernel) if isinstance(self.kernel, int) else tuple(self.kernel)
+        if isinstance(self.kernel, int):
+            return self.kernel, self.kernel
+        rows, columns = self.kernel
+        return rows, columns
 
     def estimate(self, kspace: Tensor, lines: slice, rows: slice | None = None) -> Tensor:
         """The maps, complex (..., coil, y, x); see `estimate_coil_maps`."""

@@ -156,11 +156,12 @@ class Spiral:
 
     def _angles(self, shape: tuple[int, int]) -> np.ndarray:
         turns, pixel = self._turns(shape), self.field_of_view / max(shape)
-        return travel(
-            lambda angle: tuple(part / pixel for part in self._radius(angle, turns)),
-            turns,
-            self.gradients,
-        )
+
+        def curve(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            radius, first, second = self._radius(angle, turns)
+            return radius / pixel, first / pixel, second / pixel
+
+        return travel(curve, turns, self.gradients)
 
     def _radius(self, angle: np.ndarray, turns: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """k and its derivatives by the angle: F(k) dk = share of the turns, with F = a + b k and

@@ -67,7 +67,7 @@ def repetition(sequence: Sequence) -> list[Step]:
         ]
     # The refocusing pulse turns about the axis along which the magnetisation lies after the 90
     # degrees.
-    echo = [Pulse(90), Wait(half), Pulse(180, phase=90), Wait(half), Readout()]
+    echo: list[Step] = [Pulse(90), Wait(half), Pulse(180, phase=90), Wait(half), Readout()]
     if isinstance(sequence, SpinEcho):
         return [*echo, Wait(sequence.tr - sequence.te), Spoil()]
     return [
@@ -109,7 +109,7 @@ def steady_state(steps: list[Step], tissue: Tissue, offset: float = 0.0) -> np.n
     matrix, shift = np.eye(3), np.zeros(3)
     for step in steps:
         if not isinstance(step, Readout):
-            turn, move = affine(step, tissue, np.float64(offset))
+            turn, move = affine(step, tissue, np.asarray(offset))
             matrix, shift = turn @ matrix, turn @ shift + move
     return np.linalg.solve(np.eye(3) - matrix, shift)
 

@@ -44,7 +44,7 @@ def center_pad(x: Tensor, shape: tuple[int, int]) -> Tensor:
     """
     rows, columns = shape
     padded = torch.zeros(*x.shape[:-2], rows, columns, dtype=x.dtype, device=x.device)
-    center_crop(padded, tuple(x.shape[-2:])).copy_(x)
+    center_crop(padded, (x.shape[-2], x.shape[-1])).copy_(x)
     return padded
 
 

@@ -54,14 +54,15 @@ def centring_phases(length: int, like: Tensor) -> tuple[Tensor, Tensor]:
     if length % 2 == 0:
         ramp = 1.0 - 2.0 * (index % 2)
         phases = ramp, ramp * (1.0 if centre % 2 == 0 else -1.0)
-        return tuple(phase.to(like.device, like.real.dtype) for phase in phases)
+        before, after = (phase.to(like.device, like.real.dtype) for phase in phases)
+        return before, after
     # The product c * n is reduced modulo N before the exponential, so that long lines lose no
     # digits.
     ramp = torch.exp(2j * torch.pi * ((centre * index) % length) / length)
     constant = torch.exp(
         torch.tensor(-2j * torch.pi * ((centre * centre) % length) / length, dtype=torch.complex128)
     )
-    return tuple(phase.to(like.device, like.dtype) for phase in (ramp, ramp * constant))
+    return ramp.to(like.device, like.dtype), (ramp * constant).to(like.device, like.dtype)
 
 
 def _axes(axis: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ core, its sparse matrices 9 and 11 ms. Here a line is split by products with sma
 """
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -88,7 +89,7 @@ class Wavelet:
         )
         return _image(self._synthesised((parts * kept).flatten(1, 2), sizes, _parts(image)), image)
 
-    def sizes(self, shape: tuple[int, int]) -> list[tuple[int, int]]:
+    def sizes(self, shape: Sequence[int]) -> list[tuple[int, int]]:
         """(y, x) of the low-pass band before each split, finest first."""
         limit = 0
         while min(shape) >> limit >= 2:
@@ -100,9 +101,11 @@ class Wavelet:
                 f"levels: {levels} given, but an image of {shape[0]}x{shape[1]} can be split"
                 f" {limit} times at most"
             )
-        sizes = [tuple(shape)]
+        rows, columns = shape
+        sizes = [(rows, columns)]
         for _ in range(levels - 1):
-            sizes.append(tuple((length + 1) // 2 for length in sizes[-1]))
+            rows, columns = (rows + 1) // 2, (columns + 1) // 2
+            sizes.append((rows, columns))
         return sizes
 
     def _analysed(self, rows: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
@@ -169,7 +172,8 @@ def join(bands: Tensor, name: str) -> Tensor:
     pairs, reach = _block(even // 2, taps), taps // 4
     if pairs is None:
         return (split_matrix(name, length, bands.dtype, bands.device).mT @ flat).view(bands.shape)
-    half, total = even // 2, None
+    half = even // 2
+    total: Tensor | None = None
     for band, rows in zip(
         filterbank(name, pairs, bands.dtype, bands.device, True),
         (flat[:half], flat[length - half :]),
@@ -183,6 +187,7 @@ def join(bands: Tensor, name: str) -> Tensor:
         total = (
             torch.bmm(kernel, windows) if total is None else torch.baddbmm(total, kernel, windows)
         )
+    assert total is not None  # there are two bands
     total = total.view(even, *bands.shape[1:])
     return torch.cat((total, bands[half : length - half])) if even < length else total
 
@@ -225,7 +230,8 @@ def filterbank(
             band[first : first + pairs, 2 * first - reach : 2 * (first + pairs) + reach]
             for band in bands
         ]
-    return tuple(band.to(device, dtype).contiguous() for band in cut)
+    low, high = (band.to(device, dtype).contiguous() for band in cut)
+    return low, high
 
 
 @lru_cache(maxsize=64)

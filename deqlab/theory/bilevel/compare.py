@@ -5,6 +5,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Comparison:
             found.append(first if first < len(trace.validation) else None)
         return found
 
-    def summary(self, distance: float = 0.01) -> dict[str, dict[str, object]]:
+    def summary(self, distance: float = 0.01) -> dict[str, dict[str, Any]]:
         """By method, for a results file: what came of it, over seeds.
 
         reached: share of seeds that reach the plateau. solved: share of entries whose inner solve

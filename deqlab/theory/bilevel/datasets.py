@@ -94,4 +94,5 @@ def _dense(name: str, X: np.ndarray, y: np.ndarray, seed: int) -> Logistic:
     # A pixel that is blank in all training images says nothing.
     X = np.where(deviation > 0, (X - mean) / np.where(deviation > 0, deviation, 1), 0)
     X = np.hstack([X, np.ones((len(y), 1))])
-    return Logistic(name, *(Split(X[part], y[part]) for part in parts))
+    train, validate, test = (Split(X[part], y[part]) for part in parts)
+    return Logistic(name, train, validate, test)

@@ -27,11 +27,11 @@ class Split:
             )
         if not np.isin(labels, (-1, 1)).all():
             raise InputError(f"labels: {np.unique(labels)[:4]} given, -1 and +1 needed")
-        self.sparse = scipy.sparse.issparse(X)
+        self.sparse = not isinstance(X, np.ndarray)
         # Sparse products go through scipy, which has them on every machine; torch's need a build
         # with MKL.
-        self.X = X.tocsr() if self.sparse else torch.as_tensor(X)
-        self.transposed = X.T.tocsr() if self.sparse else self.X.T
+        self.X = torch.as_tensor(X) if isinstance(X, np.ndarray) else X.tocsr()
+        self.transposed = self.X.T if isinstance(X, np.ndarray) else X.T.tocsr()
         self.labels = torch.as_tensor(labels, dtype=torch.float64)
 
     def scores(self, w: Tensor) -> Tensor:

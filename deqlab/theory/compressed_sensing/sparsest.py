@@ -74,15 +74,13 @@ def orthogonal_matching_pursuit(matrix: Tensor, measurements: Tensor, sparsity: 
         )
     lengths = torch.linalg.vector_norm(matrix, dim=-2).clamp_min(torch.finfo(matrix.dtype).tiny)
     unit = matrix / lengths.unsqueeze(-2)
-    residual, support, signal = measurements, None, None
+    residual, signal = measurements, measurements.new_zeros(len(measurements), matrix.shape[-1])
+    support = torch.empty(len(measurements), 0, dtype=torch.long, device=measurements.device)
     for _ in range(sparsity):
         correlation = (unit.mH @ residual.unsqueeze(-1)).squeeze(-1).abs()
-        if support is not None:
-            correlation = correlation.scatter(
-                -1, support, -1.0
-            )  # the residual is orthogonal to them but for rounding
-        next_ = correlation.argmax(-1, keepdim=True)
-        support = next_ if support is None else torch.cat([support, next_], dim=-1)
+        # the residual is orthogonal to what was chosen, but for rounding
+        correlation = correlation.scatter(-1, support, -1.0)
+        support = torch.cat([support, correlation.argmax(-1, keepdim=True)], dim=-1)
         signal = _on_supports(matrix, measurements, support)
         residual = measurements - (matrix @ signal.unsqueeze(-1)).squeeze(-1)
     return signal
@@ -115,7 +113,8 @@ def _best_supports(matrix: Tensor, measurements: Tensor, count: int) -> tuple[Te
     """For each measurement the smallest ||A x - y|| over all supports of `count` entries, (batch,),
     and the support, (batch, count).
     """
-    smallest, best = None, None
+    smallest = torch.full_like(measurements[:, 0].real, torch.inf)
+    best = torch.zeros(len(measurements), count, dtype=torch.long, device=measurements.device)
     for support in supports(matrix.shape[1], count):
         support = support.to(matrix.device)
         # What the columns cannot explain is what is left after projection onto their span.
@@ -124,15 +123,9 @@ def _best_supports(matrix: Tensor, measurements: Tensor, count: int) -> tuple[Te
         explained = (basis.U * keep.unsqueeze(-2)).mH @ measurements.mT
         left = measurements.mT - (basis.U * keep.unsqueeze(-2)) @ explained
         misfit, index = torch.linalg.vector_norm(left, dim=-2).min(0)
-        better = (
-            torch.ones_like(misfit, dtype=torch.bool) if smallest is None else misfit < smallest
-        )
-        smallest = misfit if smallest is None else torch.where(better, misfit, smallest)
-        best = (
-            support[index]
-            if best is None
-            else torch.where(better.unsqueeze(-1), support[index], best)
-        )
+        better = misfit < smallest
+        smallest = torch.where(better, misfit, smallest)
+        best = torch.where(better.unsqueeze(-1), support[index], best)
     return smallest, best
 
 
