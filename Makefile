@@ -1,5 +1,6 @@
-# Two commands: `make study` runs every notebook, `make test` runs every test. Each first makes what it needs.
-# For those who change the code: `make lint` says what style and types have to say, `make format` mends the style.
+# Two commands: `make study` runs every notebook, `make test` runs every test.
+# Each first makes what it needs. For those who change the code: `make lint` says what style and
+# types have to say, `make format` mends the style.
 # Choose another interpreter with `make study PYTHON=python3.12`.
 
 PYTHON ?= python3
@@ -45,7 +46,8 @@ lab: $(STAMP)
 
 # Runs the notebooks in place, to commit their outputs.
 notebooks: $(STAMP)
-	$(IN_VENV) -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
+	$(IN_VENV) -m nbconvert --to notebook --execute --inplace \
+	    --ExecutePreprocessor.store_widget_state=False \
 	    --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
 
 $(STAMP): pyproject.toml constraints.txt

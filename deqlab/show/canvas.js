@@ -23,8 +23,8 @@ function makePanel() {
   return figure;
 }
 
-// The still picture printed before the widget is for readers without a kernel. Beside a live canvas it is a
-// double, so it is hidden here; the notebook file keeps it.
+// The still picture printed before the widget is for readers without a kernel. Beside a live
+// canvas it is a double, so it is hidden here; the notebook file keeps it.
 function hideStill(el, triesLeft = 60) {
   const child = el.closest(".jp-OutputArea-child");
   if (!child) {

@@ -60,9 +60,12 @@ def image_grid(
     width = left + columns * cell_w + (columns - 1) * _GAP + _MARGIN
     height = top + rows * block + (rows - 1) * 2 * _GAP + _MARGIN
 
-    size = (width / DPI, height / DPI)
-    # matplotlib's annotation has forgotten "none"
-    figure = Figure(figsize=size, dpi=DPI, layout="none", facecolor="white")  # type: ignore[arg-type]
+    figure = Figure(
+        figsize=(width / DPI, height / DPI),
+        dpi=DPI,
+        layout="none",  # type: ignore[arg-type]  # matplotlib's annotations have forgotten it
+        facecolor="white",
+    )
     if title:
         figure.text(
             left / width,

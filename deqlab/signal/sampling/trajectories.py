@@ -8,6 +8,8 @@ from index N // 2. Times `shape`, they are cycles per field of view, in which ne
 Cartesian grid are 1 apart. `readout_times(shape)`, float64 (samples,), says when each point is
 reached, in seconds; zero is the time at which off-resonance has no effect, the echo of a spoke or a
 line and the start of a spiral.
+
+Over 300 lines: five short trajectories that share their angles, units and checks.
 """
 
 import math

@@ -4,6 +4,8 @@ The MNI152 probability maps that nilearn carries are an average of 152 people, s
 Each head bends them by its own affine and elastic deformation, adds band-limited noise to the
 probabilities so that every head has its own folds, and sharpens the result to tissue boundaries
 about a pixel wide. Maps: Fonov et al., NeuroImage 54:313 (2011).
+
+Over 300 lines: one head is one chain of small steps, and reads best in its order.
 """
 
 from dataclasses import dataclass

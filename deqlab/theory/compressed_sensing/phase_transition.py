@@ -6,6 +6,8 @@ For random measurements of large problems the share of successes falls from 1 to
 rho(delta), sharply. D. L. Donoho and J. Tanner, Observed universality of phase transitions in
 high-dimensional geometry, with implications for modern data analysis and signal processing, Phil.
 Trans. R. Soc. A 367 (2009).
+
+Over 300 lines: the curve and the diagram are read side by side, or not at all.
 """
 
 import math
