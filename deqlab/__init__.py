@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # the same once more, for type checkers and editors; a test h
     from deqlab.operators.cartesian import CartesianOperator as CartesianOperator
     from deqlab.operators.nufft import NUFFTOperator as NUFFTOperator
     from deqlab.recon.registry import create as create
-    from deqlab.recon.weights import load_pretrained as load  # noqa: F401
+    from deqlab.recon.weights import load as load
     from deqlab.solvers.anderson import Anderson as Anderson
     from deqlab.solvers.loop import solve as solve
 
@@ -60,7 +60,7 @@ _NAMES = {
     "InputError": "core.errors:InputError",
     "NUFFTOperator": "operators.nufft:NUFFTOperator",
     "create": "recon.registry:create",
-    "load": "recon.weights:load_pretrained",
+    "load": "recon.weights:load",
     "solve": "solvers.loop:solve",
 }
 __all__ = ["__version__", *_NAMES, *_ROOMS]

@@ -4,6 +4,7 @@ environment.
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -59,6 +60,25 @@ def test_lock_fits_the_project(project: dict, pins: dict[str, Version]) -> None:
         if name not in pins or not want.specifier.contains(pins[name])
     ]
     assert misfits == []
+
+
+def test_what_is_imported_is_declared(repository: Path, project: dict) -> None:
+    """Not merely brought along by something else that is."""
+    declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    optional = {Requirement(line).name for line in project["optional-dependencies"]["cuda"]}
+    bringing = metadata.packages_distributions()
+    undeclared = {}
+    for file in (repository / "deqlab").rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names:
+                brought = {canonicalize_name(name) for name in bringing.get(top, [top])}
+                if top != "deqlab" and not brought & (declared | optional):
+                    undeclared[file.name] = top
+    assert undeclared == {}
 
 
 @pytest.mark.skipif(

@@ -98,8 +98,9 @@ def options(cls: Cls) -> Cls:
         except ValidationError as error:
             raise InputError(_one_line(made, error)) from None
 
-    __init__.__wrapped__ = check  # type: ignore[attr-defined]  # its signature is that of the fields
-    made.__init__ = __init__
+    # Its signature is that of the fields.
+    __init__.__wrapped__ = check  # type: ignore[attr-defined]
+    made.__init__ = __init__  # type: ignore[method-assign]
     return made  # type: ignore[return-value]
 
 

@@ -81,12 +81,14 @@ class Registry(Generic[T]):
         for given in named:
             if given not in known:
                 raise unknown(given, known, name)
-        return preset.kind(*values, **{**preset.changes, **named})
+        made: T = preset.kind(*values, **{**preset.changes, **named})
+        return made
 
     def build(self, value: Any) -> T:
         """The object of what `parse` returns."""
         kind = next((self[n] for n in self if _beside(self[n]) is type(value)), None)
-        return value if kind is None else kind(value)
+        made: T = value if kind is None else kind(value)
+        return made
 
     def parse(self, value: object) -> Any:
         """Options (or the object that is its own) from a name, from {"name": ..., options}, or from
