@@ -26,6 +26,7 @@ study: $(STAMP)
 test: $(STAMP)
 	@$(if $(NOTEBOOKS),,echo "no notebooks yet: only tests/ is run")
 	@OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n $(WORKERS) --dist loadscope \
+	    --cov --cov-report=term:skip-covered \
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=$(CELL_TIMEOUT) tests $(NOTEBOOKS)
 
 lint: $(DEV_STAMP)

@@ -22,6 +22,13 @@ from deqlab.networks import DnCNN
 from deqlab.operators import CartesianOperator
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Coverage is that of the tests: nbval, which reads this option later than pytest-cov does,
+    would trace every notebook's kernel as well, and slow it down.
+    """
+    session.config.option.cov_source = None
+
+
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DEQLAB_FIGURES", "DEQLAB_RESULTS"):

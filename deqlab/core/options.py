@@ -82,7 +82,8 @@ _CONFIG = ConfigDict(
 )
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(option, required))
+# `option` is no specifier to a type checker: those take a default by its keyword only.
+@dataclass_transform(frozen_default=True, field_specifiers=(required,))
 def options(cls: Cls) -> Cls:
     """The class as a frozen, checked dataclass; InputError, one line, for values that do not fit.
 

@@ -191,9 +191,8 @@ def test_closed_pipe_is_no_error() -> None:
         stub.add_arguments, stub.main = lambda parser: None, lambda args: print("x" * 1_000_000)
         sys.modules["deqlab.app.commands.data"] = stub
         sys.exit(main(["data"]))"""
-    writer = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    writer.stdout.read(1)
-    writer.stdout.close()
-    assert writer.stderr.read() == b"" and writer.wait() == 0
+    words = [sys.executable, "-c", script]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer:
+        writer.stdout.read(1)
+        writer.stdout.close()
+        assert writer.stderr.read() == b"" and writer.wait() == 0

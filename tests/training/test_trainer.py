@@ -144,6 +144,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     assert torch.equal(weights(again.model), whole) and len(again.history) == 4
 
 
+@pytest.mark.filterwarnings("ignore:backward solve:deqlab.core.errors.DeqlabWarning")
 @pytest.mark.parametrize(
     "changes",
     [
