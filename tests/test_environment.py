@@ -209,3 +209,17 @@ exit 3
 def test_running_python_is_supported(project: dict) -> None:
     version = ".".join(map(str, sys.version_info[:3]))
     assert SpecifierSet(project["requires-python"]).contains(version)
+
+
+def test_the_citation_is_that_of_the_project(repository: Path, project: dict) -> None:
+    cited = yaml.safe_load((repository / "CITATION.cff").read_text())
+    assert [author["name"] for author in cited["authors"]] == [
+        author["name"] for author in project["authors"]
+    ]
+    same = {"title": "name", "version": "version", "license": "license", "keywords": "keywords"}
+    assert {key: cited[key] for key in same} == {k: project[name] for k, name in same.items()}
+
+
+def test_the_version_has_its_changes(repository: Path, project: dict) -> None:
+    heads = re.findall(r"^## \[(.+?)\]", (repository / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heads[0] in ("Unreleased", project["version"])

@@ -82,8 +82,7 @@ _CONFIG = ConfigDict(
 )
 
 
-# `option` is no specifier to a type checker: those take a default by its keyword only.
-@dataclass_transform(frozen_default=True, field_specifiers=(required,))
+@dataclass_transform(frozen_default=True, field_specifiers=(required,))  # `option` is a default
 def options(cls: Cls) -> Cls:
     """The class as a frozen, checked dataclass; InputError, one line, for values that do not fit.
 
@@ -99,8 +98,7 @@ def options(cls: Cls) -> Cls:
         except ValidationError as error:
             raise InputError(_one_line(made, error)) from None
 
-    # Its signature is that of the fields.
-    __init__.__wrapped__ = check  # type: ignore[attr-defined]
+    __init__.__wrapped__ = check  # type: ignore[attr-defined]  # the signature of the fields
     made.__init__ = __init__  # type: ignore[method-assign]
     return made  # type: ignore[return-value]
 

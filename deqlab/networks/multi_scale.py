@@ -43,7 +43,8 @@ class MultiScale(nn.Module):
         )
         self.decoders = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         nn.init.zeros_(self.outside.weight)
-        self.to(memory_format=torch.channels_last)
+        # torch's annotations of Module.to leave memory_format alone out
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, channels: Tensor) -> Tensor:
         """N(h)."""
