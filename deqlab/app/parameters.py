@@ -5,13 +5,16 @@ A notebook declares them in its one cell tagged `parameters`, one annotated assi
     seed: int = 0                # of every random draw
     budget: str = "quick"        # quick | full
     acceleration: int = 4        # 4 | 8: how many times fewer k-space lines
+    loss: str = "l1"             # any of: losses
 
-A comment that begins with `a | b | c` lists the only values that are allowed.
+A comment that begins with `a | b | c` lists the only values that are allowed; one that begins with
+`any of: losses` allows the names in that registry, whichever they are by then.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import json
 import math
@@ -25,6 +28,20 @@ from deqlab.core.spelling import nearest
 
 _WORDS = r"[\w.+\-\"']+"
 _CHOICES = re.compile(rf"^\s*({_WORDS}(?:\s+\|\s+{_WORDS})+)\s*(?:$|[:;,.(].*)")
+_REGISTERED = re.compile(r"^\s*any of:\s*([\w\- ]+?)\s*(?:$|[:;,.(].*)")
+# What stands behind `any of: `: module and name of what holds the names, or of a function that
+# returns them. Imported only when a notebook asks, for most bring torch with them.
+REGISTRIES = {
+    "models": ("deqlab.recon.registry", "METHODS"),
+    "trainable models": ("deqlab.recon.registry", "trainable"),
+    "denoisers": ("deqlab.networks.registry", "DENOISERS"),
+    "losses": ("deqlab.losses.registry", "LOSSES"),
+    "metrics": ("deqlab.metrics.registry", "METRICS"),
+    "masks": ("deqlab.signal.sampling.masks", "MASKS"),
+    "coil maps": ("deqlab.signal.coils.registry", "COIL_MAPS"),
+    "solvers": ("deqlab.solvers.registry", "SOLVERS"),
+    "gradients": ("deqlab.equilibrium.registry", "GRADIENTS"),
+}
 _TRUTH = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
     ("false", "no", "off", "0"), False
 )
@@ -104,11 +121,30 @@ def _read_cell(source: str) -> dict[str, Parameter]:
         if choices and default not in choices:
             allowed = " | ".join(map(str, choices))
             raise ValueError(f"{name} = {default!r} is not among its own choices {allowed}")
-        found[name] = Parameter(name, declared, default, choices, comment)
+        found[name] = Parameter(name, declared, default, choices, _help(comment, choices))
     return found
 
 
+def _help(comment: str, choices: tuple) -> str:
+    """The comment with the names of a registry in place of the registry's own."""
+    listed = _REGISTERED.match(comment)
+    return " | ".join(map(str, choices)) + comment[listed.end(1) :] if listed else comment
+
+
+def _registered(kind: str) -> tuple[str, ...]:
+    """The names in the registry that a comment calls `kind`."""
+    if kind not in REGISTRIES:
+        hint = nearest(kind, REGISTRIES)
+        raise ValueError(f"any of: {kind}{hint}; valid: {', '.join(REGISTRIES)}")
+    module, attribute = REGISTRIES[kind]
+    names = getattr(importlib.import_module(module), attribute)
+    return tuple(names() if callable(names) else names)
+
+
 def _choices(comment: str, declared: str) -> tuple:
+    registered = _REGISTERED.match(comment)
+    if registered:
+        return _registered(registered[1])
     listed = _CHOICES.match(comment)
     if not listed:
         return ()
