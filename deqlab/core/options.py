@@ -296,4 +296,12 @@ def _one_line(kind: type, error: ValidationError) -> str:
     if problem["type"] == "missing_argument" or (problem["type"] == "missing" and len(place) == 1):
         return f"{place[0]}: none given, {needs(hint)} needed"
     value = problem["input"]
-    return f"{place[0]}: {value!r} given, {needs(hint)} needed"
+    near = nearest(value, _literals(hint)) if isinstance(value, str) else ""
+    return f"{place[0]}: {value!r} given{near}{';' if near else ','} {needs(hint)} needed"
+
+
+def _literals(hint: Any) -> list[str]:
+    """The words that a type spells out, `None` or limits beside them or not."""
+    if get_origin(hint) is Literal:
+        return [word for word in get_args(hint) if isinstance(word, str)]
+    return [word for part in get_args(hint) for word in _literals(part)]

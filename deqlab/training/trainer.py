@@ -177,8 +177,19 @@ def _claim(folder: Path, config: TrainingConfig) -> None:
         other = TrainingConfig.from_card(other).card()
     except ValueError as error:
         raise InputError(f"{path}: holds no configuration ({error}); {advice}") from None
-    for key, value in config.card().items():
-        if other[key] != value:
+    there, here = _flat(other), _flat(config.card())
+    for key in [*here, *there]:
+        if there.get(key) != here.get(key):
             raise InputError(
-                f"{folder}: holds a run with {key} = {other[key]!r}, not {value!r}; {advice}"
+                f"{folder}: holds a run with {key} = {there.get(key)!r}, not {here.get(key)!r};"
+                f" {advice}"
             )
+
+
+def _flat(card: dict, prefix: str = "") -> dict:
+    """The card with every option under its path, as "objective.hinge"."""
+    found = {}
+    for key, value in card.items():
+        inner = isinstance(value, dict)
+        found |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return found

@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from deqlab.losses.image_losses import L1Loss, L2Loss, loss_by_name
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.losses import LOSSES, L1Loss, L2Loss
 
 IMAGE = torch.tensor([[3 + 4j, 1, 2j, 5]])
 REFERENCE = torch.tensor([[0, 1, 0, 5 + 1j]])
@@ -64,6 +64,6 @@ def test_l2_under_phase_noise_shrinks_the_magnitude(sigma: float) -> None:
 
 
 def test_names() -> None:
-    assert loss_by_name("l1") == L1Loss() and loss_by_name("l2") == L2Loss()
+    assert LOSSES.make("l1") == L1Loss() and LOSSES.make("l2") == L2Loss()
     with pytest.raises(InputError, match="'l3'.*l1, l2"):
-        loss_by_name("l3")
+        LOSSES.make("l3")

@@ -92,18 +92,16 @@ def test_identical_volumes(volumes) -> None:
 @pytest.mark.parametrize("name", list(METRICS))
 def test_the_intensity_scale_does_not_matter(volumes, name: str, scale: float) -> None:
     target, image = volumes
-    assert METRICS[name](scale * target, scale * image) == pytest.approx(
-        METRICS[name](target, image)
-    )
+    metric = METRICS.make(name)
+    assert metric(scale * target, scale * image) == pytest.approx(metric(target, image))
 
 
 @pytest.mark.parametrize("name", list(METRICS))
 def test_single_precision_and_lists_are_computed_in_double(volumes, name: str) -> None:
     target, image = (v.astype(np.float32) for v in volumes)
-    expected = METRICS[name](target.astype(float), image.astype(float))
-    assert (
-        METRICS[name](target, image) == expected == METRICS[name](target.tolist(), image.tolist())
-    )
+    metric = METRICS.make(name)
+    expected = metric(target.astype(float), image.astype(float))
+    assert metric(target, image) == expected == metric(target.tolist(), image.tolist())
 
 
 @pytest.mark.parametrize(
@@ -118,4 +116,4 @@ def test_single_precision_and_lists_are_computed_in_double(volumes, name: str) -
 @pytest.mark.parametrize("name", list(METRICS))
 def test_what_is_no_pair_of_volumes_is_refused(name: str, shapes) -> None:
     with pytest.raises(ValueError, match="slices, y, x"):
-        METRICS[name](np.ones(shapes[0]), np.ones(shapes[1]))
+        METRICS.make(name)(np.ones(shapes[0]), np.ones(shapes[1]))

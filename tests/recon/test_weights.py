@@ -8,25 +8,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
+from safetensors.torch import save as tensor_bytes
 from torch import nn
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import names_of
+from deqlab.networks import DnCNN
 from deqlab.recon import create, load
-from deqlab.recon.weights import save_weights
+from deqlab.recon.weights import SCHEMA, save
 
-CARD = {
-    "model": "de-grad",
-    "options": {"depth": 2, "width": 3, "step": 0.5},
-    "command": "deqlab train",
-    "seed": 3,
-}
+CARD = {"command": "deqlab train", "seed": 3}
+NETWORK = {"name": "dncnn", "depth": 2, "width": 3}
 
 
 @pytest.fixture
 def model() -> nn.Module:
     torch.manual_seed(0)
-    model = create(CARD["model"], **CARD["options"])
+    model = create("de-grad", denoiser=NETWORK, step=0.5)
     for parameter in model.parameters():
         nn.init.normal_(parameter)
     return model
@@ -35,7 +34,7 @@ def model() -> nn.Module:
 @pytest.fixture
 def card(tmp_path: Path, model: nn.Module) -> Path:
     """The path of a card with its weights beside it."""
-    save_weights(model, tmp_path / "small.safetensors", CARD)
+    save(model, tmp_path / "small.safetensors", CARD)
     return tmp_path / "small.json"
 
 
@@ -58,9 +57,16 @@ def test_what_was_saved_comes_back(card: Path, model: nn.Module, suffix: str) ->
     ):
         assert name == other and torch.equal(tensor, saved)
     assert not any(p.requires_grad for p in loaded.parameters())
-    assert json.loads(card.read_text()) == CARD | {
-        "sha256": hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()
+    written = json.loads(card.read_text())
+    network = written["options"].pop("denoiser")
+    assert network.items() >= NETWORK.items() and set(network) == {"name", *names_of(DnCNN.Options)}
+    assert written == CARD | {
+        "schema": SCHEMA,
+        "model": "de-grad",
+        "options": {"step": 0.5, "weight": model.options.weight},
+        "sha256": hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest(),
     }
+    assert loaded.options == model.options
     assert sorted(path.name for path in card.parent.iterdir()) == [
         "small.json",
         "small.safetensors",
@@ -82,7 +88,7 @@ def without(card: Path, field: str) -> None:
 def change_tensors(card: Path, change) -> None:
     tensors = load_file(card.with_suffix(".safetensors"))
     change(tensors)
-    replace_weights(card, save(tensors))
+    replace_weights(card, tensor_bytes(tensors))
 
 
 # What may be wrong with a card or its weights, and the words that must name it.
@@ -97,18 +103,19 @@ DEFECTS = {
     "bytes": (lambda card: card.write_bytes(b"\xff\xfe\x00"), ["small.json", "not a JSON"]),
     "list": (lambda card: card.write_text("[]"), ["small.json", "'model'"]),
     "no options": (lambda card: without(card, "options"), ["small.json", "'options'"]),
+    "other schema": (lambda card: edit(card, schema=3), ["small.json", "schema 3", "1 and 2"]),
     "no hash": (lambda card: without(card, "sha256"), ["small.json", "'sha256'"]),
     "not safetensors": (
         lambda card: replace_weights(card, b"no tensors here"),
         ["small.safetensors", "not a safetensors"],
     ),
     "other width": (
-        lambda card: edit(card, options={"depth": 2, "width": 4}),
+        lambda card: edit(card, options={"denoiser": NETWORK | {"width": 4}}),
         ["small.safetensors", "denoiser.layers.0.weight", "(3, 2, 3, 3)", "(4, 2, 3, 3)"],
     ),
-    "other model": (lambda card: edit(card, model="de-prox"), ["small.safetensors", "log_weight"]),
-    "unknown model": (lambda card: edit(card, model="de-gard"), ["'de-gard'", "'de-grad'"]),
-    "unknown option": (lambda card: edit(card, options={"dept": 2}), ["'dept'", "'depth'"]),
+    "other model": (lambda card: edit(card, model="de-prox", options={"denoiser": NETWORK}), ["small.safetensors", "log_weight"]),
+    "unknown model": (lambda card: edit(card, model="de-gard"), ["'de-gard'", "mean de-grad?"]),
+    "unknown option": (lambda card: edit(card, options={"denoiser": NETWORK | {"dept": 2}}), ["'dept'", "mean depth?"]),
     "tensor missing": (
         lambda card: change_tensors(card, lambda t: t.pop("log_step")),
         ["log_step", "None"],
@@ -118,7 +125,7 @@ DEFECTS = {
         ["extra", "None"],
     ),
     "options no table": (lambda card: edit(card, options=["depth"]), ["small.json", "options"]),
-    "depth a word": (lambda card: edit(card, options={"depth": "two", "width": 3}), ["depth"]),
+    "depth a word": (lambda card: edit(card, options={"denoiser": NETWORK | {"depth": "two"}}), ["depth"]),
 }
 
 
@@ -140,5 +147,5 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 def test_saving_replaces_and_never_mixes(card: Path, model: nn.Module) -> None:
     with torch.no_grad():
         model.log_step.fill_(0.25)
-    save_weights(model, card, CARD)
+    save(model, card, CARD)
     assert float(load(card).log_step) == 0.25

@@ -20,26 +20,54 @@ import torch
 from torch import Tensor, nn
 
 from deqlab.core.errors import InputError
+from deqlab.equilibrium import ImplicitGradient
+from deqlab.networks import DnCNN
 from deqlab.networks.convolution_norm import convolution_norm
-from deqlab.recon import create
+from deqlab.recon import METHODS, create
+from deqlab.recon.deq.de_grad import DEGrad
+from deqlab.solvers import Picard
 from deqlab.training import trainer
 from deqlab.training.checkpoint import load_checkpoint
 from deqlab.training.config import TrainingConfig
 from deqlab.training.draw import TrainingSlices
-from deqlab.training.objectives import denoising
+from deqlab.training.objectives import Denoising, EquilibriumError, Step
 from deqlab.training.trainer import CHECKPOINT, train
 
+SMALL = DnCNN.Options(depth=3, width=4)
 TINY = TrainingConfig(
-    options={"depth": 3, "width": 4, "step": 0.5},
-    pretrain_epochs=2,
+    model=DEGrad.Options(denoiser=SMALL, step=0.5),
+    objective=EquilibriumError(pretrain_epochs=2, max_evaluations=6, hinge_iterations=2),
     epochs=2,
     steps_per_epoch=2,
     max_pixels=512,
-    max_evaluations=6,
-    hinge_iterations=2,
     learning_rate=2e-3,
     device="cpu",
 )
+
+
+def changed(config: TrainingConfig, model: dict | None = None, **objective) -> TrainingConfig:
+    """The configuration with other options of its model and of its objective."""
+    return replace(
+        config,
+        model=replace(config.model, **(model or {})),
+        objective=replace(config.objective, **objective),
+    )
+
+
+def step(number: int, config: TrainingConfig = TINY) -> Step:
+    return Step(config.seed, number, config.loss)
+
+
+def of(name: str) -> TrainingConfig:
+    """TINY for another model: of its denoiser's options only the size differs from the defaults."""
+    default = METHODS.defaults(name)
+    network = replace(default.denoiser, depth=SMALL.depth, width=SMALL.width)
+    return replace(TINY, model=replace(default, denoiser=network, step=0.5))
+
+
+IMPLICIT = ImplicitGradient(tolerance=1e-3, max_evaluations=8)
+# The shortest run there is.
+BRIEF = changed(replace(TINY, epochs=1, steps_per_epoch=1), pretrain_epochs=0)
 
 
 class Interrupted(Exception):
@@ -96,8 +124,7 @@ def test_two_phases_run_and_are_logged(tiny_data) -> None:
 def test_pretraining_learns_to_denoise(tiny_data, tmp_path: Path, monkeypatch) -> None:
     """Two epochs: the loss on batches of other volumes, before and after."""
     config = replace(
-        TINY,
-        options={"depth": 3, "width": 16},
+        changed(TINY, {"denoiser": DnCNN.Options(depth=3, width=16), "step": 1.0}),
         steps_per_epoch=25,
         max_pixels=1024,
         learning_rate=5e-3,
@@ -109,7 +136,7 @@ def test_pretraining_learns_to_denoise(tiny_data, tmp_path: Path, monkeypatch) -
             return float(
                 np.mean(
                     [
-                        denoising(model, slices.batch("pretrain", k), config, k)[1]["loss"]
+                        Denoising()(model, slices.batch(0, k), step(k, config))[1]["loss"]
                         for k in range(8)
                     ]
                 )
@@ -146,21 +173,19 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 
 @pytest.mark.filterwarnings("ignore:backward solve:deqlab.core.errors.DeqlabWarning")
 @pytest.mark.parametrize(
-    "changes",
+    "config",
     [
-        {"options": TINY.options | {"lipschitz": 0.9}},
-        {"gradient": "implicit", "solver": "picard"},
-        {"model": "de-prox", "hinge": 0.0, "jacobian": 0.1},
-        {"model": "de-admm"},
-        {"model": "mol", "gradient": "implicit"},
+        changed(TINY, {"denoiser": replace(SMALL, lipschitz=0.9)}),
+        changed(TINY, gradient=IMPLICIT, solver=Picard()),
+        changed(of("de-prox"), hinge=0.0, jacobian=0.1),
+        of("de-admm"),
+        changed(of("mol"), gradient=IMPLICIT),
     ],
     ids=["lipschitz", "implicit", "de-prox", "de-admm", "mol"],
 )
 def test_an_interrupted_validation_too_in_every_kind_of_run(
-    tiny_data, tmp_path: Path, changes: dict
+    tiny_data, tmp_path: Path, config: TrainingConfig
 ) -> None:
-    config = replace(TINY, **changes)
-
     def stop(model: nn.Module) -> dict:
         raise Interrupted
 
@@ -220,30 +245,29 @@ def test_a_run_that_is_older_than_a_field_goes_on(tiny_data, tmp_path: Path) -> 
     """It had what is now the default; another value is another run."""
     train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False)
     path = tmp_path / "config.json"
-    path.write_text(
-        json.dumps(
-            {key: value for key, value in json.loads(path.read_text()).items() if key != "jacobian"}
-        )
-    )
+    card = json.loads(path.read_text())
+    del card["objective"]["jacobian"], card["model"]["weight"], card["noise"]
+    path.write_text(json.dumps(card))
     assert (
         len(train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False).history)
         == 3
     )
-    with pytest.raises(InputError, match="jacobian = 0.0, not 0.5"):
-        train(replace(TINY, epochs=1, jacobian=0.5), tiny_data["train"], tmp_path, progress=False)
+    with pytest.raises(InputError, match="objective.jacobian = 0.0, not 0.5"):
+        other = changed(replace(TINY, epochs=1), jacobian=0.5)
+        train(other, tiny_data["train"], tmp_path, progress=False)
     path.write_text("[]")
-    with pytest.raises(InputError, match="config.json: not a JSON object"):
+    with pytest.raises(InputError, match="config.json: .*no JSON object"):
         train(replace(TINY, epochs=1), tiny_data["train"], tmp_path, progress=False)
 
 
 def test_a_folder_belongs_to_one_configuration(tiny_data, tmp_path: Path) -> None:
-    config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1)
+    config = BRIEF
     train(config, tiny_data["train"], tmp_path, progress=False)
     with pytest.raises(InputError, match="seed = 0, not 7"):
         train(replace(config, seed=7), tiny_data["train"], tmp_path, progress=False)
-    with pytest.raises(InputError, match="options"):
+    with pytest.raises(InputError, match="model.denoiser.depth = 3, not 4"):
         train(
-            replace(config, options={"depth": 4, "width": 4}),
+            changed(config, {"denoiser": replace(SMALL, depth=4)}),
             tiny_data["train"],
             tmp_path,
             progress=False,
@@ -252,7 +276,7 @@ def test_a_folder_belongs_to_one_configuration(tiny_data, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", [CHECKPOINT, "config.json"])
 def test_a_file_cut_short_is_named(tiny_data, tmp_path: Path, name: str) -> None:
-    config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1)
+    config = BRIEF
     train(config, tiny_data["train"], tmp_path, progress=False)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
@@ -274,14 +298,14 @@ def test_an_undersampled_file_is_refused_before_any_work(tiny_data, tmp_path: Pa
 
 
 def test_a_step_without_a_finite_gradient_changes_nothing(tiny_data, monkeypatch) -> None:
-    objective = trainer.OBJECTIVES["train"]
+    objective = EquilibriumError.__call__
 
-    def broken(model, batch, config, step):
-        loss, logs = objective(model, batch, config, step)
-        return (loss * math.nan if step == 0 else loss), logs
+    def broken(self, model, batch, at):
+        loss, logs = objective(self, model, batch, at)
+        return (loss * math.nan if at.number == 0 else loss), logs
 
-    monkeypatch.setitem(trainer.OBJECTIVES, "train", broken)
-    config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1)
+    monkeypatch.setattr(EquilibriumError, "__call__", broken)
+    config = BRIEF
     result = train(config, tiny_data["train"], progress=False)
     torch.manual_seed(config.seed)
     assert torch.equal(weights(result.model), weights(config.build()))
@@ -291,7 +315,7 @@ def test_a_step_without_a_finite_gradient_changes_nothing(tiny_data, monkeypatch
 
 
 def test_the_bound_holds_after_training(tiny_data) -> None:
-    config = replace(TINY, options=TINY.options | {"lipschitz": 0.5}, learning_rate=0.1)
+    config = replace(changed(TINY, {"denoiser": replace(SMALL, lipschitz=0.5)}), learning_rate=0.1)
     convolutions = train(config, tiny_data["train"], progress=False).model.denoiser.convolutions()
     assert all(convolution_norm(c.weight) <= 0.5 ** (1 / 3) * (1 + 1e-5) for c in convolutions)
 
@@ -301,13 +325,12 @@ def test_the_hinge_counts_expansion_beyond_its_bound(tiny_data) -> None:
     loss.
     """
     slices = TrainingSlices(tiny_data["train"], TINY)
-    batch, losses, logged = slices.batch("train", 0), {}, set()
+    batch, losses, logged = slices.batch(1, 0), {}, set()
     torch.manual_seed(0)
     model = TINY.build()
     for bound, weight in ((0.1, 1.0), (0.1, 3.0), (100.0, 1.0), (0.1, 0.0)):
-        loss, logs = trainer.OBJECTIVES["train"](
-            model, batch, replace(TINY, hinge=weight, hinge_bound=bound), 0
-        )
+        objective = replace(TINY.objective, hinge=weight, hinge_bound=bound)
+        loss, logs = objective(model, batch, step(0))
         losses[bound, weight] = loss.item()
         logged.add(logs["loss"])
     plain = losses[0.1, 0.0]
@@ -321,15 +344,15 @@ def test_the_jacobian_is_penalised_by_its_weight(tiny_data, model: str) -> None:
     """What is added is the weight times what is logged; its gradient reaches the denoiser, and a
     step along it makes the Jacobian smaller.
     """
-    config = replace(TINY, model=model, hinge=0.0)
-    batch = TrainingSlices(tiny_data["train"], config).batch("train", 0)
+    config = changed(of(model), hinge=0.0)
+    batch = TrainingSlices(tiny_data["train"], config).batch(1, 0)
     torch.manual_seed(0)
     network = config.build()
     for parameter in network.denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
 
     def both(weight: float) -> tuple[Tensor, dict]:
-        return trainer.OBJECTIVES["train"](network, batch, replace(config, jacobian=weight), 0)
+        return replace(config.objective, jacobian=weight)(network, batch, step(0, config))
 
     (plain, without), (loss, logs) = both(0.0), both(3.0)
     assert "jacobian" not in without and logs["jacobian"] > 0
@@ -344,28 +367,28 @@ def test_the_jacobian_is_penalised_by_its_weight(tiny_data, model: str) -> None:
 
 def test_batches_depend_on_seed_phase_and_step_alone(tiny_data) -> None:
     slices = TrainingSlices(tiny_data["train"], TINY)
-    first = slices.batch("train", 3)
-    slices.batch("train", 4)
-    same = TrainingSlices(tiny_data["train"], TINY).batch("train", 3)
+    first = slices.batch(1, 3)
+    slices.batch(1, 4)
+    same = TrainingSlices(tiny_data["train"], TINY).batch(1, 3)
     assert torch.equal(first.kspace, same.kspace) and torch.equal(
         first.operator.mask, same.operator.mask
     )
     assert first.kspace.shape == (2, 2, 16, 32)
     others = [
-        slices.batch("train", 2),
-        slices.batch("pretrain", 3),
-        TrainingSlices(tiny_data["train"], replace(TINY, seed=1)).batch("train", 3),
+        slices.batch(1, 2),
+        slices.batch(0, 3),
+        TrainingSlices(tiny_data["train"], replace(TINY, seed=1)).batch(1, 3),
     ]
     assert not any(torch.equal(first.kspace, other.kspace) for other in others)
 
 
 def test_training_may_start_from_a_trained_denoiser(tiny_data) -> None:
-    start = create("de-prox", **TINY.options)
+    start = create("de-prox", denoiser=SMALL, step=0.5)
     nn.init.normal_(start.denoiser.convolutions()[-1].weight, std=0.01)
-    config = replace(TINY, pretrain_epochs=0, epochs=1, steps_per_epoch=1, learning_rate=1e-9)
+    config = replace(BRIEF, learning_rate=1e-9)
     result = train(config, tiny_data["train"], denoiser=start.denoiser, progress=False)
     torch.testing.assert_close(weights(result.model.denoiser), weights(start.denoiser))
-    other = create("de-prox", depth=3, width=5)
+    other = create("de-prox", denoiser=replace(SMALL, width=5))
     with pytest.raises(InputError, match="width|shape|fit"):
         train(config, tiny_data["train"], denoiser=other.denoiser, progress=False)
 
@@ -380,18 +403,21 @@ def test_a_configuration_survives_its_card() -> None:
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"model": "cg-sense"}, "cg-sense"),
-        ({"loss": "l3"}, "loss: 'l3'"),
-        ({"solver": "newton"}, "solver: 'newton'"),
-        ({"gradient": "exact"}, "gradient: 'exact'"),
+        ({"model": "cg-sense"}, "model: 'cg-sense' has nothing to train; one of de-prox, de-grad"),
+        ({"loss": "l3"}, "loss: unknown loss 'l3'; valid: l1, l2"),
+        ({"objective": {"name": "equilibrium", "solver": "newton"}}, "unknown solver 'newton'"),
+        ({"objective": {"name": "equilibrium", "gradient": "exact"}}, "unknown gradient 'exact'"),
         ({"precision": "8"}, "precision: '8'"),
         ({"device": "tpu"}, "device: 'tpu'"),
-        ({"mask": ("radial",)}, "mask: 'radial'"),
+        ({"mask": ("radial",)}, "mask: unknown mask 'radial'; valid: random, equispaced"),
         ({"epochs": 0}, "epochs: 0"),
         ({"batch_size": 0}, "batch_size: 0"),
-        ({"pretrain_epochs": -1}, "pretrain_epochs: -1"),
+        (
+            {"objective": {"name": "equilibrium", "pretrain_epochs": -1}},
+            "pretrain_epochs: -1 given, a whole number >= 0 needed",
+        ),
         ({"noise": -0.1}, "noise: -0.1"),
-        ({"tolerance": -1.0}, "tolerance: -1.0"),
+        ({"objective": {"name": "equilibrium", "tolerance": -1.0}}, "tolerance: -1.0"),
         ({"learning_rate": 0.0}, "learning_rate: 0.0"),
         ({"clip": math.nan}, "clip: nan"),
     ],

@@ -27,7 +27,7 @@ def test_cg_sense_solves_its_normal_equations(
 ) -> None:
     """(A^H A + weight) x = A^H y, with A as a matrix made of its action on unit images."""
     data = measure(3, coils, size)
-    method = CGSense(weight, tolerance=1e-11, max_iterations=500)
+    method = CGSense(weight, tolerance=1e-11, max_evaluations=500)
     image = method(data.kspace, data.A)
     assert image.shape == (3, *size)
     pixels = size[0] * size[1]

@@ -4,18 +4,22 @@ mates, honest flags.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.testing import assert_close
 
 from deqlab.core.errors import InputError
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
 from deqlab.recon.deq.plug_and_play import ALGORITHMS, PlugAndPlay
+from deqlab.recon.fixed_point import FixedPointMethod
 from deqlab.recon.sparse.cycle_spinning import CycleSpinning, RandomShifts, moved
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
+from deqlab.recon.weights import ready
 from deqlab.signal.transforms.finite_differences import differences, differences_adjoint, lengths
 from deqlab.signal.transforms.wavelets import Wavelet
 from deqlab.solvers import Anderson, Picard, solve
@@ -23,12 +27,12 @@ from deqlab.solvers import Anderson, Picard, solve
 ONE = CycleSpinning(1)
 
 
-def methods(denoiser) -> list[nn.Module]:
+def methods(denoiser) -> list[FixedPointMethod]:
     return [
         WaveletFISTA(0.2, Wavelet("db2", 2), ONE, 1e-7, 1000),
         WaveletFISTA(0.2, Wavelet("haar", 1), CycleSpinning(3), 1e-7, 1000),
         TotalVariation(0.2, 1e-7, 1000),
-        PlugAndPlay(denoiser(0.6), "pgd", step=0.7, tolerance=1e-7, max_iterations=1000),
+        PlugAndPlay(denoiser(0.6), "pgd", step=0.7, tolerance=1e-7, max_evaluations=1000),
     ]
 
 
@@ -60,7 +64,7 @@ def test_total_variation_is_a_saddle_point(
     data = measure(1, 2, size)
     method = TotalVariation(0.3, tolerance, 1500, solver)
     f = method.fixed_point_map(data.kspace, data.A)
-    solution = solve(f, f.state(f.projection), solver, method.tolerance, method.max_iterations)
+    solution = solve(f, f.state(f.projection), solver, method.tolerance, method.max_evaluations)
     assert solution.converged.all()
     x, w = f(solution.value)
     assert_close(method(data.kspace, data.A), x, rtol=0, atol=10 * tolerance)
@@ -139,7 +143,7 @@ def test_a_sample_does_not_feel_its_batch_mates(measure, denoiser, which: int) -
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
 def test_by_name_in_either_precision(measure, name: str, dtype: torch.dtype) -> None:
     data = measure(2, 1, (16, 20), dtype)
-    method = create(name)
+    method = ready(name)
     if dtype == torch.complex128:
         method = method.to(torch.float64)
     solution = method.solve(data.kspace, data.A)
@@ -151,8 +155,7 @@ def test_by_name_in_either_precision(measure, name: str, dtype: torch.dtype) -> 
 def test_a_budget_is_no_convergence(measure, denoiser) -> None:
     data = measure(2, 2, (8, 6))
     for method in methods(denoiser):
-        method.max_iterations = 2
-        solution = method.solve(data.kspace, data.A)
+        solution = replace(method, max_evaluations=2).solve(data.kspace, data.A)
         assert solution.reason == ["budget"] * 2 and not solution.converged.any()
 
 
@@ -211,7 +214,7 @@ def test_random_origins_wander_and_say_so(measure) -> None:
 def test_every_algorithm_of_one_denoiser_finds_the_same_image(measure, denoiser) -> None:
     data, R = measure(2, 2, (6, 6)), denoiser(0.5)
     values = {
-        name: PlugAndPlay(R, name, step=0.8, tolerance=1e-8, max_iterations=1000).solve(
+        name: PlugAndPlay(R, name, step=0.8, tolerance=1e-8, max_evaluations=1000).solve(
             data.kspace, data.A
         )
         for name in ALGORITHMS
@@ -268,12 +271,12 @@ def test_one_step_of_the_primal_dual_map_by_the_formula(measure) -> None:
     [
         (lambda: create("wavelet", weight=-0.1), ["weight: -0.1", ">= 0"]),
         (lambda: create("tv", weight=float("nan")), ["weight: nan"]),
-        (lambda: create("wavelet", wavelet="db44"), ["did you mean 'db4'?"]),
-        (lambda: create("wavelet", shifts=0), ["shifts: 0", "at least 1"]),
-        (lambda: create("wavelet", wieght=1.0), ["did you mean 'weight'?"]),
-        (lambda: create("pnp", algorithm="fsta"), ["algorithm: 'fsta'", "did you mean 'fista'?"]),
-        (lambda: create("pnp", strength=0.0), ["strength: 0.0", "> 0"]),
-        (lambda: create("pnp", denoiser="cg-sense"), ["denoiser", "'cg-sense'"]),
+        (lambda: ready("wavelet", {"wavelet": "db44"}), ["did you mean 'db4'?"]),
+        (lambda: ready("wavelet", {"spinning.shifts": "0"}), ["shifts: 0", "at least 1"]),
+        (lambda: create("wavelet", wieght=1.0), ["did you mean weight?"]),
+        (lambda: ready("pnp", {"algorithm": "fsta"}), ["algorithm: 'fsta'", "did you mean fista?"]),
+        (lambda: ready("pnp", {"strength": "0.0"}), ["strength: 0.0", "> 0"]),
+        (lambda: ready("pnp", {"denoiser": "cg-sense"}), ["denoiser", "'cg-sense'"]),
     ],
 )
 def test_what_cannot_be_is_named(make, words: list[str]) -> None:
@@ -285,4 +288,4 @@ def test_what_cannot_be_is_named(make, words: list[str]) -> None:
 def test_too_many_levels_are_refused_before_the_work(measure) -> None:
     data = measure(1, 2, (8, 6))
     with pytest.raises(InputError, match="levels: 5"):
-        create("wavelet", levels=5)(data.kspace, data.A)
+        create("wavelet", wavelet=Wavelet(levels=5))(data.kspace, data.A)
