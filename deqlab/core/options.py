@@ -175,15 +175,18 @@ def _json(value: Any, choice: Choice | None) -> Any:
     return [_json(part, None) for part in value] if isinstance(value, (tuple, list)) else value
 
 
-def updated(value: Made, words: Mapping[str, str]) -> Made:
-    """The options with some of them set from words of the shell, {"denoiser.width": "32"}.
+def updated(value: Made, words: Mapping[str, Any]) -> Made:
+    """The options with some of them set from words of the shell, {"denoiser.width": "32"}, or from
+    values, {"denoiser.width": 32}.
 
     InputError for an option that there is not, naming the nearest one, and for a word that does not
     fit. All are set at once, so their order does not matter.
     """
+    if not words:
+        return value
     kind, changes = type(value), {}
     known = hints(kind)
-    groups: dict[str, dict[str, str]] = {}
+    groups: dict[str, dict[str, Any]] = {}
     for path, word in words.items():
         first, _, rest = path.partition(".")
         groups.setdefault(first, {})[rest] = word
@@ -207,7 +210,9 @@ def updated(value: Made, words: Mapping[str, str]) -> Made:
     return dataclasses.replace(value, **changes)  # type: ignore[type-var]
 
 
-def _value(word: str, choice: Choice | None) -> Any:
+def _value(word: Any, choice: Choice | None) -> Any:
+    if not isinstance(word, str):
+        return word
     if choice is not None:
         return None if word in ("None", "none") else choice.parse(word)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import updated
 from deqlab.core.text_table import table
 from deqlab.data.sample import Sample, collate
 from deqlab.evaluation.judge import judge
@@ -91,7 +92,7 @@ def tune(
     """The Tuning of `family` over all combinations of `grid`, judged as `deqlab evaluate` judges.
 
     family: a name of `deqlab.recon.create`, or what makes a reconstructor from options. grid:
-    option -> values. data: validation slices or batches (one volume each) with targets; the score
+    option -> values; options of options have a dot in their names, as "spinning.shifts". data: validation slices or batches (one volume each) with targets; the score
     is the mean over them. progress: called with a label before each trial. Every reconstructor is
     made before the first runs, so an impossible option costs no time. InputError for one, for an
     empty grid or data, and for an unknown metric.
@@ -110,7 +111,7 @@ def tune(
         dict(zip(values, combination)) for combination in itertools.product(*values.values())
     ]
     methods = [
-        create(family, **options) if isinstance(family, str) else family(**options)
+        _named(family, options) if isinstance(family, str) else family(**options)
         for options in choices
     ]
     trials = []
@@ -126,3 +127,8 @@ def tune(
         share = float(np.mean(flags)) if flags else None
         trials.append(Trial(options, means, share, sum(row.seconds for row in rows)))
     return Tuning(metric, values, trials)
+
+
+def _named(name: str, options: Mapping[str, Any]) -> Reconstructor:
+    method = create(name, **{key: value for key, value in options.items() if "." not in key})
+    return updated(method, {key: value for key, value in options.items() if "." in key})

@@ -76,7 +76,12 @@ def test_options_reach_the_model() -> None:
     assert any(isinstance(layer, torch.nn.GroupNorm) for layer in prox.denoiser.layers)
     admm = create("de-admm", denoiser=DnCNN.Options(depth=2, width=8, residual=False), step=0.3)
     assert admm.step.item() == pytest.approx(0.3) and not admm.denoiser.residual
-    mol = create("mol", denoiser={"name": "dncnn", "depth": 2, "width": 8, "lipschitz": 0.6, "residual": False}, step=1.2, weight=2.0)
+    mol = create(
+        "mol",
+        denoiser={"name": "dncnn", "depth": 2, "width": 8, "lipschitz": 0.6, "residual": False},
+        step=1.2,
+        weight=2.0,
+    )
     assert mol.step.item() == pytest.approx(1.2) and mol.log_weight.exp().item() == pytest.approx(
         2.0
     )

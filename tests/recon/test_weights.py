@@ -113,9 +113,15 @@ DEFECTS = {
         lambda card: edit(card, options={"denoiser": NETWORK | {"width": 4}}),
         ["small.safetensors", "denoiser.layers.0.weight", "(3, 2, 3, 3)", "(4, 2, 3, 3)"],
     ),
-    "other model": (lambda card: edit(card, model="de-prox", options={"denoiser": NETWORK}), ["small.safetensors", "log_weight"]),
+    "other model": (
+        lambda card: edit(card, model="de-prox", options={"denoiser": NETWORK}),
+        ["small.safetensors", "log_weight"],
+    ),
     "unknown model": (lambda card: edit(card, model="de-gard"), ["'de-gard'", "mean de-grad?"]),
-    "unknown option": (lambda card: edit(card, options={"denoiser": NETWORK | {"dept": 2}}), ["'dept'", "mean depth?"]),
+    "unknown option": (
+        lambda card: edit(card, options={"denoiser": NETWORK | {"dept": 2}}),
+        ["'dept'", "mean depth?"],
+    ),
     "tensor missing": (
         lambda card: change_tensors(card, lambda t: t.pop("log_step")),
         ["log_step", "None"],
@@ -125,7 +131,10 @@ DEFECTS = {
         ["extra", "None"],
     ),
     "options no table": (lambda card: edit(card, options=["depth"]), ["small.json", "options"]),
-    "depth a word": (lambda card: edit(card, options={"denoiser": NETWORK | {"depth": "two"}}), ["depth"]),
+    "depth a word": (
+        lambda card: edit(card, options={"denoiser": NETWORK | {"depth": "two"}}),
+        ["depth"],
+    ),
 }
 
 

@@ -404,12 +404,15 @@ def test_a_configuration_survives_its_card() -> None:
     "changes, words",
     [
         ({"model": "cg-sense"}, "model: 'cg-sense' has nothing to train; one of de-prox, de-grad"),
-        ({"loss": "l3"}, "loss: unknown loss 'l3'; valid: l1, l2"),
+        ({"loss": "l3"}, "loss: unknown loss 'l3', did you mean l2.; valid: l1, l2"),
         ({"objective": {"name": "equilibrium", "solver": "newton"}}, "unknown solver 'newton'"),
         ({"objective": {"name": "equilibrium", "gradient": "exact"}}, "unknown gradient 'exact'"),
         ({"precision": "8"}, "precision: '8'"),
         ({"device": "tpu"}, "device: 'tpu'"),
-        ({"mask": ("radial",)}, "mask: unknown mask 'radial'; valid: random, equispaced"),
+        (
+            {"mask": ("radial",)},
+            "unknown mask 'radial', did you mean random.; valid: random, equispaced",
+        ),
         ({"epochs": 0}, "epochs: 0"),
         ({"batch_size": 0}, "batch_size: 0"),
         (
