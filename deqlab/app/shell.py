@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import click
 
 from deqlab.core.errors import InputError
-from deqlab.core.options import default_of, hints, sentence
+from deqlab.core.options import default_of, hints, names_of, sentence
 from deqlab.core.registry import Registry
 from deqlab.core.spelling import nearest
 
@@ -172,7 +172,7 @@ def settings(words: Sequence[str], models: Sequence[str]) -> dict[str, dict[str,
             raise InputError(f"--set {word}: NAME=VALUE needed, such as weight=0.003")
         model = max((m for m in models if key.startswith(f"{m}.")), key=len, default=None)
         if model is not None:
-            found[model][key[len(model) + 1 :]] = value
+            found[model][_within(model, key)] = value
         elif len(models) == 1:
             found[models[0]][key] = value
         elif "." in key:
@@ -187,6 +187,17 @@ def settings(words: Sequence[str], models: Sequence[str]) -> dict[str, dict[str,
                 " answer"
             )
     return found
+
+
+def _within(model: str, key: str) -> str:
+    """What `key`, which begins with the model's name, says of the model: "weight" for
+    "wavelet.weight", but all of "wavelet.levels", for the model's own option is called as it is.
+    """
+    from deqlab.recon.registry import METHODS
+
+    rest = key[len(model) + 1 :]
+    known = names_of(METHODS.options(model)) if model in METHODS else []
+    return key if model in known and rest.partition(".")[0] not in known else rest
 
 
 SET = click.Option(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -31,7 +31,7 @@ from typing import (
 )
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 from pydantic_core import PydanticUndefined
 
@@ -94,6 +94,8 @@ def options(cls: Cls) -> Cls:
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:
         try:
+            if any(isinstance(value, bool) for value in (*values, *named.values())):
+                _no_truth_for_numbers(made, values, named)
             check(self, *values, **named)
         except ValidationError as error:
             raise InputError(_one_line(made, error)) from None
@@ -116,7 +118,7 @@ class Options:
 
 def names_of(kind: type) -> list[str]:
     """The names of the options of a class made by `options`."""
-    return [item.name for item in dataclasses.fields(kind)]
+    return [item.name for item in dataclasses.fields(kind) if item.init]
 
 
 def sentence(kind: type, name: str) -> str:
@@ -207,7 +209,37 @@ def updated(value: Made, words: Mapping[str, Any]) -> Made:
         except InputError as error:
             between = ": " if str(error).startswith("unknown") else "."
             raise InputError(f"{name}{between}{error}") from None
-    return dataclasses.replace(value, **changes)  # type: ignore[type-var]
+    return dataclasses.replace(value, **fitting(kind, changes))  # type: ignore[type-var]
+
+
+def fitting(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as fields of `kind` take them; InputError for an option that there is not, and
+    where `kind` is a plain dataclass, which checks no types, for a value that does not fit.
+    """
+    known, checked = hints(kind), hasattr(kind, "__pydantic_fields__")
+    for name in values:
+        if name not in known:
+            raise unknown(name, known, _name(kind))
+    return {n: v if checked else _fitted(n, v, known[n]) for n, v in values.items()}
+
+
+def _fitted(name: str, value: Any, hint: Any) -> Any:
+    """`value`, if it is of a type that neither a word nor JSON can write, or else one that fits."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    inner = next((part for part in parts if dataclasses.is_dataclass(part)), None)
+    if isinstance(value, Mapping) and inner is not None:
+        return inner(**fitting(inner, value))  # type: ignore[operator]
+    written = value is None or isinstance(value, (bool, int, float, str, list, tuple, Mapping))
+    if not written or object in parts or Any in parts:
+        return value
+    plain = [part for part in parts if part in (*_KINDS, NoneType) or get_origin(part) is not None]
+    plain = [part for part in plain if get_origin(part) is not Callable]
+    try:
+        if isinstance(value, bool) and bool not in plain:
+            raise ValueError
+        return TypeAdapter(Union[tuple(plain)]).validate_python(value)  # noqa: UP007
+    except (ValueError, TypeError):
+        raise InputError(f"{name}: {value!r} given, {needs(hint)} needed") from None
 
 
 def _value(word: Any, choice: Choice | None) -> Any:
@@ -303,6 +335,22 @@ def _one_line(kind: type, error: ValidationError) -> str:
     value = problem["input"]
     near = nearest(value, _literals(hint)) if isinstance(value, str) else ""
     return f"{place[0]}: {value!r} given{near}{';' if near else ','} {needs(hint)} needed"
+
+
+def _no_truth_for_numbers(kind: type, values: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    """InputError for True or False where a number is wanted: the checker would take 1 or 0."""
+    known = hints(kind)
+    for name, value in {**dict(zip(known, values)), **named}.items():
+        if isinstance(value, bool) and name in known and _numbers_only(known[name]):
+            raise InputError(f"{name}: {value!r} given, {needs(known[name])} needed")
+
+
+def _numbers_only(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        return _numbers_only(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return all(part is NoneType or _numbers_only(part) for part in get_args(hint))
+    return hint in (int, float)
 
 
 def _literals(hint: Any) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import core_schema
 
 from deqlab.core.errors import InputError
-from deqlab.core.options import is_options, names_of, page, to_json, unknown
+from deqlab.core.options import fitting, is_options, names_of, page, to_json, unknown
 from deqlab.core.spelling import nearest
 
 T = TypeVar("T")
@@ -99,7 +99,8 @@ class Registry(Generic[T]):
         if isinstance(value, Mapping) and "name" in value:
             changes = {key: part for key, part in value.items() if key != "name"}
             preset = self._preset(str(value["name"]))
-            return _options_of(preset.kind)(**{**preset.changes, **changes})
+            kind = _options_of(preset.kind)
+            return kind(**fitting(kind, {**preset.changes, **changes}))
         kinds = tuple(self[name] for name in self)
         if isinstance(value, (*kinds, *map(_options_of, kinds), *self.also)):
             return value

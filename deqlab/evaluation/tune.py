@@ -92,10 +92,11 @@ def tune(
     """The Tuning of `family` over all combinations of `grid`, judged as `deqlab evaluate` judges.
 
     family: a name of `deqlab.recon.create`, or what makes a reconstructor from options. grid:
-    option -> values; options of options have a dot in their names, as "spinning.shifts". data: validation slices or batches (one volume each) with targets; the score
-    is the mean over them. progress: called with a label before each trial. Every reconstructor is
-    made before the first runs, so an impossible option costs no time. InputError for one, for an
-    empty grid or data, and for an unknown metric.
+    option -> values; options of options have a dot in their names, as "spinning.shifts". data:
+    validation slices or batches (one volume each) with targets; the score is the mean over them.
+    progress: called with a label before each trial. Every reconstructor is made before the first
+    runs, so an impossible option costs no time. InputError for one, for an empty grid or data, and
+    for an unknown metric.
     """
     METRICS.checked(metric)
     values = {name: list(choices) for name, choices in grid.items()}

@@ -1,4 +1,4 @@
-"""Options as words: typed by the method's signature, refused with the nearest valid one, never for
+"""Options as words: typed by the option itself, refused with the nearest valid one, never for
 trained weights.
 """
 
@@ -7,87 +7,91 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from deqlab.app.options import read_options, reconstructor
 
 from deqlab.app.cli import main
+from deqlab.app.shell import settings
 from deqlab.core.errors import InputError
 from deqlab.recon.sparse.wavelet import WaveletFISTA
+from deqlab.recon.weights import ready
 
 
 def test_words_become_options_of_the_right_type() -> None:
-    words = {"weight": "1", "wavelet": "sym8", "levels": "3", "shifts": "4", "max_iterations": "7"}
-    model = reconstructor("wavelet", words)
-    assert isinstance(model, WaveletFISTA) and (model.weight, model.max_iterations) == (1.0, 7)
+    words = {
+        "weight": "1",
+        "wavelet": "sym8",
+        "wavelet.levels": "3",
+        "spinning.shifts": "4",
+        "max_evaluations": "7",
+    }
+    model = ready("wavelet", words)
+    assert isinstance(model, WaveletFISTA) and (model.weight, model.max_evaluations) == (1.0, 7)
     assert (model.wavelet.name, model.wavelet.levels, model.spinning.shifts) == ("sym8", 3, 4)
-    assert reconstructor("wavelet", {"levels": "None"}).wavelet.levels is None
-    assert reconstructor("grappa", {"kernel": "(3, 4)"}).kernel == (3, 4)
-    assert reconstructor("tv").weight == reconstructor("tv", {}).weight
+    assert ready("wavelet", {"wavelet.levels": "None"}).wavelet.levels is None
+    assert ready("grappa", {"kernel": "(3, 4)"}).kernel == (3, 4)
+    assert ready("tv").weight == ready("tv", {}).weight
 
 
 def test_a_word_belongs_to_its_model() -> None:
-    assert read_options(["weight=0.1", "levels=2"], ["wavelet"]) == {
-        "wavelet": {"weight": "0.1", "levels": "2"}
+    assert settings(["weight=0.1", "wavelet.levels=2"], ["tv"]) == {
+        "tv": {"weight": "0.1", "wavelet.levels": "2"}
     }
-    assert read_options(["tv.weight=0.1"], ["wavelet", "tv"]) == {
-        "wavelet": {},
+    assert settings(["tv.weight=0.1", "wavelet.wavelet.levels=2"], ["wavelet", "tv"]) == {
+        "wavelet": {"wavelet.levels": "2"},
         "tv": {"weight": "0.1"},
     }
-    assert read_options([], ["wavelet"]) == {"wavelet": {}}
+    assert settings([], ["wavelet"]) == {"wavelet": {}}
+
+
+def test_an_option_that_is_called_as_its_model_is_reached_with_and_without_its_name() -> None:
+    for word in ("wavelet.levels=2", "wavelet.wavelet.levels=2"):
+        words = settings([word], ["wavelet"])["wavelet"]
+        assert ready("wavelet", words).wavelet.levels == 2
 
 
 @pytest.mark.parametrize(
     "words, models, expected",
     [
-        (["weight"], ["tv"], ["--option weight", "NAME=VALUE"]),
-        (["weight=1"], ["wavelet", "tv"], ["of which of wavelet, tv"]),
+        (["weight"], ["tv"], ["--set weight", "NAME=VALUE"]),
+        (["=1"], ["tv"], ["--set =1", "NAME=VALUE"]),
+        (["weight=1"], ["wavelet", "tv"], ["of which of wavelet, tv", "wavelet.weight=1"]),
         (["wavlet.weight=1"], ["wavelet", "tv"], ["wavlet", "did you mean wavelet?"]),
     ],
 )
 def test_words_that_name_nothing(words: list[str], models: list[str], expected: list[str]) -> None:
     with pytest.raises(InputError) as error:
-        read_options(words, models)
+        settings(words, models)
     assert all(word in str(error.value) for word in expected)
 
 
 @pytest.mark.parametrize(
     "name, options, expected",
     [
-        ("wavelet", {"weigth": "1"}, ["'weigth'", "did you mean 'weight'?"]),
-        ("wavelet", {"weight": "much"}, ["weight", "'much'", "float"]),
-        ("wavelet", {"weight": "True"}, ["weight", "float"]),
-        ("wavelet", {"levels": "2.5"}, ["levels", "int or None"]),
+        ("wavelet", {"weigth": "1"}, ["'weigth'", "did you mean weight?"]),
+        ("wavelet", {"weight": "much"}, ["weight", "'much'", "a finite number >= 0 needed"]),
+        ("wavelet", {"weight": "True"}, ["weight: True given", "a finite number >= 0 needed"]),
+        ("wavelet", {"wavelet.levels": "2.5"}, ["levels: 2.5 given", "a whole number"]),
         ("de-grad", {"weight": "1"}, ["de-grad", "trained weights", "wavelet"]),
+        ("tv", {"solver": "andersen"}, ["solver", "'andersen'", "did you mean anderson?"]),
+        ("tv", {"solver.memory": "few"}, ["solver.memory: 'few' given", "a whole number"]),
+        ("tv", {"weight.size": "1"}, ["weight.size", "no options of its own"]),
     ],
 )
 def test_options_that_do_not_fit(name: str, options: dict, expected: list[str]) -> None:
     with pytest.raises(InputError) as error:
-        reconstructor(name, options)
-    assert all(word in str(error.value) for word in expected)
+        ready(name, options)
+    assert all(word in str(error.value) for word in expected), str(error.value)
 
 
 def test_the_shell_reconstructs_and_evaluates_with_options(
     tiny_data, tmp_path: Path, capsys
 ) -> None:
-    source = str(tiny_data["test"][0])
+    source, out = str(tiny_data["test"][0]), str(tmp_path / "out.h5")
     for name, options in (("wavelet", ["weight=0.01", "wavelet=haar"]), ("tv", ["weight=0.01"])):
-        words = [word for option in options for word in ("--option", option)]
-        assert main(["reconstruct", source, str(tmp_path / "out.h5"), "--model", name, *words]) == 0
+        words = [word for option in options for word in ("--set", option)]
+        assert main(["reconstruct", source, out, "--model", name, *words]) == 0
         assert "converged" in capsys.readouterr().out
-    words = ["--model", "wavelet", "tv", "--option", "tv.weight=0.01", "--acceleration", "4"]
+    words = ["--model", "wavelet", "tv", "--set", "tv.weight=0.01", "--acceleration", "4"]
     assert main(["evaluate", "--data", source, *words]) == 0
     assert capsys.readouterr().out.count("%") >= 2
-    assert (
-        main(
-            [
-                "reconstruct",
-                source,
-                str(tmp_path / "out.h5"),
-                "--model",
-                "tv",
-                "--option",
-                "wieght=1",
-            ]
-        )
-        == 2
-    )
-    assert "did you mean 'weight'?" in capsys.readouterr().err
+    assert main(["reconstruct", source, out, "--model", "tv", "--set", "wieght=1"]) == 2
+    assert "did you mean weight?" in capsys.readouterr().err
