@@ -36,7 +36,17 @@ ROOMS = [
 # The same inside a room; a folder or a file that is not named stands above all that are.
 SHELVES = {
     "signal": ["transforms", "scan", "sampling", "coils"],
-    "recon": ["base", "fixed_point", "steps", "classical", "sparse", "deq", "unrolled", "direct", "generative"],
+    "recon": [
+        "base",
+        "fixed_point",
+        "steps",
+        "classical",
+        "sparse",
+        "deq",
+        "unrolled",
+        "direct",
+        "generative",
+    ],
     "data": ["formats", "sample", "prepare"],
     "theory": ["contraction", "subspaces", "jacobian_split", "uniqueness", "compressed_sensing"],
 }
