@@ -5,11 +5,14 @@ M. R. Hestenes and E. Stiefel, Methods of conjugate gradients for solving linear
 NBS 49 (1952).
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from deqlab.solvers.products import surely
 from deqlab.solvers.solution import Solution
 
 
@@ -50,34 +53,32 @@ def conjugate_gradient(
     r = right.clone() if x0 is None else right - normal(x0)
     p, rho, target = r, square(r), tolerance**2 * square(right)
     length = square(right).flatten().sqrt().clamp_min(torch.finfo(rho.dtype).tiny)
-    trace: list[list[float]] = [[] for _ in range(right.shape[0])]
-    evaluations = torch.zeros(right.shape[0], dtype=torch.long) + (x0 is not None)
-    broken = ["budget"] * right.shape[0]
-    alive = torch.isfinite(rho)
+    alive, curvature = torch.isfinite(rho), torch.ones_like(rho)
     # The recursive residual drifts from the true one in finite precision. So a sample that passes
     # spends one product on its true residual, and where that is still too large CG starts over from
     # there.
     checked = torch.zeros_like(alive)
-    for _ in range(max_iterations):
+    start = torch.stack((target.flatten(), rho.flatten())).tolist()
+    samples = [
+        _Sample(goal, math.isfinite(first), int(x0 is not None)) for goal, first in zip(*start)
+    ]
+    for iteration in range(max_iterations + 1):
+        # All that the host decides by, in one transfer from the device.
+        seen = torch.stack((rho.flatten(), curvature.flatten(), rho.flatten().sqrt() / length))
+        for sample, numbers in zip(samples, zip(*seen.tolist())):
+            sample.take(*numbers)
+        checking = any(sample.pending for sample in samples)
+        if iteration == max_iterations or not (checking or any(s.running for s in samples)):
+            break
         running = alive & (rho > target)
         pending = alive & ~running & ~checked
-        busy = running | pending
-        if not bool(busy.any()):
-            break
-        checking = bool(pending.any())
         q = normal(torch.where(pending, x, p) if checking else p)
         curvature = inner(p, q)
         alive = alive & (~running | (curvature > 0))
-        for member in torch.nonzero((running & ~alive).flatten()).flatten().tolist():
-            broken[member] = (
-                "not positive"
-                if bool(torch.isfinite(curvature.flatten()[member]))
-                else "not finite"
-            )
         advance = running & alive
         # A sample that is done, broken or being checked takes steps of length zero.
         alpha = torch.where(advance, rho / curvature, torch.zeros_like(rho))
-        if not checking and bool(advance.all()):
+        if not checking and surely(advance):
             # The usual case, without the copies that a choice between samples takes.
             x, r = torch.addcmul(x, alpha.to(x.dtype), p), torch.addcmul(r, -alpha.to(r.dtype), q)
             fresh = square(r)
@@ -91,15 +92,43 @@ def conjugate_gradient(
             p = torch.where(advance, r + (fresh / rho) * p, torch.where(pending, r, p))
             rho = torch.where(advance | pending, fresh, rho)
         checked = checked | (pending & (rho <= target))
-        residuals = (rho.flatten().sqrt() / length).tolist()
-        for member, active in enumerate(busy.flatten().tolist()):
-            if active:
-                trace[member].append(residuals[member])
-        evaluations += busy.flatten().cpu()
-    converged = checked.flatten().cpu()
-    finite = torch.isfinite(rho).flatten().tolist()
-    reason = [
-        "converged" if done else why if fine else "not finite"
-        for done, why, fine in zip(converged.tolist(), broken, finite)
-    ]
-    return Solution(x, rho.flatten().sqrt() / length, trace, evaluations, converged, reason)
+    return Solution(
+        value=x,
+        residual=rho.flatten().sqrt() / length,
+        trace=[sample.trace for sample in samples],
+        evaluations=torch.tensor([sample.evaluations for sample in samples]),
+        converged=torch.tensor([sample.checked for sample in samples]),
+        reason=[sample.reason for sample in samples],
+    )
+
+
+@dataclass
+class _Sample:
+    """The host's account of one sample, from a few numbers a product: it decides as the device
+    does.
+    """
+
+    goal: float
+    alive: bool
+    evaluations: int
+    trace: list[float] = field(default_factory=list)
+    running: bool = False
+    pending: bool = False
+    checked: bool = False
+    broken: str = "budget"
+    reason: str = "budget"
+
+    def take(self, square: float, curvature: float, residual: float) -> None:
+        """After a product: the squared residual, <p, q>, and the relative residual."""
+        if self.running or self.pending:
+            self.trace.append(residual)
+            self.evaluations += 1
+        if self.running and not curvature > 0:
+            self.alive = False
+            self.broken = "not positive" if math.isfinite(curvature) else "not finite"
+        self.checked = self.checked or (self.pending and square <= self.goal)
+        self.running = self.alive and square > self.goal
+        self.pending = self.alive and not self.running and not self.checked
+        self.reason = self.broken if math.isfinite(square) else "not finite"
+        if self.checked:
+            self.reason = "converged"

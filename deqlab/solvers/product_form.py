@@ -19,7 +19,7 @@ from torch import Tensor
 
 from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.low_rank import LowRankInverse
-from deqlab.solvers.products import dot, dots, length
+from deqlab.solvers.products import dot, dots, length, surely
 
 # A correction is damped where it would shrink B to less than this part along its direction
 # (Powell's rule), so that B stays regular.
@@ -86,7 +86,7 @@ class ProductForm:
         )
         factor = damping / (1 - damping + damping * pivot)
         w = torch.addcmul(s * factor, image, -scale * factor)
-        if not bool(usable.all()):
+        if not surely(usable):
             zero = torch.zeros_like(size)
             w, s = torch.where(usable, w, zero), torch.where(usable, s, zero)
         self._append(w, s)

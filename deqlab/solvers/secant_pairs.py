@@ -15,7 +15,7 @@ from torch import Tensor
 
 from deqlab.solvers.history import capacity, grown, grown_square
 from deqlab.solvers.low_rank import LowRankInverse
-from deqlab.solvers.products import combined, dot, dots, length
+from deqlab.solvers.products import combined, dot, dots, length, surely
 
 
 @dataclass
@@ -71,7 +71,7 @@ class SecantPairs:
             & torch.isfinite(square)
             & (size > 0)
         )
-        if not bool(usable.all()):
+        if not surely(usable):
             s, y = torch.where(usable, s, zero), torch.where(usable, y, zero)
             dots_y = torch.where(usable, dots_y, zero.double())
         self.scale = torch.where(usable, curvature / square, self.scale.unsqueeze(1)).squeeze(1)
@@ -94,8 +94,7 @@ class SecantPairs:
     def core(self) -> Tensor:
         """The small matrix between the rows, float64, (batch, 2 filled, 2 filled)."""
         used, first = self.filled, self.position if self.filled == self.memory else 0
-        by_age = [(first + k) % used for k in range(used)] if used else []
-        age = torch.tensor(by_age, dtype=torch.long, device=self.rows.device)
+        age = (first + torch.arange(used, device=self.rows.device)) % max(1, used)
         square = (slice(None), age[:, None], age)
         R = torch.triu(self.sy[square])
         eye = torch.eye(used, dtype=R.dtype, device=R.device).expand_as(R)
