@@ -102,13 +102,13 @@ def solve(
         improved, keep, leave = record.take(evaluation, members, residuals, sizes)
         best = _improve(best, x, running.members, improved, batch)
         if leave:
-            gone = None if not keep else torch.tensor(leave, device=device)
+            gone = None if not keep else _positions(leave, device)
             piece = _inverse(solver, state, at, gone)
             if piece is not None:
                 pieces.append((running.members if gone is None else running.members[gone], piece))
             if not keep:
                 break
-            index = torch.tensor(keep, device=device)
+            index = _positions(keep, device)
             members = [members[position] for position in keep]
             running.keep(index)
             state, at = solver.select(state, index), at.select(index)
@@ -190,7 +190,7 @@ def _improve(best: StateT, x: StateT, members: Tensor, improved: list[int], batc
     if not improved:
         return best
     everywhere = len(improved) == len(members)
-    index = None if everywhere else torch.tensor(improved, device=members.device)
+    index = None if everywhere else _positions(improved, members.device)
 
     def placed(old: Tensor, new: Tensor) -> Tensor:
         if index is None:
@@ -199,6 +199,11 @@ def _improve(best: StateT, x: StateT, members: Tensor, improved: list[int], batc
 
     pairs = zip(parts(best), parts(x))
     return formed_like(tuple(placed(old, new) for old, new in pairs), best)
+
+
+def _positions(found: list[int], device: torch.device) -> Tensor:
+    # A device goes on with its work while so few numbers come.
+    return torch.tensor(found).to(device, non_blocking=True)
 
 
 def _inverse(
