@@ -87,7 +87,7 @@ def test_a_file_name_exists_once_among_tests_and_in_the_package(tracked: list[Pa
 def test_tests_mirror_the_package(repository: Path, tracked: list[Path]) -> None:
     folders = {file.parent.relative_to("tests") for file in tracked if file.parts[0] == "tests"}
     strange = [folder for folder in folders if not (repository / "deqlab" / folder).is_dir()]
-    assert sorted(folder.as_posix() for folder in strange) == ["browser"]
+    assert sorted(folder.as_posix() for folder in strange) == ["browser", "device"]
 
 
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:
