@@ -32,6 +32,9 @@ class CartesianOperator(LinearOperator):
     construction.
     """
 
+    mask: Tensor
+    coil_maps: Tensor | None
+
     def __init__(self, mask: Tensor, coil_maps: Tensor | None = None, dimensions: int = 2):
         super().__init__()
         if dimensions not in (2, 3):

@@ -6,7 +6,7 @@ A^H is A, so no graph is kept and no interpolation is differentiated.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from deqlab.core.errors import InputError
 ITERATIONS, MARGIN = 20, 1.05
 
 Operator = TypeVar("Operator", bound="LinearOperator")
+Part = TypeVar("Part", bound=Tensor | None)
 
 
 class LinearOperator(nn.Module):
@@ -53,6 +54,11 @@ class LinearOperator(nn.Module):
     def is_projection(self) -> bool:
         """Whether A^H A is known to be an orthogonal projection."""
         return False
+
+    @property
+    def coils(self) -> int:
+        """Number of receive coils: the second axis of the measurements."""
+        raise NotImplementedError
 
     @property
     def members(self) -> int:
@@ -150,11 +156,11 @@ def _check_shared(one: Mapping[str, object], other: Mapping[str, object]) -> Non
             )
 
 
-def selected(part: Tensor | None, index: Tensor) -> Tensor | None:
+def selected(part: Part, index: Tensor) -> Part:
     """The members in `index` of a part (batch | 1, ...); one that all members share stays as it
     is.
     """
-    return part if part is None or len(part) == 1 else part[index]
+    return part if part is None or len(part) == 1 else cast(Part, part[index])
 
 
 class Composition(LinearOperator):
@@ -164,6 +170,11 @@ class Composition(LinearOperator):
         super().__init__()
         self.outer, self.inner = outer, inner
         self.dimensions = inner.dimensions
+
+    @property
+    def coils(self) -> int:
+        """Number of receive coils."""
+        return self.outer.coils
 
     @property
     def members(self) -> int:

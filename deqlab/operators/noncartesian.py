@@ -36,6 +36,10 @@ class NonCartesianOperator(LinearOperator):
     InputError for parts that do not fit together.
     """
 
+    trajectory: Tensor
+    coil_maps: Tensor | None
+    weights: Tensor | None
+
     def __init__(
         self,
         trajectory: Tensor,

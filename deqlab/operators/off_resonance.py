@@ -29,6 +29,10 @@ class OffResonance(LinearOperator):
         any other, so a field map that is wild in air should be masked there.
     """
 
+    fourier: LinearOperator
+    field_map: Tensor
+    times: Tensor
+
     def __init__(
         self,
         fourier: LinearOperator,
@@ -157,13 +161,13 @@ class OffResonance(LinearOperator):
         """To the finest of the tolerances, over the range of all fields; with so many segments as
         the operator that was asked for most, where all were asked for a number.
         """
-        asked = [A.segments.asked for A in operators]
+        asked = [A.segments.asked for A in operators if A.segments.asked is not None]
         return OffResonance(
             LinearOperator.stack([A.fourier for A in operators]),
             torch.cat([A.field_map for A in operators]),
             self.times,
             min(A.tolerance for A in operators),
-            None if None in asked else max(asked),
+            max(asked) if len(asked) == len(operators) else None,
         )
 
 
@@ -174,6 +178,9 @@ class ExactOffResonance(NDFTOperator):
     trajectory, shape, coil_maps, weights: as in `NDFTOperator`. field_map: Hz, real (*shape) or
         (batch, *shape). times: seconds, (samples,).
     """
+
+    field_map: Tensor
+    times: Tensor
 
     def __init__(
         self,

@@ -150,7 +150,9 @@ class _Record:
         """Positions in `members` whose residual is their best so far, of those that go on, and of
         those that leave.
         """
-        improved, keep, leave = [], [], []
+        improved: list[int] = []
+        keep: list[int] = []
+        leave: list[int] = []
         for position, (member, now, size) in enumerate(zip(members, residuals, sizes)):
             self.trace[member].append(now)
             if evaluation == 1:

@@ -119,9 +119,10 @@ def test_a_bound_of_the_squared_norm_holds_and_has_the_axes_of_an_image(batch_ca
     assert batch_case.A.squared_norm(x.to(torch.complex64)).dtype == torch.float32
 
 
-def test_dimensions_and_members_are_those_of_the_images(batch_case) -> None:
+def test_dimensions_coils_and_members_are_those_of_the_images(batch_case) -> None:
     A = batch_case.A
     assert A.dimensions == len(batch_case.image_shape) - 1
+    assert A.coils == batch_case.kspace_shape[1]
     assert A.members in (1, 3) and A.select(torch.tensor([1])).members == 1
 
 
