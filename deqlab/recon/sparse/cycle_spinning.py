@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from deqlab.core.errors import InputError
+from deqlab.core.options import Count, Whole, option, options
 from deqlab.signal.transforms.fourier import IMAGE_AXES
 
 Shrink = Callable[[Tensor], Tensor]
@@ -18,7 +18,7 @@ Shrink = Callable[[Tensor], Tensor]
 REACH = 32
 
 
-@dataclass(frozen=True)
+@options
 class CycleSpinning:
     """The mean of `shrink` over `shifts` fixed origins of the grid: the first is the image's own,
     the rest are drawn from `seed`.
@@ -28,12 +28,8 @@ class CycleSpinning:
     so the iteration keeps a fixed point and FISTA its rate.
     """
 
-    shifts: int = 2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.shifts != int(self.shifts) or self.shifts < 1:
-            raise InputError(f"shifts: {self.shifts} given, a whole number of at least 1 needed")
+    shifts: Count = option(2, "origins of the grid that are averaged over; 1 for the image's own")
+    seed: Whole = option(0, "of the origins but the first")
 
     def origins(self) -> list[tuple[int, int]]:
         """The shifts (y, x) in pixels."""

@@ -10,9 +10,7 @@ core, its sparse matrices 9 and 11 ms. Here a line is split by products with sma
 (`filterbank`), about 2 ms each way. PyWavelets gives the filters.
 """
 
-import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import pywt
@@ -20,39 +18,40 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import Count, option, options
+from deqlab.core.spelling import nearest
 
 FAMILIES = ("haar", "db", "sym", "coif")
 
 
-@dataclass(frozen=True)
+@options
 class Wavelet:
     """W for images (..., y, x), real or complex: coefficients of the image's shape, a pyramid with
     the coarsest band at its first corner.
 
-    name: an orthogonal wavelet of PyWavelets: "haar", "db2" to "db38", "sym2" to "sym20", "coif1"
-    to "coif17". levels: how often the low-pass band is split again; where None, as often as it
-    stays longer than the filter, and once at least. A length n is split into (n + 1) // 2 low-pass
-    and n // 2 high-pass samples. Of an odd length the last sample is passed on as it is, which
-    keeps the transform square and orthonormal. Even lengths have the phases of PyWavelets' mode
-    "periodization".
+    A length n is split into (n + 1) // 2 low-pass and n // 2 high-pass samples. Of an odd length
+    the last sample is passed on as it is, which keeps the transform square and orthonormal. Even
+    lengths have the phases of PyWavelets' mode "periodization".
     Source: S. Mallat, A theory for multiresolution signal decomposition, IEEE TPAMI 11 (1989);
     filters of I. Daubechies, Ten Lectures on Wavelets (1992). Raises InputError for an unknown or
     not orthogonal wavelet and for more levels than the shorter side can be split.
     """
 
-    name: str = "db4"
-    levels: int | None = None
+    name: str = option(
+        "db4", "an orthogonal wavelet: haar, db2 to db38, sym2 to sym20, coif1 to coif17"
+    )
+    levels: Count | None = option(
+        None,
+        "how often the low-pass band is split again; None for as often as it stays longer"
+        " than the filter, and once at least",
+    )
 
     def __post_init__(self) -> None:
         if self.name not in names():
-            close = difflib.get_close_matches(str(self.name), names(), 1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
             raise InputError(
-                f"wavelet: {self.name!r} given{hint}; an orthogonal one needed, such as haar, db4,"
-                " sym8 or coif2"
+                f"wavelet: {self.name!r} given{nearest(self.name, names())}; an orthogonal one"
+                " needed, such as haar, db4, sym8 or coif2"
             )
-        if self.levels is not None and (self.levels != int(self.levels) or self.levels < 1):
-            raise InputError(f"levels: {self.levels} given, a whole number of at least 1 needed")
 
     def forward(self, image: Tensor) -> Tensor:
         """W x."""
