@@ -272,7 +272,7 @@ def test_one_step_of_the_primal_dual_map_by_the_formula(measure) -> None:
         (lambda: create("wavelet", weight=-0.1), ["weight: -0.1", ">= 0"]),
         (lambda: create("tv", weight=float("nan")), ["weight: nan"]),
         (lambda: ready("wavelet", {"wavelet": "db44"}), ["did you mean db4?"]),
-        (lambda: ready("wavelet", {"spinning.shifts": "0"}), ["shifts: 0", "at least 1"]),
+        (lambda: ready("wavelet", {"spinning.shifts": "0"}), ["shifts: 0", ">= 1"]),
         (lambda: create("wavelet", wieght=1.0), ["did you mean weight?"]),
         (lambda: ready("pnp", {"algorithm": "fsta"}), ["algorithm: 'fsta'", "did you mean fista?"]),
         (lambda: ready("pnp", {"strength": "0.0"}), ["strength: 0.0", "> 0"]),
