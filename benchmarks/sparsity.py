@@ -25,7 +25,7 @@ import torch
 from timing import keep_freed_memory
 from torch import Tensor
 
-from deqlab.data.dataset import open_volume
+from deqlab.data import open_volume
 from deqlab.data.simulated import builtin
 from deqlab.metrics import ssim
 from deqlab.operators import CartesianOperator

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from deqlab.core.errors import DeqlabWarning, InputError
-from deqlab.data.formats.fastmri import in_unit_range, peak
+from deqlab.data.formats.fastmri import FastMRI
 from deqlab.data.formats.fastmri_fields import kspace_shape, read_header, read_mask, target_facts
 from deqlab.data.formats.hdf5 import dataset, number_attribute, opened, read, text_attribute
 from deqlab.data.formats.ismrmrd_header import Header
-from deqlab.data.formats.trajectory_layout import open_noncartesian
-from deqlab.data.formats.write_fastmri import root_sum_of_squares
+from deqlab.data.formats.protocol import Format
+from deqlab.data.formats.registry import format_of
+from deqlab.data.formats.samples import in_unit_range, peak, root_sum_of_squares
 from deqlab.data.prepare.on_grid import calibration
 
 # Relative to the target's peak. fastMRI's own targets agree with their k-space to float32, 1e-6.
@@ -36,12 +37,14 @@ def check(path: str | Path) -> list[str]:
     path = Path(path)
     found: list[str] = []
     try:
-        with warnings.catch_warnings(), opened(path) as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeqlabWarning)
-            if "trajectory" in file.keys():
-                _check_noncartesian(path, found)
+            kind = format_of(path)
+            if isinstance(kind, FastMRI):
+                with opened(path) as file:
+                    _check_file(file, path, found)
             else:
-                _check_file(file, path, found)
+                _check_volume(kind, path, found)
     except InputError as error:
         _note(found, error, path)
     except (OSError, RuntimeError, KeyError) as error:  # HDF5's own, from a damaged structure
@@ -49,9 +52,11 @@ def check(path: str | Path) -> list[str]:
     return found
 
 
-def _check_noncartesian(path: Path, found: list[str]) -> None:
-    """The first defect of a file with a trajectory, or the slices whose samples betray one."""
-    volume = open_noncartesian(path)
+def _check_volume(kind: Format, path: Path, found: list[str]) -> None:
+    """The first defect of a file in any format, or the slices whose samples or target betray
+    one.
+    """
+    volume = kind.open(path)
     bad, zero = [], []
     for index in range(volume.slices):
         try:
@@ -63,6 +68,10 @@ def _check_noncartesian(path: Path, found: list[str]) -> None:
             continue
         if not samples.any():
             zero.append(index)
+        try:
+            volume.target(index)
+        except InputError as error:
+            _note(found, error, path)
     _note_slices(found, bad, "kspace holds NaN or infinite samples in")
     _note_slices(found, zero, "kspace holds only zeros in")
 

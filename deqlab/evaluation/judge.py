@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deqlab.data.dataset import FastMRIDataset
+from deqlab.data.dataset import SliceDataset
 from deqlab.data.prepare.on_grid import crop_magnitude
 from deqlab.data.sample import Sample, collate
 from deqlab.evaluation.conditions import Conditions
@@ -57,7 +57,8 @@ def evaluate(
     device: str | torch.device = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> list[Row]:
-    """A Row for every volume, acceleration and method; all methods see the same k-space.
+    """A Row for every volume, acceleration and method; all methods see the same k-space. A file off
+    the grid is judged once, at the acceleration of its own trajectory.
 
     methods: by label. budget: of those that iterate; InputError before any work where one of them
     does not and something is asked. progress: called with a label before each piece of work.
@@ -65,21 +66,26 @@ def evaluate(
     for method in methods.values():
         method.check(budget)
     rows = []
-    for acceleration in conditions.acceleration:
+    for number, acceleration in enumerate(conditions.acceleration):
         rules = mask_rules([conditions.mask], [acceleration], conditions.center_fraction)
         for path in files:
-            dataset = FastMRIDataset(
+            dataset = SliceDataset(
                 [path],
                 rules,
                 slices=conditions.slices,
                 seed=conditions.seed,
                 coil_maps=conditions.coil_maps,
             )
+            dataset.require("target", "evaluation")
+            own = dataset.scans[0].sampling.own_acceleration
+            if own is not None and number > 0:
+                continue  # sampled as its file says, so judged once
+            factor = acceleration if own is None else own
             batch = collate([dataset[index] for index in range(len(dataset))]).to(device)
             for label, method in methods.items():
                 if progress is not None:
-                    progress(f"{label} {path.name} {acceleration:g}x")
-                rows.append(judge(label, method, batch, acceleration, budget))
+                    progress(f"{label} {path.name} {factor:g}x")
+                rows.append(judge(label, method, batch, factor, budget))
     return rows
 
 

@@ -101,9 +101,7 @@ def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
     largest = float((MARGIN * A.norm(like, iterations)).max()) ** 2
     factor = min(1.0, 1 / max(largest, torch.finfo(torch.float64).tiny))
     inner = A.fourier if isinstance(A, OffResonance) else A
-    inner = inner.weighted(
-        torch.full((inner.samples,), factor, dtype=torch.float64, device=inner.trajectory.device)
-    )
+    inner = inner.scaled(factor)
     return (
         OffResonance(inner, A.field_map, A.times, A.tolerance, A.segments)
         if isinstance(A, OffResonance)

@@ -56,6 +56,14 @@ class LinearOperator(nn.Module):
         return False
 
     @property
+    def gain(self) -> Tensor | None:
+        """By how much A was scaled, as A^H A darkens an image of which nothing is missing: real
+        (batch | 1, 1, ...), None for an operator that was not. A method that only applies A^H
+        divides by it.
+        """
+        return None
+
+    @property
     def coils(self) -> int:
         """Number of receive coils: the second axis of the measurements."""
         raise NotImplementedError

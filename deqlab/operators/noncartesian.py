@@ -58,6 +58,8 @@ class NonCartesianOperator(LinearOperator):
         self.register_buffer(
             "weights", None if weights is None else _checked_weights(weights, trajectory.shape[1])
         )
+        # What `scaled` multiplied A^H A with, float64 (batch | 1,); None for 1.
+        self.register_buffer("_gain", None)
         self._folded: dict = {}
         self._agree()
 
@@ -80,7 +82,7 @@ class NonCartesianOperator(LinearOperator):
     def _apply(self, fn, *args, **kwargs):
         # Positions and weights change their device but never their precision.
         apply_but_keep(
-            ("trajectory", "weights"),
+            ("trajectory", "weights", "_gain"),
             self,
             lambda: super(NonCartesianOperator, self)._apply(fn, *args, **kwargs),
         )
@@ -195,7 +197,27 @@ class NonCartesianOperator(LinearOperator):
         weights = _checked_weights(weights, self.samples)
         if self.weights is not None:
             weights = self.weights * weights
-        return type(self)(**{**self._parts(), "weights": weights}, **self._options())
+        return type(self)(**{**self._parts(), "weights": weights}, **self._options())._with_gain(
+            self._gain
+        )
+
+    @property
+    def gain(self) -> Tensor | None:
+        """As `LinearOperator.gain`."""
+        return None if self._gain is None else self._gain.reshape(-1, *(1,) * len(self.shape))
+
+    def scaled(self, factor: float) -> "NonCartesianOperator":
+        """factor^(1/2) A, which remembers the factor as its `gain`; A itself stays as it is.
+
+        The factor goes into the weights, so that `weigh` scales the measurements alike.
+        """
+        factor = torch.tensor([factor], dtype=torch.float64, device=self.trajectory.device)
+        gain = factor if self._gain is None else self._gain * factor
+        return self.weighted(factor.expand(self.samples))._with_gain(gain)
+
+    def _with_gain(self, gain: Tensor | None) -> "NonCartesianOperator":
+        self._gain = gain
+        return self
 
     def weigh(self, kspace: Tensor) -> Tensor:
         """W^(1/2) y for k-space y, (batch, coil, samples); y itself where no weights were given."""
@@ -210,7 +232,8 @@ class NonCartesianOperator(LinearOperator):
         batch stay shared.
         """
         parts = {name: selected(part, index) for name, part in self._parts().items()}
-        return type(self)(**parts, **self._options())
+        gain = selected(self._gain, index)
+        return type(self)(**parts, **self._options())._with_gain(gain)
 
     def _shared(self) -> dict[str, object]:
         sizes = {
@@ -228,7 +251,9 @@ class NonCartesianOperator(LinearOperator):
             given = [A._parts()[name] for A in operators]
             one = part is None or all(torch.equal(other, part) for other in given)
             parts[name] = part if one else torch.cat(given)
-        return type(self)(**parts, **self._options())
+        gains = [A.trajectory.new_ones(1) if A._gain is None else A._gain for A in operators]
+        gain = None if all(A._gain is None for A in operators) else torch.cat(gains)
+        return type(self)(**parts, **self._options())._with_gain(gain)
 
 
 def apply_but_keep(

@@ -81,6 +81,11 @@ class OffResonance(LinearOperator):
         """Number of receive coils."""
         return self.fourier.coils
 
+    @property
+    def gain(self) -> Tensor | None:
+        """That of the operator inside."""
+        return self.fourier.gain
+
     def _factors(self, like: Tensor) -> tuple[tuple[Tensor, ...], ...]:
         """exp(-2 pi i f tau_l), (L, batch | 1, *shape); its conjugate; b_l, (L, *times); its
         conjugate.

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deqlab.core.errors import InputError
-from deqlab.data.dataset import FastMRIDataset
+from deqlab.data.dataset import SliceDataset
 from deqlab.data.sample import Sample, collate, groups_by_shape
 from deqlab.signal.sampling.masks import mask_rules
 from deqlab.training.config import TrainingConfig
@@ -21,14 +20,10 @@ class TrainingSlices:
 
     def __init__(self, files: Sequence[Path], config: TrainingConfig):
         rules = mask_rules(config.mask, config.acceleration, config.center_fraction)
-        self.dataset = FastMRIDataset(
+        self.dataset = SliceDataset(
             files, rules, noise=(0.0, config.noise), max_pixels=config.max_pixels
         )
-        for volume in self.dataset.volumes:
-            if volume.mask is not None:
-                raise InputError(
-                    f"{volume.path}: is undersampled; training needs fully sampled files"
-                )
+        self.dataset.require("reference", "training")
         self.groups = list(groups_by_shape(self.dataset).values())
         self.seed, self.batch_size = config.seed, config.batch_size
 

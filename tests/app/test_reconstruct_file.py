@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import resource
@@ -12,18 +13,20 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from deqlab.app.reconstruct_file import Undersampling, reconstruct_file, set_solver
+from deqlab.app.reconstruct_file import Request, reconstruct_file
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.data import write_volume
+from deqlab.data.sampling import Seeded
+from deqlab.recon.base import Budget, Method, Outcome
 from deqlab.recon.classical.cg_sense import CGSense
 from deqlab.recon.classical.zero_filled import ZeroFilled
+from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.registry import create
-from deqlab.recon.weights import save_weights
+from deqlab.recon.weights import save
 from deqlab.signal.sampling.masks import EquispacedMask, RandomMask
 
-FULL = Undersampling(RandomMask(1, 0.3))
+FULL = RandomMask(1, 0.3)
 
 
 def volume(
@@ -59,10 +62,11 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out.h5"
 
 
-def contracting() -> nn.Module:
+def contracting(width: int = 4) -> DEGrad:
     """A small equilibrium model that converges: its map is a contraction whatever its weights."""
     torch.manual_seed(0)
-    return create("de-grad", depth=2, width=4, lipschitz=0.5, residual=False, step=0.5).eval()
+    denoiser = {"name": "dncnn", "depth": 2, "width": width, "lipschitz": 0.5, "residual": False}
+    return create("de-grad", denoiser=denoiser, step=0.5).eval()
 
 
 def relative(one: np.ndarray, other: np.ndarray) -> float:
@@ -84,7 +88,7 @@ def test_full_sampling_gives_back_the_target_at_its_own_scale(
             "AXT2",
             recon,
         )
-        reconstruct_file(path, out, ZeroFilled(), FULL)
+        reconstruct_file(Request(path, out, FULL), ZeroFilled())
         with h5py.File(path) as source, h5py.File(out) as file:
             target = source["reconstruction_esc" if coils == 1 else "reconstruction_rss"][
                 ()
@@ -97,9 +101,9 @@ def test_full_sampling_gives_back_the_target_at_its_own_scale(
 def test_masked_and_undersampled_input_give_the_same_images(tmp_path, full, out):
     rule = EquispacedMask(2, 0.3)
     mask = rule.sample(24, 5)
-    first = reconstruct_file(full, out, CGSense(), Undersampling(rule, 5))
+    first = reconstruct_file(Request(full, out, Seeded(rule, 5)), CGSense())
     masked = write_volume(tmp_path / "masked.h5", volume(), "AXT2", (20, 22), mask=mask.numpy())
-    second = reconstruct_file(masked, out, CGSense())
+    second = reconstruct_file(Request(masked, out), CGSense())
     np.testing.assert_allclose(
         first.images, second.images, rtol=1e-4, atol=1e-5 * first.images.max()
     )
@@ -111,9 +115,8 @@ def test_masked_and_undersampled_input_give_the_same_images(tmp_path, full, out)
 
 def test_the_file_tells_how_every_slice_was_solved(full, out):
     model = contracting()
-    result = reconstruct_file(
-        full, out, model, Undersampling(RandomMask(2, 0.3), 0), attributes={"model": "small"}
-    )
+    request = Request(full, out, Seeded(RandomMask(2, 0.3), 0), attributes={"model": "small"})
+    result = reconstruct_file(request, model)
     with h5py.File(out) as file:
         data = file["reconstruction"]
         np.testing.assert_array_equal(data[()], result.images)
@@ -131,16 +134,14 @@ def test_the_file_tells_how_every_slice_was_solved(full, out):
             and file.attrs["source"] == "full.h5"
             and file.attrs["acquisition"] == "AXT2"
         )
-    set_solver(model, "small", 1e-6, None)
-    longer = reconstruct_file(full, out, model, Undersampling(RandomMask(2, 0.3), 0))
+    longer = reconstruct_file(request, model, Budget(1e-6))
     assert min(longer.evaluations) > max(result.evaluations) and max(longer.residual) <= 1e-6
 
 
 def test_slices_that_do_not_converge_are_told(full, out):
-    model = contracting()
-    set_solver(model, "small", 1e-6, 2)
+    request = Request(full, out, Seeded(RandomMask(2, 0.3), 0))
     with pytest.warns(DeqlabWarning, match="full.h5: 2 of 2 slices did not converge"):
-        result = reconstruct_file(full, out, model, Undersampling(RandomMask(2, 0.3), 0))
+        result = reconstruct_file(request, contracting(), Budget(1e-6, 2))
     assert (
         result.converged == [False, False]
         and result.evaluations == [2, 2]
@@ -149,15 +150,17 @@ def test_slices_that_do_not_converge_are_told(full, out):
 
 
 def test_a_method_without_solver_claims_no_convergence(full, out):
-    reconstruct_file(full, out, ZeroFilled(), FULL)
+    reconstruct_file(Request(full, out, FULL), ZeroFilled())
     with h5py.File(out) as file:
         assert set(file["reconstruction"].attrs) == {"slices"}
 
 
 def test_scaling_the_input_scales_the_output_and_nothing_else(tmp_path, full, out):
     scaled = write_volume(tmp_path / "scaled.h5", volume(intensity=2.0**-40), "AXT2", (20, 22))
-    rule = Undersampling(RandomMask(2, 0.3), 1)
-    one, other = (reconstruct_file(path, out, contracting(), rule) for path in (full, scaled))
+    rule = Seeded(RandomMask(2, 0.3), 1)
+    one, other = (
+        reconstruct_file(Request(path, out, rule), contracting()) for path in (full, scaled)
+    )
     assert one.evaluations == other.evaluations
     np.testing.assert_allclose(other.images * 2.0**40, one.images, rtol=1e-5)
 
@@ -166,7 +169,7 @@ def test_an_empty_slice_gives_an_empty_image(tmp_path, out):
     kspace = volume()
     kspace[1] = 0
     path = write_volume(tmp_path / "v.h5", kspace, "AXT2", (20, 22))
-    result = reconstruct_file(path, out, contracting(), Undersampling(RandomMask(2, 0.3), 1))
+    result = reconstruct_file(Request(path, out, Seeded(RandomMask(2, 0.3), 1)), contracting())
     assert (
         result.images[0].any() and not result.images[1].any() and result.converged == [True, True]
     )
@@ -174,14 +177,14 @@ def test_an_empty_slice_gives_an_empty_image(tmp_path, out):
 
 def test_columns_that_were_not_acquired_are_no_samples(tmp_path, out):
     path = write_volume(tmp_path / "v.h5", volume(), "AXT2", (20, 22), acquired=(3, 22))
-    assert np.flatnonzero(reconstruct_file(path, out, ZeroFilled(), FULL).mask).tolist() == list(
-        range(3, 22)
-    )
+    assert np.flatnonzero(
+        reconstruct_file(Request(path, out, FULL), ZeroFilled()).mask
+    ).tolist() == list(range(3, 22))
 
 
 def test_chosen_slices_only(full, out):
-    everything = reconstruct_file(full, out, ZeroFilled(), FULL)
-    one = reconstruct_file(full, out, ZeroFilled(), FULL, slices=[1])
+    everything = reconstruct_file(Request(full, out, FULL), ZeroFilled())
+    one = reconstruct_file(Request(full, out, FULL, slices=[1]), ZeroFilled())
     np.testing.assert_array_equal(one.images[0], everything.images[1])
     with h5py.File(out) as file:
         assert file["reconstruction"].attrs["slices"].tolist() == [1]
@@ -192,7 +195,7 @@ def test_two_dimensional_masks(tmp_path, out):
     mask[10:30, 6:18] = True
     path = write_volume(tmp_path / "v.h5", volume(), "AXT2", (20, 22), mask=mask)
     truth = write_volume(tmp_path / "t.h5", volume(), "AXT2", (20, 22))
-    result = reconstruct_file(path, out, CGSense(weight=1e-3))
+    result = reconstruct_file(Request(path, out), CGSense(weight=1e-3))
     with h5py.File(truth) as file:
         assert (
             result.images.shape == (2, 20, 22)
@@ -200,20 +203,19 @@ def test_two_dimensional_masks(tmp_path, out):
         )
 
 
-class Failing(nn.Module):
+class Failing(Method):
     """A method that breaks at its second slice, or returns what is no image."""
 
-    def __init__(self, error: Exception | None):
-        super().__init__()
+    def __init__(self, error: BaseException | None):
         self.error, self.calls = error, 0
 
-    def forward(self, kspace, A):
+    def reconstruct(self, kspace, A, budget) -> Outcome:
         self.calls += 1
         if self.error is None:
-            return A.H(kspace) * math.nan
+            return Outcome(A.H(kspace) * math.nan)
         if self.calls == 2:
             raise self.error
-        return A.H(kspace)
+        return Outcome(A.H(kspace))
 
 
 @pytest.mark.parametrize("before", [None, b"old"])
@@ -229,7 +231,7 @@ def test_a_failure_leaves_no_half_written_output(full, out, before, error, raise
     if before is not None:
         out.write_bytes(before)
     with pytest.raises(raised):
-        reconstruct_file(full, out, Failing(error), FULL)
+        reconstruct_file(Request(full, out, FULL), Failing(error))
     assert (out.read_bytes() if out.exists() else None) == before
     assert {path.name for path in out.parent.iterdir()} <= {"full.h5", "out.h5"}
 
@@ -240,7 +242,7 @@ def test_a_full_disk_is_told_before_the_work(full, out):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         with pytest.raises(InputError, match="out.h5: could not be written"):
-            reconstruct_file(full, out, model, FULL)
+            reconstruct_file(Request(full, out, FULL), model)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert model.calls == 0 and not out.exists() and list(out.parent.iterdir()) == [full]
@@ -251,7 +253,7 @@ def test_output_over_the_input_is_refused(full):
     link.symlink_to(full)
     for same in (full, link):
         with pytest.raises(InputError, match="is the input itself"):
-            reconstruct_file(full, same, ZeroFilled(), FULL)
+            reconstruct_file(Request(full, same, FULL), ZeroFilled())
 
 
 def test_undersampled_files_that_do_not_say_so_are_refused(tmp_path, out):
@@ -261,11 +263,10 @@ def test_undersampled_files_that_do_not_say_so_are_refused(tmp_path, out):
     with pytest.raises(
         InputError, match=r"v.h5: slice 0: 4\d% of kspace is exactly zero but there is no `mask`"
     ):
-        reconstruct_file(path, out, ZeroFilled(), FULL)
+        reconstruct_file(Request(path, out, FULL), ZeroFilled())
     edges = write_volume(tmp_path / "e.h5", volume(), "AXT2", (20, 22), acquired=(4, 22))
-    reconstruct_file(
-        edges, out, ZeroFilled(), FULL
-    )  # columns that were never acquired are no such thing
+    # Columns that were never acquired are no such thing.
+    reconstruct_file(Request(edges, out, FULL), ZeroFilled())
 
 
 def test_mask_and_undersampling_exclude_each_other(tmp_path, full, out):
@@ -273,9 +274,9 @@ def test_mask_and_undersampling_exclude_each_other(tmp_path, full, out):
         tmp_path / "masked.h5", volume(), "AXT2", (20, 22), mask=np.ones(24, bool)
     )
     with pytest.raises(InputError, match="masked.h5: is undersampled already"):
-        reconstruct_file(masked, out, ZeroFilled(), FULL)
+        reconstruct_file(Request(masked, out, FULL), ZeroFilled())
     with pytest.raises(InputError, match="full.h5: is fully sampled"):
-        reconstruct_file(full, out, ZeroFilled())
+        reconstruct_file(Request(full, out), ZeroFilled())
 
 
 def test_intensities_beyond_float32_are_refused(tmp_path, out):
@@ -286,17 +287,18 @@ def test_intensities_beyond_float32_are_refused(tmp_path, out):
         pytest.warns(DeqlabWarning),
         pytest.raises(InputError, match="v.h5: slice 0 has the peak .* rescale"),
     ):
-        reconstruct_file(path, out, ZeroFilled(), FULL)
+        reconstruct_file(Request(path, out, FULL), ZeroFilled())
 
 
 @pytest.mark.parametrize(
     "tolerance, evaluations", [(0, None), (1.0, None), (math.nan, None), (None, 0)]
 )
-def test_solver_settings_out_of_range_are_refused(tolerance, evaluations):
+def test_solver_settings_out_of_range_are_refused(full, out, tolerance, evaluations):
     with pytest.raises(InputError, match="tolerance|max_evaluations"):
-        set_solver(contracting(), "small", tolerance, evaluations)
-    with pytest.raises(InputError, match="zero-filled: has no solver"):
-        set_solver(ZeroFilled(), "zero-filled", 1e-3, None)
+        Budget(tolerance, evaluations)
+    with pytest.raises(InputError, match="ZeroFilled: has no solver"):
+        reconstruct_file(Request(full, out, FULL), ZeroFilled(), Budget(1e-3))
+    assert not out.exists()
 
 
 # From the shell
@@ -332,27 +334,14 @@ def test_shell_undersamples_as_told(shell, full, out):
 
 
 def test_shell_takes_weights_of_ones_own(shell, full, out, tmp_path):
-    model = contracting()
-    save_weights(
-        model,
-        tmp_path / "mine",
-        {
-            "model": "de-grad",
-            "options": {"depth": 2, "width": 4, "lipschitz": 0.5, "residual": False},
-        },
-    )
+    save(contracting(), tmp_path / "mine", {})
     status, output, errors = shell(
         full, out, "--model", tmp_path / "mine.json", "--acceleration", 2
     )
     assert (status, errors) == (0, []) and "2 of 2 converged" in output
-    save_weights(
-        model,
-        tmp_path / "mine",
-        {
-            "model": "de-grad",
-            "options": {"depth": 2, "width": 5, "lipschitz": 0.5, "residual": False},
-        },
-    )
+    card = json.loads((tmp_path / "mine.json").read_text())
+    card["options"]["denoiser"]["width"] = 5
+    (tmp_path / "mine.json").write_text(json.dumps(card))
     status, _, errors = shell(full, out, "--model", tmp_path / "mine.json", "--acceleration", 2)
     assert (
         status == 2
@@ -429,7 +418,7 @@ def test_measured_brain_undersampled_in_two_directions_agrees_with_its_samples(t
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         images = {
-            name: reconstruct_file(path, out, create(name)).images[0]
+            name: reconstruct_file(Request(path, out), create(name)).images[0]
             for name in ("zero-filled", "cg-sense")
         }
     sharpness = {

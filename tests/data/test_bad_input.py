@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deqlab.core.errors import InputError
-from deqlab.data import FastMRIDataset, open_volume
+from deqlab.data import SliceDataset, open_volume
 from deqlab.data.check import check
 from deqlab.signal.sampling.masks import EquispacedMask, RandomMask
 
@@ -225,7 +225,7 @@ def test_a_defect_is_refused_on_opening_and_named_by_check(raw_file, name):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1j * np.nan, -1j * np.inf])
 def test_samples_that_are_not_finite_are_refused_with_their_slice(raw_file, value):
     path = raw_file(change=spoil(value)).path
-    dataset = FastMRIDataset(path, RandomMask(2, 0.3))
+    dataset = SliceDataset(path, RandomMask(2, 0.3))
     dataset[0]
     with pytest.raises(InputError, match="volume.h5: kspace slice 1 holds NaN or infinite samples"):
         dataset[1]
@@ -238,7 +238,7 @@ def test_a_target_that_is_not_finite_is_refused(raw_file):
 
     path = raw_file(change=change).path
     with pytest.raises(InputError, match="reconstruction_rss slice 0 holds NaN"):
-        FastMRIDataset(path, RandomMask(2, 0.3))[0]
+        SliceDataset(path, RandomMask(2, 0.3))[0].target  # noqa: B018
     assert any("reconstruction_rss slice 0: NaN" in defect for defect in check(path))
 
 
@@ -246,13 +246,13 @@ def test_masks_without_calibration_lines_are_refused_for_many_coils(raw_file):
     many, one = raw_file("many.h5").path, raw_file("one.h5", coils=None).path
     rule = EquispacedMask(4, 0)
     with pytest.raises(InputError, match="many.h5: mask: no calibration lines"):
-        FastMRIDataset(many, rule)[0]
-    assert FastMRIDataset(one, rule)[0].kspace.any()  # one coil needs no maps
+        SliceDataset(many, rule)[0]
+    assert SliceDataset(one, rule)[0].kspace.any()  # one coil needs no maps
     mask = np.zeros(20, bool)
     mask[::4] = True
     path = raw_file("masked.h5", mask=mask).path
     with pytest.raises(InputError, match="masked.h5: mask: no calibration lines"):
-        FastMRIDataset(path)[0]
+        SliceDataset(path)[0]
     assert any("no calibration lines" in defect for defect in check(path))
 
 
@@ -294,5 +294,5 @@ def test_damaged_samples_are_an_input_error(raw_file):
     content[block.byte_offset + 20 : block.byte_offset + 60] = bytes(40)
     path.write_bytes(content)
     with pytest.raises(InputError, match="volume.h5: kspace is damaged or truncated"):
-        FastMRIDataset(path, RandomMask(2, 0.3))[0]
+        SliceDataset(path, RandomMask(2, 0.3))[0]
     assert any("kspace is damaged or truncated" in defect for defect in check(path))

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from deqlab.app.cli import main
+from deqlab.data import write_noncartesian
 from deqlab.data.simulated import SimulationConfig
+from deqlab.signal.sampling.trajectories import Radial
 
 
 @pytest.fixture
@@ -90,6 +92,17 @@ def test_list_shows_masks_and_goes_on_after_a_bad_file(shell, raw_file, center_m
         and "16x18" in output[3]
         and "full" in output[4]
     )
+
+
+def test_list_shows_files_off_the_grid(shell, tmp_path):
+    points = Radial(6).sample((12, 10)).numpy()
+    kspace = np.ones((2, 3, len(points)), complex)
+    write_noncartesian(tmp_path / "spokes.h5", kspace, points, (12, 10), contrast="AXT2")
+    status, output, errors = shell("list", tmp_path)
+    assert (status, errors) == (0, [])
+    for words in ("AXT2", str(len(points)), "12x10", f"trajectory, {120 / len(points):.1f}x"):
+        assert words in output[2]
+    assert shell("check", tmp_path)[1] == [f"{tmp_path / 'spokes.h5'}: sound"]
 
 
 def test_list_of_an_empty_cache_says_what_to_do(shell):

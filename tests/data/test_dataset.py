@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from deqlab.core.errors import DeqlabWarning, InputError
-from deqlab.data import FastMRIDataset, collate, groups_by_shape, open_volume
+from deqlab.data import SliceDataset, collate, groups_by_shape, open_volume
 from deqlab.data.prepare.on_grid import crop_magnitude
 from deqlab.signal.sampling.masks import EquispacedMask, RandomMask
 
@@ -40,7 +40,7 @@ def test_a_sample_is_the_masked_transform_of_the_cropped_image(
     else.
     """
     raw = raw_file(rows=rows, columns=columns, recon=recon, coils=coils)
-    dataset = FastMRIDataset(raw.path, RandomMask(2, 0.3), slices="all")
+    dataset = SliceDataset(raw.path, RandomMask(2, 0.3), slices="all")
     for index, sample in enumerate(dataset):
         mask = sample.operator.mask.reshape(-1).numpy()
         expected = transform(middle(raw.images[index], recon[0], columns)) * mask / sample.scale
@@ -58,7 +58,7 @@ def test_a_sample_is_the_masked_transform_of_the_cropped_image(
 
 @pytest.mark.parametrize("coils", [None, 3])
 def test_scale_makes_the_zero_filled_maximum_one(raw_file, coils):
-    sample = FastMRIDataset(raw_file(coils=coils).path, RandomMask(2, 0.3))[0]
+    sample = SliceDataset(raw_file(coils=coils).path, RandomMask(2, 0.3))[0]
     assert sample.operator.H(sample.kspace[None]).abs().max() == pytest.approx(1, rel=1e-5)
 
 
@@ -67,7 +67,7 @@ def test_reference_is_the_image_that_the_operator_measures(raw_file):
     allow.
     """
     raw = raw_file(rows=64, columns=48, recon=(32, 40))
-    sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
+    sample = SliceDataset(raw.path, RandomMask(2, 0.3))[0]
     shown = crop_magnitude(sample.reference, sample.crop)
     assert (shown - sample.target).norm() / sample.target.norm() < 0.02
     again = sample.operator(sample.reference[None])[0]
@@ -76,7 +76,7 @@ def test_reference_is_the_image_that_the_operator_measures(raw_file):
 
 def test_single_coil_reference_is_the_image_without_its_smooth_phase(raw_file):
     raw = raw_file(coils=None)
-    sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
+    sample = SliceDataset(raw.path, RandomMask(2, 0.3))[0]
     image = sample.reference * sample.operator.coil_maps[0, 0]
     np.testing.assert_allclose(image, middle(raw.images[0, 0], 16, 20) / sample.scale, atol=1e-5)
     assert sample.kspace.shape == (1, 16, 20)
@@ -88,8 +88,8 @@ def test_intensity_scale_changes_nothing_but_scale(raw_file, factor):
     """A power of two changes no bit; samples whose squares leave float32 neither vanish nor
     overflow.
     """
-    one = FastMRIDataset(raw_file("volume.h5", intensity=1.0).path, RandomMask(2, 0.3))[0]
-    other = FastMRIDataset(raw_file("volume.h5", intensity=factor).path, RandomMask(2, 0.3))[0]
+    one = SliceDataset(raw_file("volume.h5", intensity=1.0).path, RandomMask(2, 0.3))[0]
+    other = SliceDataset(raw_file("volume.h5", intensity=factor).path, RandomMask(2, 0.3))[0]
     # Below 1e-38 float32 has fewer digits in the file itself.
     tolerance = 0 if np.log2(factor) % 1 == 0 else 1e-5 if factor > 1e-38 else 0.05
     np.testing.assert_allclose(other.kspace, one.kspace, rtol=0, atol=tolerance)
@@ -107,9 +107,9 @@ def test_double_precision_and_compound_samples_read_like_complex64(raw_file):
         file.create_dataset("kspace", data=pairs)
 
     paths = [raw_file("volume.h5").path]
-    first = FastMRIDataset(paths, RandomMask(2, 0.3))[0]
+    first = SliceDataset(paths, RandomMask(2, 0.3))[0]
     for options in ({"dtype": np.complex128}, {"dtype": ">c8"}, {"change": compound}):
-        sample = FastMRIDataset(raw_file("volume.h5", **options).path, RandomMask(2, 0.3))[0]
+        sample = SliceDataset(raw_file("volume.h5", **options).path, RandomMask(2, 0.3))[0]
         assert sample.kspace.dtype == torch.complex64
         torch.testing.assert_close(sample.kspace, first.kspace, atol=1e-6, rtol=0)
 
@@ -119,29 +119,29 @@ def test_columns_that_were_not_acquired_leave_the_mask(raw_file):
     raw = raw_file(columns=24, padding=(3, 2))
     assert open_volume(raw.path).acquired == (3, 22)
     for mask in (None, RandomMask(2, 0.3)):
-        sampled = FastMRIDataset(raw.path, mask)[0].operator.mask.reshape(-1)
+        sampled = SliceDataset(raw.path, mask)[0].operator.mask.reshape(-1)
         assert not sampled[:3].any() and not sampled[22:].any() and sampled.any()
-    full = FastMRIDataset(raw.path)[0].operator.mask.reshape(-1)
+    full = SliceDataset(raw.path)[0].operator.mask.reshape(-1)
     assert full[3:22].all()
 
 
 def test_masked_files_keep_their_mask_and_have_no_target(raw_file, center_mask):
     mask = center_mask(20)
     raw = raw_file(mask=mask)
-    sample = FastMRIDataset(raw.path)[0]
+    sample = SliceDataset(raw.path)[0]
     assert sample.target is None and sample.reference is None
     np.testing.assert_array_equal(sample.operator.mask.reshape(-1).numpy(), mask)
     expected = transform(middle(raw.images[0], 16, 20)) * mask / sample.scale
     np.testing.assert_allclose(sample.kspace, expected, atol=1e-5 * np.abs(expected).max())
     with pytest.raises(InputError, match=r"volume.h5: is undersampled already"):
-        FastMRIDataset(raw.path, RandomMask(4, 0.08))
+        SliceDataset(raw.path, RandomMask(4, 0.08))
 
 
 def test_two_dimensional_masks_keep_all_rows(raw_file):
     mask = np.random.default_rng(0).random((32, 20)) < 0.4
     mask[8:24, 5:15] = True
     raw = raw_file(mask=mask)
-    sample = FastMRIDataset(raw.path)[0]
+    sample = SliceDataset(raw.path)[0]
     assert sample.kspace.shape == (3, 32, 20) and sample.crop == (16, 18)
     np.testing.assert_allclose(
         sample.kspace, transform(raw.images[0]) * mask / sample.scale, atol=1e-4
@@ -150,18 +150,16 @@ def test_two_dimensional_masks_keep_all_rows(raw_file):
     rows, columns = np.mgrid[:32, :20]
     far = (np.abs(rows - 16) > 8) | (np.abs(columns - 10) > 5)
     changed = raw_file("other.h5", mask=mask & ~far)
-    maps = FastMRIDataset(changed.path)[0].operator.coil_maps
+    maps = SliceDataset(changed.path)[0].operator.coil_maps
     torch.testing.assert_close(maps, sample.operator.coil_maps, atol=1e-5, rtol=0)
     with pytest.raises(InputError, match="two-dimensional"):
-        FastMRIDataset(raw.path, max_pixels=40)[0]
+        SliceDataset(raw.path, max_pixels=40)[0]
 
 
 def test_a_two_dimensional_mask_of_whole_columns_is_one_of_columns(raw_file, center_mask):
     mask = center_mask(20)
     flat, tall = (raw_file("volume.h5", mask=m).path for m in (mask, np.tile(mask, (32, 1))))
-    assert (
-        FastMRIDataset(tall)[0].kspace.shape == FastMRIDataset(flat)[0].kspace.shape == (3, 16, 20)
-    )
+    assert SliceDataset(tall)[0].kspace.shape == SliceDataset(flat)[0].kspace.shape == (3, 16, 20)
 
 
 def test_file_without_target_gets_the_root_sum_of_squares(raw_file):
@@ -169,7 +167,7 @@ def test_file_without_target_gets_the_root_sum_of_squares(raw_file):
         del file["reconstruction_rss"], file.attrs["max"]
 
     raw = raw_file(change=drop)
-    sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
+    sample = SliceDataset(raw.path, RandomMask(2, 0.3))[0]
     np.testing.assert_allclose(sample.target, raw.target[0] / sample.scale, rtol=1e-4, atol=1e-6)
     assert sample.maximum == pytest.approx(raw.target.max(), rel=1e-5)
 
@@ -184,14 +182,14 @@ def test_single_coil_files_prefer_the_target_of_their_own_kspace(raw_file):
             "reconstruction_rss", data=np.ones((2, 16, 18), np.float32)
         ),
     )
-    sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
+    sample = SliceDataset(raw.path, RandomMask(2, 0.3))[0]
     np.testing.assert_allclose(sample.target, raw.target[0] / sample.scale, rtol=1e-5)
 
 
 def test_absent_header_works_with_a_warning(raw_file):
     raw = raw_file(change=lambda file: file.__delitem__("ismrmrd_header"))
     with pytest.warns(DeqlabWarning, match="volume.h5: no ismrmrd_header"):
-        dataset = FastMRIDataset(raw.path, RandomMask(2, 0.3))
+        dataset = SliceDataset(raw.path, RandomMask(2, 0.3))
     assert dataset[0].crop == raw.recon  # from the target
 
 
@@ -207,7 +205,7 @@ def test_a_matrix_wider_than_kspace_is_cut_to_it(raw_file):
         )
 
     raw = raw_file(recon=(16, 20), change=widen)
-    sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
+    sample = SliceDataset(raw.path, RandomMask(2, 0.3))[0]
     assert sample.crop == tuple(sample.target.shape) == (16, 20)
 
 
@@ -218,7 +216,7 @@ def test_a_target_larger_than_the_matrix_to_show_is_cut_to_it(raw_file):
         file["reconstruction_rss"] = np.pad(target, ((0, 0), (2, 2), (1, 1)), constant_values=9)
 
     raw = raw_file(change=enlarge)
-    sample = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
+    sample = SliceDataset(raw.path, RandomMask(2, 0.3))[0]
     np.testing.assert_allclose(sample.target, raw.target[0] / sample.scale, rtol=1e-5)
     assert sample.crop == (16, 18)
 
@@ -228,7 +226,7 @@ def test_slices_of_rich_anatomy_are_the_default(raw_file):
     short = raw_file("short.h5", slices=27, coils=None, rows=8, columns=8, recon=(4, 4)).path
 
     def chosen(path, slices):
-        return [index for _, index in FastMRIDataset(path, slices=slices).items]
+        return [index for _, index in SliceDataset(path, slices=slices).items]
 
     assert chosen(long, None) == list(range(11, 28))
     assert chosen(short, None) == list(range(27))
@@ -246,7 +244,7 @@ def test_evaluation_masks_belong_to_the_volume(raw_file):
 
     def masks(seed=0):
         return [
-            sample.operator.mask for sample in FastMRIDataset(paths, RandomMask(4, 0.08), seed=seed)
+            sample.operator.mask for sample in SliceDataset(paths, RandomMask(4, 0.08), seed=seed)
         ]
 
     first, again, reseeded = masks(), masks(), masks(seed=1)
@@ -255,7 +253,7 @@ def test_evaluation_masks_belong_to_the_volume(raw_file):
 
 
 def test_training_draws_depend_on_the_generator_alone(raw_file):
-    dataset = FastMRIDataset(
+    dataset = SliceDataset(
         raw_file(columns=48).path,
         [RandomMask(4, 0.08), EquispacedMask(8, 0.04)],
         noise=(0, 0.1),
@@ -273,7 +271,7 @@ def test_training_draws_depend_on_the_generator_alone(raw_file):
 
 
 def test_mixed_rules_are_all_used(raw_file):
-    dataset = FastMRIDataset(
+    dataset = SliceDataset(
         raw_file(columns=64).path, [EquispacedMask(2, 0.1), EquispacedMask(8, 0.1)]
     )
     rng = np.random.default_rng(0)
@@ -289,7 +287,7 @@ def test_shapes_are_known_before_reading(raw_file):
         raw_file("d.h5", coils=None).path,
     ]
     for limit in (None, 100):
-        dataset = FastMRIDataset(paths, RandomMask(2, 0.3), max_pixels=limit)
+        dataset = SliceDataset(paths, RandomMask(2, 0.3), max_pixels=limit)
         for index, sample in enumerate(dataset):
             assert (*sample.kspace.shape, *sample.target.shape) == dataset.shape(index)
             assert sample.crop == tuple(sample.target.shape)
@@ -303,17 +301,17 @@ def test_shapes_are_known_before_reading(raw_file):
 def test_folders_are_read_in_order_of_names(raw_file, tmp_path: Path):
     for name in ("b.h5", "a.hdf5", ".hidden.h5", "notes.txt"):
         raw_file(name, slices=1)
-    assert [volume.path.name for volume in FastMRIDataset(tmp_path).volumes] == ["a.hdf5", "b.h5"]
+    assert [volume.path.name for volume in SliceDataset(tmp_path).volumes] == ["a.hdf5", "b.h5"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no"):
-        FastMRIDataset(tmp_path / "empty")
+        SliceDataset(tmp_path / "empty")
 
 
 def test_a_rewritten_file_is_read_anew(raw_file):
     raw = raw_file(slices=2)
-    assert len(FastMRIDataset(raw.path)) == 2
+    assert len(SliceDataset(raw.path)) == 2
     raw_file(slices=3)
-    assert len(FastMRIDataset(raw.path)) == 3
+    assert len(SliceDataset(raw.path)) == 3
 
 
 @pytest.mark.parametrize(
@@ -328,7 +326,7 @@ def test_a_rewritten_file_is_read_anew(raw_file):
 )
 def test_wrong_choices_are_refused(raw_file, options):
     with pytest.raises(InputError, match=next(iter(options))):
-        FastMRIDataset(raw_file().path, RandomMask(2, 0.3), **options)
+        SliceDataset(raw_file().path, RandomMask(2, 0.3), **options)
 
 
 @pytest.mark.skipif(
@@ -336,7 +334,7 @@ def test_wrong_choices_are_refused(raw_file, options):
     reason="DEQLAB_REAL_DATA names no folder of measured files",
 )
 def test_measured_brain_is_read():
-    dataset = FastMRIDataset(
+    dataset = SliceDataset(
         Path(os.environ["DEQLAB_REAL_DATA"]) / "brain_t2_4ch_256x256.h5", RandomMask(4, 0.08)
     )
     sample = dataset[0]

@@ -65,7 +65,7 @@ def test_files_follow_the_schema(tiny_set):
 
 
 def test_package_reader_reads_them(tiny_set):
-    from deqlab.data.dataset import open_volume
+    from deqlab.data import open_volume
 
     volume = open_volume(tiny_set[1])
     assert volume.shape == (2, 3, 64, 32) and volume.recon_shape == (32, 32)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from deqlab.app.cli import main
-from deqlab.data.dataset import FastMRIDataset
+from deqlab.data.dataset import SliceDataset
 from deqlab.data.prepare.on_grid import crop_magnitude
 from deqlab.evaluation.conditions import Conditions
 from deqlab.evaluation.judge import Row, evaluate, summarise, table_text, validator
@@ -89,7 +89,7 @@ def test_equal_methods_score_equally(rows) -> None:
 
 def test_scores_can_be_recomputed_in_the_files_own_units(rows, tiny_data) -> None:
     path = tiny_data["test"][0]
-    dataset = FastMRIDataset([path], mask_rules(["random"], [4]), slices="all")
+    dataset = SliceDataset([path], mask_rules(["random"], [4]), slices="all")
     method = create("cg-sense")
     target, image = [], []
     for sample in dataset:
@@ -106,9 +106,7 @@ def test_scores_can_be_recomputed_in_the_files_own_units(rows, tiny_data) -> Non
 def test_the_data_range_stays_the_volumes_when_slices_are_chosen(tiny_data) -> None:
     """One slice of two: the peak in PSNR is still the maximum over both."""
     path = tiny_data["test"][0]
-    targets = [
-        s.target.numpy().astype(float) * s.scale for s in FastMRIDataset([path], slices="all")
-    ]
+    targets = [s.target.numpy().astype(float) * s.scale for s in SliceDataset([path], slices="all")]
     darker = int(np.argmin([t.max() for t in targets]))
     row = evaluate(
         {"zero": create("zero-filled")}, [path], Conditions(acceleration=(4,), slices=[darker])

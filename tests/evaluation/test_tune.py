@@ -9,7 +9,7 @@ import torch
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import option, options
-from deqlab.data.dataset import FastMRIDataset
+from deqlab.data.dataset import SliceDataset
 from deqlab.evaluation.judge import judge
 from deqlab.evaluation.tune import tune
 from deqlab.recon import Outcome
@@ -20,7 +20,7 @@ from deqlab.signal.sampling.masks import mask_rules
 
 @pytest.fixture(scope="module")
 def slices(tiny_data) -> list:
-    dataset = FastMRIDataset(
+    dataset = SliceDataset(
         tiny_data["test"], mask_rules(["random"], [4], None), slices="all", seed=0
     )
     return [dataset[index] for index in range(3)]

@@ -4,6 +4,8 @@ on it do.
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -145,6 +147,28 @@ def test_the_norm_is_at_most_one_and_the_solution_is_kept(name, coils) -> None:
     assert_close(scaled.weigh(y), scaled(like), rtol=0, atol=1e-7)
     ratio = scaled.normal(like) / A.normal(like)
     assert_close(ratio, ratio.flatten()[0].expand_as(ratio), rtol=1e-3, atol=1e-3)
+
+
+def test_an_operator_remembers_how_it_was_scaled() -> None:
+    """Whatever becomes of it; the adjoint over the gain is that of the operator before."""
+    points = CHOICES["spiral"].sample(SHAPE)
+    density = density_weights(points, SHAPE)
+    maps = simulate_coil_maps(3, SHAPE, seed=0).to(torch.complex128)
+    A = NUFFTOperator(points, SHAPE, maps, weights=density)
+    y = A.weigh(A(smooth(SHAPE)[None]))
+    assert A.gain is None and CartesianOperator(torch.ones(4)).gain is None
+    factors = (0.25, 0.5)
+    one, other = (A.scaled(factor) for factor in factors)
+    again = OffResonance(one.scaled(0.5), torch.zeros(SHAPE), torch.zeros(len(points)))
+    assert again.gain.flatten().tolist() == [0.125] and one.gain.flatten().tolist() == [0.25]
+    assert one.weighted(density).gain.flatten().tolist() == [0.25]
+    assert copy.deepcopy(one).float().gain.dtype == torch.float64
+    both = type(A).stack([one, other, A])
+    assert both.gain.flatten().tolist() == [0.25, 0.5, 1]
+    assert both.select(torch.tensor([1, 0])).gain.flatten().tolist() == [0.5, 0.25]
+    assert type(A).stack([A, A]).gain is None and both.gain.shape == (3, 1, 1)
+    scaled = both.H(torch.cat([B.weigh(y) / A.weigh(torch.ones_like(y)) for B in (one, other, A)]))
+    assert_close(scaled / both.gain, A.H(y).expand(3, *SHAPE), rtol=0, atol=1e-9)
 
 
 def test_off_resonance_may_lengthen_and_is_scaled_alike() -> None:

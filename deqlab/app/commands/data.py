@@ -37,13 +37,13 @@ def _make(
         **({"volumes": volumes} if volumes else {}),
     )
     progress = sys.stderr.isatty()
-    splits = [split for split in simulated.SPLITS if split in (split or simulated.SPLITS)]
+    splits = [part for part in simulated.SPLITS if part in (split or simulated.SPLITS)]
     files: list[Path] = []
-    for split in splits:
+    for part in splits:
         files += (
-            simulated.builtin(split, config, progress=progress)
+            simulated.builtin(part, config, progress=progress)
             if out is None
-            else simulated.make(out, config, (split,), progress)
+            else simulated.make(out, config, (part,), progress)
         )
     folders = sorted({str(file.parent) for file in files})
     print(
@@ -58,7 +58,8 @@ def _list(paths: tuple[Path, ...]) -> int:
 
     from deqlab.core.errors import DeqlabWarning
     from deqlab.core.text_table import table
-    from deqlab.data.dataset import find_files, open_volume
+    from deqlab.data import find_files, open_volume
+    from deqlab.data.sampling import describe
 
     found = list(paths) or _cached_folders()
     if not found:
@@ -74,20 +75,19 @@ def _list(paths: tuple[Path, ...]) -> int:
             # One bad file must not hide the others; its defect stands in its line.
             rows.append([str(path), str(error).removeprefix(f"{path}: "), "", "", "", "", "", ""])
             continue
-        slices, coils, height, width = volume.shape
-        sampling = "full" if volume.mask is None else f"mask, {1 / volume.mask.mean():.1f}x"
+        slices, coils, *size = volume.shape
         image = "x".join(map(str, volume.recon_shape))
-        size = f"{path.stat().st_size / 1e6:.1f}"
+        megabytes = f"{path.stat().st_size / 1e6:.1f}"
         rows.append(
             [
                 str(path),
                 volume.contrast,
                 str(slices),
                 str(coils),
-                f"{height}x{width}",
+                "x".join(map(str, size)),
                 image,
-                sampling,
-                size,
+                describe(volume),
+                megabytes,
             ]
         )
     print(table(rows))
@@ -95,8 +95,8 @@ def _list(paths: tuple[Path, ...]) -> int:
 
 
 def _check(paths: tuple[Path, ...]) -> int:
+    from deqlab.data import find_files
     from deqlab.data.check import check
-    from deqlab.data.dataset import find_files
 
     bad = 0
     files = find_files(list(paths))

@@ -1,5 +1,4 @@
-"""Reconstructs a k-space file in fastMRI's schema, or one of samples off the grid, with a trained
-model.
+"""Reconstructs a k-space file of any known format, on the grid or off it, with a trained model.
 
 IN is masked (it has `mask`), or fully sampled: then it is undersampled first; or it has a
 `trajectory` (radial, spiral). OUT receives `reconstruction` (slices, rows, columns), magnitudes at
@@ -22,57 +21,49 @@ ACCELERATION = 4.0
 
 def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **given: Any) -> None:
     """Writes OUT."""
-    from deqlab.app.reconstruct_file import reconstruct_file, summary
-    from deqlab.app.reconstruction_off_grid import reconstruct_noncartesian_file
+    from deqlab.app.reconstruct_file import Request, reconstruct_file, summary
     from deqlab.core.device import device_by_name
-    from deqlab.data.formats.trajectory_layout import is_noncartesian
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
     from deqlab.recon.base import Budget
     from deqlab.recon.weights import ready
 
     args = SimpleNamespace(source=source, **given)
-    off_grid = is_noncartesian(source)
-    coil_maps = coil_maps_by_name(args.coil_maps or "lowres")
-    undersampling = _no_undersampling(args) if off_grid else _undersampling(args)
-    slices, device = parse_slices(args.slices), device_by_name(args.device)
-    method, budget = (
-        ready(model, settings(words, [model])[model]),
-        Budget(args.tolerance, args.max_evaluations),
+    request = Request(
+        source=source,
+        destination=destination,
+        mask=_mask(args),
+        slices=parse_slices(args.slices),
+        coil_maps=coil_maps_by_name(args.coil_maps or "lowres"),
+        attributes={"model": model},
     )
+    device = device_by_name(args.device)
+    method = ready(model, settings(words, [model])[model])
+    budget = Budget(args.tolerance, args.max_evaluations)
     method.check(budget)
-    attributes, progress = {"model": model}, sys.stderr.isatty()
-    if off_grid:
-        result = reconstruct_noncartesian_file(
-            source, destination, method, slices, device, attributes, progress, coil_maps, budget
-        )
-    else:
-        result = reconstruct_file(
-            source,
-            destination,
-            method,
-            undersampling,
-            slices,
-            device,
-            attributes,
-            progress,
-            coil_maps,
-            budget,
-        )
+    result = reconstruct_file(request, method, budget, device, progress=sys.stderr.isatty())
     print(f"{destination}: {summary(result)}")
 
 
-def _undersampling(args: Any):
-    """The wished undersampling; None for a masked file.
+def _mask(args: Any):
+    """The wished undersampling; None for a file that says itself what was sampled.
 
     An option given in vain is thus refused and not ignored.
     """
-    from deqlab.app.reconstruct_file import Undersampling
     from deqlab.core.errors import InputError
-    from deqlab.data.dataset import open_volume
+    from deqlab.data import open_volume
+    from deqlab.data.sampling import Seeded
     from deqlab.signal.sampling.masks import MASKS, default_center_fraction
 
-    options = (args.acceleration, args.center_fraction, args.mask, args.seed)
-    if all(option is None for option in options) and open_volume(args.source).mask is not None:
+    volume = open_volume(args.source)
+    options = ("acceleration", "center_fraction", "mask", "seed")
+    given = {name: getattr(args, name) for name in options if getattr(args, name) is not None}
+    if volume.sampled_by == "trajectory":
+        for name, value in given.items():
+            raise InputError(
+                f"--{name.replace('_', '-')}: {value} given, but {args.source} has a trajectory,"
+                " which says what was sampled"
+            )
+    if volume.sampled_by is not None and not given:
         return None
     if args.seed is not None and not 0 <= args.seed < 2**63:
         raise InputError(f"--seed: {args.seed} given; 0 or more, below 2^63, needed")
@@ -84,20 +75,8 @@ def _undersampling(args: Any):
         if args.center_fraction is None
         else args.center_fraction
     )
-    return Undersampling(MASKS[args.mask or "random"](acceleration, fraction), args.seed)
-
-
-def _no_undersampling(args: Any) -> None:
-    """None for a file with a trajectory; an option given in vain is refused and not ignored."""
-    from deqlab.core.errors import InputError
-
-    for option in ("acceleration", "center_fraction", "mask", "seed"):
-        value = getattr(args, option)
-        if value is not None:
-            raise InputError(
-                f"--{option.replace('_', '-')}: {value} given, but {args.source} has a trajectory,"
-                " which says what was sampled"
-            )
+    rule = MASKS[args.mask or "random"](acceleration, fraction)
+    return rule if args.seed is None else Seeded(rule, args.seed)
 
 
 def parse_slices(text: str):

@@ -25,8 +25,7 @@ def kspace_shape(file: h5py.File, path: Path) -> tuple[tuple[int, int, int, int]
     if "trajectory" in file.keys():
         # (slices, coils, samples) would pass for (slices, rows, columns).
         raise InputError(
-            f"{path}: has a trajectory, so it is not on a Cartesian grid; only `deqlab reconstruct`"
-            " takes such files"
+            f"{path}: has a trajectory, so it is not on a Cartesian grid, as fastMRI's schema is"
         )
     data = dataset(file, "kspace", path)
     if data.shape is None or data.ndim not in (3, 4):

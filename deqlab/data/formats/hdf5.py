@@ -15,6 +15,9 @@ import numpy as np
 
 from deqlab.core.errors import InputError
 
+SUFFIXES = (".h5", ".hdf5")
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
@@ -34,6 +37,23 @@ def opened(path: Path) -> Iterator[h5py.File]:
         ) from None
     with file:
         yield file
+
+
+def names_in(path: Path) -> frozenset[str] | None:
+    """What the root of the HDF5 file at `path` holds; None where the file is no HDF5.
+
+    Raises InputError for a file that is damaged or may not be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(SIGNATURE))
+    except OSError as error:
+        raise InputError(f"{path}: may not be read ({error.strerror})") from None
+    # A user block before the signature is for h5py to find.
+    if head != SIGNATURE and not h5py.is_hdf5(path):
+        return None
+    with opened(path) as file:
+        return frozenset(file.keys())
 
 
 def dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:

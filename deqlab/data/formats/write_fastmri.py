@@ -9,12 +9,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
 
 from deqlab.core.atomic import atomic_path, write_durably
 from deqlab.core.errors import InputError
 from deqlab.data.formats.ismrmrd_header import build_header
-from deqlab.signal.transforms.fourier import ifft2c
+from deqlab.data.formats.samples import root_sum_of_squares
 
 
 def hdf5_bytes(
@@ -36,24 +35,6 @@ def hdf5_bytes(
         file.attrs.update(attributes)
         file.flush()
         return file.id.get_file_image()
-
-
-def root_sum_of_squares(kspace: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The magnitude that fastMRI calls `reconstruction_rss`, float32 (slices, h, w).
-
-    The centre of the inverse FFT, root of the sum of squares over coils.
-    kspace: complex (slices, coil, rows, columns), fully sampled.
-    """
-    images = np.empty((len(kspace), *shape), np.float32)
-    for image, coils in zip(images, kspace, strict=True):
-        magnitude = torch.linalg.vector_norm(
-            ifft2c(torch.from_numpy(np.ascontiguousarray(coils))), dim=0
-        )
-        rows, columns = (
-            size // 2 - part // 2 for size, part in zip(magnitude.shape, shape, strict=True)
-        )
-        image[:] = magnitude[rows : rows + shape[0], columns : columns + shape[1]].numpy()
-    return images
 
 
 def write_volume(

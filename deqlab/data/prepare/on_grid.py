@@ -8,15 +8,20 @@ physics, which training uses to save memory (`rows`).
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.data.formats.fastmri import Volume, in_unit_range
+from deqlab.data.formats.protocol import GridVolume
+from deqlab.data.formats.samples import in_unit_range
+from deqlab.data.prepare.options import Preparation
 from deqlab.data.prepare.stored_maps import CoilMaps, StoredMaps
 from deqlab.data.sample import Sample
+from deqlab.data.sampling import Sampling
+from deqlab.data.truth import FileTruth
 from deqlab.operators.cartesian import CartesianOperator
 from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
 from deqlab.signal.sampling.masks import calibration_lines
@@ -24,7 +29,7 @@ from deqlab.signal.transforms.crop import center_crop
 from deqlab.signal.transforms.fourier import IMAGE_AXES, fftc, ifftc
 
 
-def image_shape(volume: Volume) -> tuple[int, int]:
+def image_shape(volume: GridVolume) -> tuple[int, int]:
     """(y, x) of the volume's images before the target's crop: recon rows and encoded columns.
 
     With a mask in two directions the rows are not fully sampled, so readout oversampling cannot be
@@ -35,8 +40,50 @@ def image_shape(volume: Volume) -> tuple[int, int]:
     return (rows if two_dimensional else volume.recon_shape[0]), columns
 
 
+@dataclass(frozen=True)
+class OnGridTruth(FileTruth):
+    """The truth of a slice on the grid, whose `reference`, complex (y, x), its own k-space gave;
+    None in a masked file.
+    """
+
+    reference: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class OnGridSlices:
+    """The slices of a volume on the grid, as Samples."""
+
+    sampling: Sampling
+    options: Preparation
+
+    @property
+    def volume(self) -> GridVolume:
+        return self.sampling.volume
+
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(coils, y, x, h, w) of every slice."""
+        (rows, columns), (height, width) = image_shape(self.volume), self.volume.recon_shape
+        strip = self._strip(rows, columns)
+        return self.volume.shape[1], strip, columns, height if strip == rows else strip, width
+
+    def sample(self, index: int, mask: Tensor, rng: np.random.Generator) -> Sample:
+        """Slice `index` under `mask`; noise and strip are drawn from `rng`."""
+        noise = self.options.draw_noise(rng)
+        rows, columns = image_shape(self.volume)
+        strip, part = self._strip(rows, columns), slice(None)
+        if strip < rows:
+            start = int(rng.integers(rows - strip + 1))
+            part = slice(start, start + strip)
+        maps = self.options.coil_maps
+        return prepare(self.volume, index, mask, noise=noise, rows=part, rng=rng, coil_maps=maps)
+
+    def _strip(self, rows: int, columns: int) -> int:
+        limit = self.options.max_pixels
+        return rows if limit is None else min(rows, max(1, limit // columns))
+
+
 def prepare(
-    volume: Volume,
+    volume: GridVolume,
     index: int,
     mask: Tensor,
     *,
@@ -66,7 +113,7 @@ def prepare(
     # k-space in both.
     hybrid = torch.from_numpy(samples if mask.ndim == 2 else image_rows(samples, height))
     axes = -1 if mask.ndim == 1 else IMAGE_AXES
-    full_images = None if volume.mask is not None else ifftc(hybrid, axes)
+    full_images = ifftc(hybrid, axes) if "reference" in volume.knows else None
     if noise:
         if full_images is None or rng is None:
             raise InputError(
@@ -92,7 +139,6 @@ def prepare(
     zero_filled = combine(ifftc(hybrid, axes), maps)
     scale = float(zero_filled.abs().max()) or 1.0
 
-    target = volume.target(index)
     if rows != slice(None):
         if mask.ndim == 2:
             raise InputError(
@@ -101,23 +147,17 @@ def prepare(
             )
         kspace, maps = fftc(hybrid[:, rows], -2), maps[:, rows].contiguous()
         full_images = full_images if full_images is None else full_images[:, rows]
-        # Without a two-dimensional mask the image has exactly the target's rows.
-        target = target if target is None else target[rows]
+    reference = None if full_images is None else combine(full_images, maps) / scale
     return Sample(
         kspace=kspace / scale,
         operator=CartesianOperator(mask, maps),
-        target=(
-            None
-            if target is None
-            else torch.from_numpy((target / (scale * unit)).astype(np.float32))
-        ),
-        reference=None if full_images is None else combine(full_images, maps) / scale,
         scale=scale * unit,
-        maximum=volume.maximum,
         file=volume.path.name,
         slice=index,
         contrast=volume.contrast,
         crop=(kspace.shape[-2] if mask.ndim == 1 else volume.recon_shape[0], volume.recon_shape[1]),
+        # Without a two-dimensional mask the image has exactly the target's rows.
+        truth=OnGridTruth(volume, index, scale * unit, rows, reference),
     )
 
 
@@ -148,7 +188,7 @@ def crop_magnitude(image: Tensor, crop: tuple[int, int]) -> Tensor:
     return center_crop(image.abs(), crop)
 
 
-def acquired_only(mask: Tensor, volume: Volume) -> Tensor:
+def acquired_only(mask: Tensor, volume: GridVolume) -> Tensor:
     """`mask` without the columns that were never acquired.
 
     Real files hold zeros there, which are no measurements.
@@ -162,7 +202,7 @@ def acquired_only(mask: Tensor, volume: Volume) -> Tensor:
             f"{volume.path}: mask has {mask.shape[0]} rows, kspace has {volume.shape[-2]}"
         )
     mask = mask.clone()
-    first, stop = volume.acquired
+    first, stop = volume.acquired or (0, volume.shape[-1])
     mask[..., :first] = False
     mask[..., stop:] = False
     if not mask.any():
@@ -173,7 +213,7 @@ def acquired_only(mask: Tensor, volume: Volume) -> Tensor:
 
 
 def _estimated(
-    kspace: Tensor, lines: slice, block: slice | None, method: CoilMaps, volume: Volume
+    kspace: Tensor, lines: slice, block: slice | None, method: CoilMaps, volume: GridVolume
 ) -> Tensor:
     """Coil maps by `method`, its error with the file's name."""
     try:
@@ -182,7 +222,7 @@ def _estimated(
         raise InputError(f"{volume.path}: coil maps: {error}") from None
 
 
-def _calibration(mask: Tensor, volume: Volume) -> tuple[slice | None, slice | None]:
+def _calibration(mask: Tensor, volume: GridVolume) -> tuple[slice | None, slice | None]:
     """`calibration(mask)`, its error with the file's name; one coil can do without."""
     try:
         return calibration(mask)

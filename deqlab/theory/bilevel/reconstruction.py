@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.data.dataset import FastMRIDataset
+from deqlab.data.dataset import SliceDataset
 from deqlab.data.sample import Sample, collate
 from deqlab.data.simulated import SimulationConfig, builtin
 from deqlab.operators import LinearOperator
@@ -140,7 +140,7 @@ def reconstruction(seed: int, acceleration: float = 3.0, noise: float = 0.05) ->
         The seed chooses contrast, slice, mask and noise.
     """
     mask = RandomMask(acceleration, default_center_fraction(acceleration))
-    data = FastMRIDataset(
+    data = SliceDataset(
         builtin("val", HEADS, progress=False), mask, slices="all", seed=seed, noise=noise
     )
     volume, contrasts, slices = seed % 4, 4, HEADS.slices

@@ -13,16 +13,14 @@ import pytest
 import torch
 
 from deqlab.core.errors import InputError
-from deqlab.data import open_volume
+from deqlab.data import open_volume, write_noncartesian
 from deqlab.data.check import check
-from deqlab.data.formats.trajectory_layout import (
-    is_noncartesian,
-    open_noncartesian,
-    write_noncartesian,
-)
+from deqlab.data.formats.fastmri import FastMRI
+from deqlab.data.formats.trajectory_layout import TrajectoryLayout
 from deqlab.signal.sampling.trajectories import Radial, Spiral
 
 MATRIX = (12, 10)
+LAYOUT = TrajectoryLayout()
 SPOKES = Radial(5).sample(MATRIX)
 SAMPLES = len(SPOKES)
 
@@ -57,8 +55,8 @@ def raw(tmp_path: Path) -> Callable[..., Path]:
 
 def test_a_file_is_read_as_documented(raw) -> None:
     path = raw()
-    volume = open_noncartesian(path)
-    assert is_noncartesian(path)
+    volume = LAYOUT.open(path)
+    assert LAYOUT.recognises(path)
     assert (volume.shape, volume.matrix, volume.field_of_view) == (
         (2, 3, SAMPLES),
         MATRIX,
@@ -82,7 +80,7 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     )
     given = samples(2, 64)
     path = write_noncartesian(tmp_path / "a.h5", given, own, MATRIX)
-    volume = open_noncartesian(path)
+    volume = LAYOUT.open(path)
     assert volume.shape == (2, 1, 64) and volume.has == frozenset() and volume.field_of_view is None
     assert (
         volume.density(0) is None and volume.field_map(0) is None and volume.contrast == "unknown"
@@ -92,6 +90,61 @@ def test_written_and_read_back(tmp_path: Path) -> None:
         np.testing.assert_allclose(volume.trajectory(index), own[index], rtol=0, atol=1e-15)
     again = write_noncartesian(tmp_path / "b.h5", given, own, MATRIX)
     assert path.read_bytes() == again.read_bytes()
+
+
+def test_the_truth_is_read_as_documented(raw) -> None:
+    target = np.linspace(0, 1, 240).reshape(2, *MATRIX).astype(np.float32)
+    coils = samples(2, 3, *MATRIX)
+
+    def both(file: h5py.File) -> None:
+        file["target"], file["reference"] = target, coils
+
+    volume = LAYOUT.open(raw(both))
+    assert volume.knows == {"target", "reference"}
+    np.testing.assert_array_equal(volume.target(1), target[1])
+    np.testing.assert_array_equal(volume.reference(1), coils[1])
+    assert volume.maximum == 1
+    volume = LAYOUT.open(raw(lambda file: file.create_dataset("reference", data=coils)))
+    assert volume.knows == {"target", "reference"}
+    expected = np.sqrt((np.abs(coils[0].astype(complex)) ** 2).sum(0))
+    np.testing.assert_allclose(volume.target(0), expected, rtol=1e-12)
+    volume = LAYOUT.open(raw(lambda file: file.create_dataset("target", data=target)))
+    assert volume.knows == {"target"} and volume.reference(0) is None
+    volume = LAYOUT.open(raw())
+    assert volume.knows == frozenset() and volume.target(0) is None and np.isnan(volume.maximum)
+
+
+def test_a_single_coils_truth_has_no_coil_axis(tmp_path: Path) -> None:
+    given, image = samples(2, SAMPLES), samples(2, *MATRIX)
+    volume = LAYOUT.open(
+        write_noncartesian(tmp_path / "a.h5", given, SPOKES.numpy(), MATRIX, reference=image)
+    )
+    np.testing.assert_array_equal(volume.reference(1), image[1][None])
+    np.testing.assert_allclose(volume.target(1), np.abs(image[1]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, kind, words", [("target", "f", "values"), ("reference", "c", "samples")]
+)
+def test_a_truth_that_is_not_finite_is_refused_with_its_slice(raw, name, kind, words) -> None:
+    shape = (2, *MATRIX) if kind == "f" else (2, 3, *MATRIX)
+    values = np.ones(shape, {"f": np.float32, "c": np.complex64}[kind])
+    values[1].reshape(-1)[0] = np.nan
+    volume = LAYOUT.open(raw(lambda file: file.create_dataset(name, data=values)))
+    volume.target(0)
+    with pytest.raises(InputError, match=f"spokes.h5: {name} slice 1 holds NaN or infinite"):
+        volume.target(1)
+    assert check(volume.path) == [
+        f"{name} slice 1 holds NaN or infinite {words}; all must be finite"
+    ]
+
+
+def test_a_negative_target_is_refused(raw) -> None:
+    volume = LAYOUT.open(
+        raw(lambda file: file.create_dataset("target", data=-np.ones((2, *MATRIX))))
+    )
+    with pytest.raises(InputError, match="spokes.h5: target slice 0 reaches down to -1"):
+        volume.target(0)
 
 
 def test_positions_in_float32_and_weights_of_each_slice(tmp_path: Path) -> None:
@@ -104,7 +157,7 @@ def test_positions_in_float32_and_weights_of_each_slice(tmp_path: Path) -> None:
             density,
         )
         file.attrs["matrix"] = [321, 321]
-    volume = open_noncartesian(tmp_path / "a.h5")
+    volume = LAYOUT.open(tmp_path / "a.h5")
     assert float(volume.trajectory(0).abs().max()) == 0.5
     assert volume.density(1).tolist() == [4, 5, 6]
 
@@ -112,7 +165,7 @@ def test_positions_in_float32_and_weights_of_each_slice(tmp_path: Path) -> None:
 def test_a_cartesian_file_is_none(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["kspace"] = samples(2, 3, 8, 8)
-    assert not is_noncartesian(tmp_path / "a.h5")
+    assert not LAYOUT.recognises(tmp_path / "a.h5")
 
 
 def replace(name: str, value: object):
@@ -284,6 +337,26 @@ DEFECTS = {
         relink("density", h5py.ExternalLink("other.h5", "/density")),
         "density is an external link",
     ),
+    "target of another size": (
+        replace("target", np.ones((2, 12, 11))),
+        r"target has shape \(2, 12, 11\); \(2, 12, 10\) needed",
+    ),
+    "complex target": (
+        replace("target", samples(2, *MATRIX)),
+        "target is complex64; real magnitudes needed",
+    ),
+    "reference without coils": (
+        replace("reference", samples(2, *MATRIX)),
+        r"reference has shape \(2, 12, 10\); \(2, 3, 12, 10\) needed",
+    ),
+    "real reference": (
+        replace("reference", np.ones((2, 3, *MATRIX))),
+        "reference is float64; complex images needed",
+    ),
+    "linked reference": (
+        lambda file: file.__setitem__("reference", h5py.SoftLink("/elsewhere")),
+        "reference is a soft link",
+    ),
     "virtual": (virtual, "trajectory takes its data from other files"),
     "external storage": (external_storage, "density takes its data from other files"),
 }
@@ -294,7 +367,7 @@ def test_a_defect_is_refused_on_opening(raw, name) -> None:
     change, message = DEFECTS[name]
     path = raw(change)
     with pytest.raises(InputError, match=rf"spokes\.h5: {message}") as caught:
-        open_noncartesian(path)
+        LAYOUT.open(path)
     assert "\n" not in str(caught.value) and str(caught.value).startswith(str(path))
     if name != "no trajectory":
         assert check(path) == [str(caught.value).removeprefix(f"{path}: ")]
@@ -305,7 +378,7 @@ def test_samples_that_are_not_finite_are_refused_with_their_slice(raw, value) ->
     def change(file: h5py.File) -> None:
         file["kspace"][1, 2, 5] = value
 
-    volume = open_noncartesian(raw(change))
+    volume = LAYOUT.open(raw(change))
     volume.kspace(0)
     with pytest.raises(InputError, match="spokes.h5: kspace slice 1 holds NaN or infinite samples"):
         volume.kspace(1)
@@ -325,7 +398,7 @@ def test_the_cartesian_reader_does_not_mistake_samples_for_rows(raw) -> None:
     with pytest.raises(
         InputError, match="spokes.h5: has a trajectory, so it is not on a Cartesian grid"
     ):
-        open_volume(raw())
+        FastMRI().open(raw())
 
 
 def test_files_that_are_no_hdf5(raw, tmp_path: Path) -> None:
@@ -338,7 +411,7 @@ def test_files_that_are_no_hdf5(raw, tmp_path: Path) -> None:
         ".": "is a folder",
     }
     for name, message in cases.items():
-        for question in (open_noncartesian, is_noncartesian):
+        for question in (LAYOUT.open, open_volume):
             with pytest.raises(InputError, match=message):
                 question(tmp_path / name)
 

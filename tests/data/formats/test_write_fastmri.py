@@ -15,7 +15,7 @@ import pytest
 
 from deqlab.core.atomic import atomic_path, write_durably
 from deqlab.core.errors import InputError
-from deqlab.data import FastMRIDataset, open_volume, write_volume
+from deqlab.data import SliceDataset, open_volume, write_volume
 from deqlab.data.check import check
 from deqlab.data.formats.ismrmrd_header import build_header, parse_header
 
@@ -70,7 +70,7 @@ def test_a_masked_volume_keeps_only_what_was_sampled(tmp_path, two_dimensional):
         np.testing.assert_array_equal(file["kspace"], np.where(mask, kspace, 0))
         np.testing.assert_array_equal(file["mask"], mask)
         assert not any(name.startswith("reconstruction") for name in file)
-    assert check(path) == [] and FastMRIDataset(path)[0].target is None
+    assert check(path) == [] and SliceDataset(path)[0].target is None
 
 
 def test_equal_arguments_give_equal_bytes(tmp_path):

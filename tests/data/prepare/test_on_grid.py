@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deqlab.core.errors import InputError
-from deqlab.data import FastMRIDataset, open_volume
+from deqlab.data import SliceDataset, open_volume
 from deqlab.data.prepare.on_grid import calibration, combine, crop_magnitude, prepare
 from deqlab.signal.sampling.masks import RandomMask
 from deqlab.signal.transforms.fourier import fft2c, ifft2c
@@ -42,8 +42,8 @@ def test_a_strip_of_rows_is_an_exact_smaller_problem(raw_file, rows, columns, re
 
 def test_strips_never_exceed_max_pixels_and_reach_every_row(raw_file):
     raw = raw_file(slices=1)
-    dataset = FastMRIDataset(raw.path, RandomMask(2, 0.3), max_pixels=110)
-    whole = FastMRIDataset(raw.path, RandomMask(2, 0.3))[0]
+    dataset = SliceDataset(raw.path, RandomMask(2, 0.3), max_pixels=110)
+    whole = SliceDataset(raw.path, RandomMask(2, 0.3))[0]
     rng = np.random.default_rng(0)
     starts = set()
     for _ in range(120):
@@ -77,12 +77,12 @@ def test_noise_has_the_level_that_was_asked_for(raw_file):
 
 
 def test_noise_stays_within_the_mask(raw_file):
-    sample = FastMRIDataset(raw_file().path, RandomMask(2, 0.3), noise=0.1)[0]
+    sample = SliceDataset(raw_file().path, RandomMask(2, 0.3), noise=0.1)[0]
     assert not sample.kspace[:, :, ~sample.operator.mask.reshape(-1)].any()
 
 
 def test_evaluation_repeats_its_noise_and_training_does_not(raw_file):
-    dataset = FastMRIDataset(raw_file().path, RandomMask(2, 0.3), noise=0.1)
+    dataset = SliceDataset(raw_file().path, RandomMask(2, 0.3), noise=0.1)
     assert torch.equal(dataset[0].kspace, dataset[0].kspace)
     rng = np.random.default_rng(0)
     drawn = [dataset.sample(0, rng) for _ in range(2)]
@@ -90,7 +90,7 @@ def test_evaluation_repeats_its_noise_and_training_does_not(raw_file):
 
 
 def test_noise_needs_the_fully_sampled_image(raw_file, center_mask):
-    dataset = FastMRIDataset(raw_file(mask=center_mask(20)).path, noise=0.1)
+    dataset = SliceDataset(raw_file(mask=center_mask(20)).path, noise=0.1)
     with pytest.raises(InputError, match=r"volume.h5: noise .* fully sampled"):
         dataset[0]
 
@@ -114,7 +114,7 @@ def test_an_empty_slice_gives_zeros_and_no_nan(raw_file):
         file["kspace"][0] = 0
         file["reconstruction_rss"][0] = 0
 
-    sample = FastMRIDataset(raw_file(change=blank).path, RandomMask(2, 0.3))[0]
+    sample = SliceDataset(raw_file(change=blank).path, RandomMask(2, 0.3))[0]
     assert sample.scale == 1 and not sample.kspace.any() and not sample.target.any()
     assert sample.operator.coil_maps.isfinite().all()
 

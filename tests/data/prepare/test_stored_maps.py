@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from deqlab.core.errors import InputError
-from deqlab.data import FastMRIDataset, open_volume
+from deqlab.data import SliceDataset, open_volume
 from deqlab.data.prepare.on_grid import prepare
-from deqlab.data.prepare.stored_maps import METHODS, StoredMaps, coil_maps_by_name
+from deqlab.data.prepare.stored_maps import StoredMaps, coil_maps_by_name
 from deqlab.signal.coils.coil_maps import LowResolution, rss
 from deqlab.signal.coils.espirit import ESPIRiT
+from deqlab.signal.coils.registry import COIL_MAPS
 from deqlab.signal.coils.walsh import Walsh
 from deqlab.signal.sampling.masks import RandomMask
 
@@ -89,11 +90,11 @@ def test_names_are_methods_and_paths_are_files(tmp_path: Path) -> None:
         coil_maps_by_name("esprit")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", COIL_MAPS)
 def test_every_method_prepares_a_slice(raw_file, name: str) -> None:
     """A explains the measured samples by the reference of the same maps, whatever the method."""
     raw = raw_file(rows=48, columns=40, recon=(40, 38))
-    sample = FastMRIDataset(raw.path, RandomMask(2, 0.4), coil_maps=coil_maps_by_name(name))[0]
+    sample = SliceDataset(raw.path, RandomMask(2, 0.4), coil_maps=coil_maps_by_name(name))[0]
     again = sample.operator(sample.reference[None])[0]
     assert float((again - sample.kspace).norm() / sample.kspace.norm()) < 0.15
     assert bool((rss(sample.operator.coil_maps) < 1 + 1e-5).all())
@@ -110,7 +111,7 @@ def test_stored_maps_need_no_calibration_lines(raw_file, tmp_path: Path) -> None
 
 
 def test_too_few_lines_for_a_method_name_the_file(raw_file) -> None:
-    dataset = FastMRIDataset(raw_file().path, RandomMask(4, 0.1), coil_maps=ESPIRiT(12))
+    dataset = SliceDataset(raw_file().path, RandomMask(4, 0.1), coil_maps=ESPIRiT(12))
     with pytest.raises(InputError, match=r"volume\.h5: coil maps: kernel: 12"):
         dataset[0]
 
@@ -120,7 +121,7 @@ def test_two_dimensional_masks_calibrate_within_their_centre(raw_file) -> None:
     mask[6:27, 3:18] = True
     mask[::2, ::2] = True
     volume = open_volume(raw_file(mask=mask, recon=(32, 20)).path)
-    for name in METHODS:
+    for name in COIL_MAPS:
         sample = prepare(
             volume, 0, torch.from_numpy(mask.copy()), coil_maps=coil_maps_by_name(name)
         )
@@ -129,4 +130,4 @@ def test_two_dimensional_masks_calibrate_within_their_centre(raw_file) -> None:
 
 def test_what_is_no_source_of_maps_is_named(raw_file) -> None:
     with pytest.raises(InputError, match="coil_maps: 'espirit' given"):
-        FastMRIDataset(raw_file().path, RandomMask(2, 0.3), coil_maps="espirit")
+        SliceDataset(raw_file().path, RandomMask(2, 0.3), coil_maps="espirit")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deqlab.data.sample import Sample
+from deqlab.data.truth import KnownTruth
 from deqlab.operators import CartesianOperator
 from deqlab.solvers.flat import flatten, unflatten
 from deqlab.theory.bilevel.logistic import Logistic, Split
@@ -45,7 +46,8 @@ def make_slice(seed: int, size: int = 6, noise: float = 0.1) -> Sample:
     )
     error = torch.randn(1, 1, size, size, dtype=torch.complex128, generator=generator)
     kspace = (A(blocks[None]) + noise * error) * A.mask
-    return Sample(kspace[0], A, None, blocks, 1.0, 1.0, "noise", seed, "none", (size, size))
+    truth = KnownTruth(reference=blocks, maximum=1.0)
+    return Sample(kspace[0], A, 1.0, "noise", seed, "none", (size, size), truth)
 
 
 def make_smoothing(size: int = 6) -> Smoothing:

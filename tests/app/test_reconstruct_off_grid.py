@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from deqlab.app.reconstruct_file import set_solver, summary
-from deqlab.app.reconstruction_off_grid import density_of, reconstruct_noncartesian_file
+from deqlab.app.reconstruct_file import Request, reconstruct_file, summary
 from deqlab.core.errors import DeqlabWarning, InputError
-from deqlab.data.formats.trajectory_layout import open_noncartesian, write_noncartesian
+from deqlab.data import open_volume, write_noncartesian
+from deqlab.data.prepare.off_grid import scaled_density
 from deqlab.operators import NDFTOperator
 from deqlab.operators.off_resonance import ExactOffResonance
+from deqlab.recon.base import Budget
 from deqlab.recon.classical.cg_sense import CGSense
 from deqlab.recon.classical.zero_filled import ZeroFilled
+from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.registry import create
 from deqlab.signal.coils.coil_maps import simulate_coil_maps
 from deqlab.signal.sampling.density import ramp
@@ -78,14 +80,13 @@ def error(found: np.ndarray, intensity: float = 1.0) -> float:
     return float(np.linalg.norm(found.astype(float) / intensity - truth) / np.linalg.norm(truth))
 
 
-def contracting() -> torch.nn.Module:
+def contracting() -> DEGrad:
     """A small equilibrium model that converges, with a denoiser near nothing: a data term and a
     little weight decay.
     """
     torch.manual_seed(0)
-    return create(
-        "de-grad", depth=2, width=4, lipschitz=0.5, residual=False, step=0.5, weight=0.01
-    ).eval()
+    denoiser = {"name": "dncnn", "depth": 2, "width": 4, "lipschitz": 0.5, "residual": False}
+    return create("de-grad", denoiser=denoiser, step=0.5, weight=0.01).eval()
 
 
 @pytest.mark.parametrize("name", ["radial", "spiral"])
@@ -96,7 +97,7 @@ def test_full_sampling_gives_back_the_object_at_its_own_scale(
 ) -> None:
     path = measured(name, coils, intensity)
     for model, limit in ((ZeroFilled(), 0.08), (CGSense(weight=1e-3), 0.05)):
-        result = reconstruct_noncartesian_file(path, out, model)
+        result = reconstruct_file(Request(path, out), model)
         assert result.images.shape == (2, *SHAPE) and result.images.dtype == np.float32
         assert error(result.images, intensity) < limit
 
@@ -104,7 +105,7 @@ def test_full_sampling_gives_back_the_object_at_its_own_scale(
 def test_undersampled_spokes_are_undone_by_coils(measured, out) -> None:
     path = measured("few spokes", 3)
     found = {
-        name: reconstruct_noncartesian_file(path, out, create(name))
+        name: reconstruct_file(Request(path, out), create(name))
         for name in ("zero-filled", "cg-sense")
     }
     assert error(found["cg-sense"].images) < 0.75 * error(found["zero-filled"].images)
@@ -112,11 +113,8 @@ def test_undersampled_spokes_are_undone_by_coils(measured, out) -> None:
 
 @pytest.mark.parametrize("name", ["radial", "spiral", "few spokes"])
 def test_an_equilibrium_is_one_for_samples_off_the_grid_too(measured, out, name) -> None:
-    model = contracting()
-    set_solver(model, "small", 1e-4, 100)
-    result = reconstruct_noncartesian_file(
-        measured(name), out, model, attributes={"model": "small"}
-    )
+    request = Request(measured(name), out, attributes={"model": "small"})
+    result = reconstruct_file(request, contracting(), Budget(1e-4, 100))
     assert result.converged == [True, True] and max(result.residual) <= 1e-4
     assert error(result.images) < 0.15
     with h5py.File(out) as file:
@@ -133,10 +131,8 @@ def test_an_equilibrium_is_one_for_samples_off_the_grid_too(measured, out, name)
 
 
 def test_slices_that_do_not_converge_are_told(measured, out) -> None:
-    model = contracting()
-    set_solver(model, "small", 1e-6, 2)
     with pytest.warns(DeqlabWarning, match="in.h5: 2 of 2 slices did not converge"):
-        reconstruct_noncartesian_file(measured(), out, model)
+        reconstruct_file(Request(measured(), out), contracting(), Budget(1e-6, 2))
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-4, 3e5])
@@ -144,11 +140,11 @@ def test_the_files_own_weights_are_used_in_whatever_unit(measured, out, unit) ->
     points = CHOICES["radial"].sample(SHAPE)
     own = ramp(points, SHAPE).numpy()
     path = measured(density=own * unit)
-    volume = open_noncartesian(path)
-    found = density_of(volume, 0, volume.trajectory(0)).numpy()
+    volume = open_volume(path)
+    found = scaled_density(volume.density(0), volume.trajectory(0), SHAPE).numpy()
     np.testing.assert_allclose(found / own, (found / own)[0], rtol=1e-6)
     assert (found / own)[0] == pytest.approx(1, abs=0.1)
-    assert error(reconstruct_noncartesian_file(path, out, ZeroFilled()).images) < 0.1
+    assert error(reconstruct_file(Request(path, out), ZeroFilled()).images) < 0.1
 
 
 def test_a_trajectory_and_weights_of_each_slice(tmp_path, out) -> None:
@@ -167,9 +163,9 @@ def test_a_trajectory_and_weights_of_each_slice(tmp_path, out) -> None:
     path = write_noncartesian(
         tmp_path / "in.h5", kspace.numpy(), torch.stack(turned).numpy(), SHAPE
     )
-    both = reconstruct_noncartesian_file(path, out, CGSense(weight=1e-3))
+    both = reconstruct_file(Request(path, out), CGSense(weight=1e-3))
     assert error(both.images) < 0.05
-    second = reconstruct_noncartesian_file(path, out, CGSense(weight=1e-3), slices=[1])
+    second = reconstruct_file(Request(path, out, slices=[1]), CGSense(weight=1e-3))
     np.testing.assert_allclose(second.images[0], both.images[1], rtol=0, atol=1e-5)
 
 
@@ -178,7 +174,7 @@ def test_a_silent_slice_stays_silent(tmp_path, out) -> None:
     kspace = NDFTOperator(points, SHAPE)(images())[:, 0].numpy()
     kspace[0] = 0
     path = write_noncartesian(tmp_path / "in.h5", kspace, points.numpy(), SHAPE)
-    result = reconstruct_noncartesian_file(path, out, contracting())
+    result = reconstruct_file(Request(path, out), contracting())
     assert not result.images[0].any() and result.images[1].any()
 
 
@@ -198,8 +194,8 @@ def test_a_field_map_in_the_file_is_undone(tmp_path, out, model) -> None:
     path = write_noncartesian(
         *given, readout_times=times.numpy(), field_map=torch.stack([field, field]).numpy()
     )
-    known = error(reconstruct_noncartesian_file(path, out, model).images)
-    ignored = error(reconstruct_noncartesian_file(write_noncartesian(*given), out, model).images)
+    known = error(reconstruct_file(Request(path, out), model).images)
+    ignored = error(reconstruct_file(Request(write_noncartesian(*given), out), model).images)
     assert known < 0.1 and known < 0.5 * ignored
 
 
@@ -210,7 +206,7 @@ def test_coil_maps_by_other_methods_and_from_a_file(measured, out, tmp_path, she
         file["coil_maps"] = np.stack([maps, maps])
     source = tmp_path / "maps.h5" if name == "file" else name
     status, output, errors = shell(
-        measured(), out, "--model", "cg-sense", "--option", "weight=0.001", "--coil-maps", source
+        measured(), out, "--model", "cg-sense", "--set", "weight=0.001", "--coil-maps", source
     )
     assert (status, errors) == (0, []) and "2 of 2 converged" in output
     with h5py.File(out) as file:
@@ -275,4 +271,4 @@ def test_intensities_beyond_float32_are_refused(tmp_path, out) -> None:
         file["trajectory"] = points.numpy() * SHAPE
         file.attrs["matrix"] = SHAPE
     with pytest.raises(InputError, match="in.h5: slice 0 has the peak .* rescale"):
-        reconstruct_noncartesian_file(tmp_path / "in.h5", out, ZeroFilled())
+        reconstruct_file(Request(tmp_path / "in.h5", out), ZeroFilled())
