@@ -172,4 +172,15 @@ CHECK = Command(
     help="Names every defect; the exit status is 1 if there is one.",
     params=[click.Argument(["paths"], nargs=-1, type=PATH, required=True, metavar="PATH...")],
 )
-COMMAND = Group("data", help=__doc__, commands={"make": MAKE, "list": LIST, "check": CHECK})
+COMMANDS = {"make": MAKE, "list": LIST, "check": CHECK}
+
+
+def _which() -> None:
+    """One line instead of the whole help where no part was named."""
+    if click.get_current_context().invoked_subcommand is None:
+        raise InputError(f"deqlab data: {'|'.join(COMMANDS)} needed")
+
+
+COMMAND = Group(
+    "data", help=__doc__, commands=COMMANDS, invoke_without_command=True, callback=_which
+)
