@@ -131,7 +131,7 @@ def cg_sense(kspace: Tensor, repeats: int) -> None:
     maps = estimate_coil_maps(kspace, calibration_lines(mask), ESPIRiT())
     sampled = (kspace * mask).unsqueeze(0)
     A = CartesianOperator(mask, maps)
-    ours = CGSense(1e-2, tolerance=0.0, max_iterations=ITERATIONS)
+    ours = CGSense(1e-2, tolerance=0.0, max_evaluations=ITERATIONS)
 
     def bare() -> None:
         for _ in range(ITERATIONS):

@@ -7,6 +7,7 @@ import argparse
 import torch
 from timing import ratios
 
+from deqlab.networks import DnCNN
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
 from deqlab.solvers import Anderson, solve
@@ -22,7 +23,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     for depth, width in ((5, 32), (17, 64)):
         torch.manual_seed(0)
-        model = create("de-prox", depth=depth, width=width, lipschitz=0.9)
+        model = create("de-prox", denoiser=DnCNN.Options(depth, width, lipschitz=0.9))
         A = CartesianOperator(torch.rand(128) < 0.3)
         f = model.fixed_point_map(A(torch.randn(2, 128, 128, dtype=torch.complex64)), A)
         x = f.projection

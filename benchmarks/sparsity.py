@@ -30,8 +30,10 @@ from deqlab.data.simulated import builtin
 from deqlab.metrics import ssim
 from deqlab.operators import CartesianOperator
 from deqlab.recon import create
+from deqlab.recon.fixed_point import FixedPointMethod
 from deqlab.recon.sparse.cycle_spinning import CycleSpinning, RandomShifts
 from deqlab.recon.sparse.wavelet import WaveletFISTA
+from deqlab.recon.weights import ready
 from deqlab.signal.coils.coil_maps import estimate_coil_maps, rss
 from deqlab.signal.coils.espirit import ESPIRiT
 from deqlab.signal.sampling.masks import RandomMask, calibration_lines
@@ -107,7 +109,7 @@ def quality(case: Problem, label: str, with_sigpy: bool) -> float:
             "",
         )
 
-    def ours(make: Callable[[float], torch.nn.Module]) -> Callable[[float], tuple[Tensor, str]]:
+    def ours(make: Callable[[float], FixedPointMethod]) -> Callable[[float], tuple[Tensor, str]]:
         def run(weight: float) -> tuple[Tensor, str]:
             solution = make(weight).solve(case.kspace, case.A)
             return solution.value, f"{int(solution.evaluations)} evaluations, {solution.reason[0]}"
@@ -117,7 +119,7 @@ def quality(case: Problem, label: str, with_sigpy: bool) -> float:
     methods["ours, one origin"] = ours(lambda w: WaveletFISTA(w, spinning=CycleSpinning(1)))
     methods["ours, two origins"] = ours(lambda w: WaveletFISTA(w))
     methods["ours, random origins"] = ours(
-        lambda w: WaveletFISTA(w, spinning=RandomShifts(), max_iterations=ITERATIONS)
+        lambda w: WaveletFISTA(w, spinning=RandomShifts(), max_evaluations=ITERATIONS)
     )
     methods["ours, total variation"] = ours(lambda w: create("tv", weight=w))
     methods["ours, CG-SENSE"] = lambda w: (create("cg-sense", weight=w)(case.kspace, case.A), "")
@@ -137,7 +139,7 @@ def quality(case: Problem, label: str, with_sigpy: bool) -> float:
         )
         if name == "ours, one origin":
             chosen = weight
-    image, note = ours(lambda _: create("pnp", algorithm="pgd"))(0.0)
+    image, note = ours(lambda _: ready("pnp", {"algorithm": "pgd"}))(0.0)
     psnr, similarity = case.score(image)
     print(
         f"{label}  {'ours, plug-and-play':<22} PSNR {psnr:6.2f} dB untuned   SSIM {similarity:.3f} "
@@ -157,9 +159,10 @@ def timed_ours(case: Problem, weight: float, iterations: int) -> list[tuple[floa
         seen.append((now - begin - lost, x.clone()))
         lost += time.perf_counter() - now
 
-    WaveletFISTA(weight, spinning=CycleSpinning(1), tolerance=0, max_iterations=iterations).solve(
-        case.kspace, case.A, callback=record
+    method = WaveletFISTA(
+        weight, spinning=CycleSpinning(1), tolerance=0, max_evaluations=iterations
     )
+    method.solve(case.kspace, case.A, callback=record)
     return seen
 
 

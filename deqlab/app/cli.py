@@ -83,8 +83,12 @@ def _dispatch(words: list[str]) -> int:
         raise UsageError(f"no command `{name}`{hint}")
     module = importlib.import_module(f"deqlab.app.commands.{name}")
     command: click.Command = module.COMMAND
-    status = command.main(words[1:], prog_name=f"deqlab {name}", standalone_mode=False)
-    return int(status or 0)
+    # Not by click's own `main`, which has other ideas about closed pipes and interrupts.
+    try:
+        with command.make_context(f"deqlab {name}", words[1:]) as context:
+            return int(command.invoke(context) or 0)
+    except click.exceptions.Exit as done:
+        return int(done.exit_code)
 
 
 def _help() -> str:

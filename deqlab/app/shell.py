@@ -112,6 +112,17 @@ class NameOf(click.ParamType):
         return f"[{'|'.join(self.registry)}]"
 
 
+class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in the newest click only
+    """One of some words; the nearest one is told for any other."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The word itself."""
+        if value not in self.choices:
+            listed = ", ".join(map(str, self.choices))
+            self.fail(f"{value!r} given{nearest(value, self.choices)}; one of {listed} needed")
+        return value
+
+
 def flags(kind: type, names: Iterable[str], types: Mapping[str, Any] | None = None) -> list[Any]:
     """A flag for each of the options `names` of a class made by `options`.
 
@@ -151,7 +162,7 @@ def _plain(hint: Any) -> Any:
 
 def _type(inner: Any, hint: Any) -> Any:
     if get_origin(inner) is Literal:
-        return click.Choice([str(value) for value in get_args(inner)])
+        return OneOf([str(value) for value in get_args(inner)])
     known = {int: click.INT, float: click.FLOAT, bool: click.BOOL}
     return known.get(inner, click.STRING)
 
@@ -209,7 +220,7 @@ SET = click.Option(
 )
 DEVICE = click.Option(
     ["--device"],
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=OneOf(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
     help="where to compute",

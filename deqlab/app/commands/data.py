@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from deqlab.app.shell import Command, Group
+from deqlab.app.shell import Command, Group, OneOf
 from deqlab.core.errors import InputError
 
 
@@ -139,7 +139,7 @@ MAKE = Command(
         ),
         click.Option(
             ["--split"],
-            type=click.Choice(["train", "val", "test"]),
+            type=OneOf(["train", "val", "test"]),
             multiple=True,
             help="only this part; may be repeated (default: all three)",
         ),

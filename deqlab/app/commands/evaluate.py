@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, said, settings
+from deqlab.app.shell import DEVICE, SET, Command, NameOf, OneOf, flags, said, settings
 
 MODELS = ("zero-filled", "cg-sense", "de-prox", "de-grad")
 
@@ -106,7 +106,7 @@ def _command() -> Command:
             ),
             click.Option(
                 ["--split"],
-                type=click.Choice(["train", "val", "test"]),
+                type=OneOf(["train", "val", "test"]),
                 default="test",
                 show_default=True,
                 help="of simulated data",

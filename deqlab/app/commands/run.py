@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from deqlab.app.shell import Command
+from deqlab.app.shell import Command, OneOf
 
 
 def run(
@@ -64,7 +64,7 @@ COMMAND = Command(
         ),
         click.Option(
             ["--budget"],
-            type=click.Choice(["quick", "full"]),
+            type=OneOf(["quick", "full"]),
             help="how long the notebooks may take: minutes or hours (default: as in each, quick)",
         ),
         click.Option(
