@@ -16,7 +16,8 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import core_schema
 
 from deqlab.core.errors import InputError
-from deqlab.core.options import fitting, is_options, names_of, page, to_json, unknown
+from deqlab.core.option_types import fitting, names_of, unknown
+from deqlab.core.options import is_options, page, to_json
 from deqlab.core.spelling import nearest
 
 T = TypeVar("T")
