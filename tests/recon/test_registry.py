@@ -41,12 +41,14 @@ def test_every_name_makes_a_reconstructor(measure, name: str) -> None:
         A = CartesianOperator(mask, torch.randn(3, 6, 20, dtype=torch.complex64))
         data = replace(data, A=A, kspace=A(torch.randn(2, 6, 20, dtype=torch.complex64)))
     if learned(name):
-        chosen = {f"denoiser.{key}": str(value) for key, value in SMALL.items()}
-        model = METHODS.build(updated(METHODS.defaults(name), chosen))
+        default = METHODS.defaults(name)
+        small = isinstance(getattr(default, "denoiser", None), DnCNN.Options)
+        chosen = {f"denoiser.{key}": value for key, value in SMALL.items()} if small else {}
+        model = METHODS.build(updated(default, chosen))
     else:
         model = ready(name)
     assert model(data.kspace, data.A).shape == data.A.H(data.kspace).shape
-    solves = learned(name) or name in ("wavelet", "tv", "pnp")
+    solves = METHODS[name].trained_by == "equilibrium" or name in ("wavelet", "tv", "pnp")
     assert isinstance(model, FixedPointMethod) == solves
 
 
