@@ -28,6 +28,11 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
     from deqlab.recon.weights import ready
 
     args = SimpleNamespace(source=source, **given)
+    # What needs no file is refused before one is read.
+    device = device_by_name(args.device)
+    method = ready(model, settings(words, [model])[model])
+    budget = Budget(args.tolerance, args.max_evaluations)
+    method.check(budget)
     request = Request(
         source=source,
         destination=destination,
@@ -36,10 +41,6 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
         coil_maps=coil_maps_by_name(args.coil_maps or "lowres"),
         attributes={"model": model},
     )
-    device = device_by_name(args.device)
-    method = ready(model, settings(words, [model])[model])
-    budget = Budget(args.tolerance, args.max_evaluations)
-    method.check(budget)
     result = reconstruct_file(request, method, budget, device, progress=sys.stderr.isatty())
     print(f"{destination}: {summary(result)}")
 
