@@ -97,6 +97,15 @@ def _values_of(flag: str, words: Sequence[str]) -> list[str]:
     return found
 
 
+def page_of(model: str) -> str:
+    """The options of a model that is to be used: those of a name, or none, of weights as a file."""
+    from deqlab.recon.registry import METHODS
+
+    if model.endswith((".json", ".safetensors")):
+        return "trained weights, which fix its options"
+    return METHODS.page(model)
+
+
 class NameOf(click.ParamType):
     """A name in a registry; the registry's own error for any other."""
 

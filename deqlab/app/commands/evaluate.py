@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from deqlab.app.shell import DEVICE, SET, Command, NameOf, OneOf, flags, said, settings
+from deqlab.app.shell import DEVICE, SET, Command, NameOf, OneOf, flags, page_of, said, settings
 
 MODELS = ("zero-filled", "cg-sense", "de-prox", "de-grad")
 
@@ -73,7 +73,6 @@ def run(
 def _command() -> Command:
     from deqlab.evaluation.conditions import Conditions
     from deqlab.recon.base import Budget
-    from deqlab.recon.registry import METHODS
     from deqlab.signal.sampling.masks import MASKS
 
     asked = ("acceleration", "center_fraction", "mask", "seed")
@@ -81,7 +80,7 @@ def _command() -> Command:
         "evaluate",
         callback=run,
         help=__doc__,
-        pages=METHODS.page,
+        pages=page_of,
         moved={
             "--option": "--set [MODEL.]NAME=VALUE",
             "--cg-weight": "--set cg-sense.weight=VALUE",

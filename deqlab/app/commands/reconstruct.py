@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, settings
+from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, page_of, settings
 
 ACCELERATION = 4.0
 
@@ -102,7 +102,6 @@ def parse_slices(text: str):
 
 def _command() -> Command:
     from deqlab.recon.base import Budget
-    from deqlab.recon.registry import METHODS
     from deqlab.signal.sampling.masks import MASKS
 
     path = click.Path(path_type=Path)
@@ -110,7 +109,7 @@ def _command() -> Command:
         "reconstruct",
         callback=run,
         help=__doc__,
-        pages=METHODS.page,
+        pages=page_of,
         moved={"--option": "--set NAME=VALUE"},
         params=[
             click.Argument(["source"], type=path, metavar="IN.h5"),
