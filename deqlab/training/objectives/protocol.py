@@ -30,7 +30,8 @@ class Step:
 
     def generator(self) -> torch.Generator:
         """Random numbers that depend on the run's seed and on the step, and on nothing else."""
-        return torch.Generator().manual_seed(self.seed * 2**32 + self.number)
+        # Within the range of a seed, whatever the run's.
+        return torch.Generator().manual_seed((self.seed * 2**32 + self.number) % 2**63)
 
 
 @dataclass(frozen=True)
