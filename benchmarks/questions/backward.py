@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deqlab.solvers import Anderson, solve
 from questions import libraries, problems
+from questions.methods import Backward
 from questions.watch import Log, Watched, relative_residual
 
 TITLE = "backward: vector-Jacobian products, time, cosine and error to the exact gradient"
@@ -130,7 +131,7 @@ def exact_gradient(problem: problems.Problem, target: Tensor) -> tuple[Tensor, T
 
 def _run(
     problem: problems.Problem,
-    method: libraries.Backward,
+    method: Backward,
     start: Tensor,
     target: Tensor,
     exact: Tensor,

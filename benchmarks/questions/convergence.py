@@ -9,6 +9,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from questions import libraries, problems
+from questions.methods import Forward
 from questions.watch import Log, Watched, relative_residual
 
 TITLE = "evaluations and seconds to a tolerance"
@@ -84,7 +85,7 @@ def unreached(taken: int, budget: int) -> str:
 
 
 @torch.no_grad()
-def _runs(problem: problems.Problem, method: libraries.Forward) -> list[dict]:
+def _runs(problem: problems.Problem, method: Forward) -> list[dict]:
     """One run for each tolerance. Where a library stopped too early for T, its runs for smaller
     ones show when the iteration got there.
     """

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from questions import libraries, problems
+from questions.methods import Forward
 from questions.watch import Log, Watched, relative_residual
 
 TITLE = "one hard sample among seven easy ones"
@@ -38,7 +39,7 @@ def cells(row: dict) -> dict:
 
 
 @torch.no_grad()
-def _run(f: problems.LinearMap, method: libraries.Forward) -> dict:
+def _run(f: problems.LinearMap, method: Forward) -> dict:
     together, log = _solve(f, method)
     residuals = relative_residual(together, f(together))
     (alone, _), (_, easy) = (_solve(f.select(torch.tensor([member])), method) for member in (3, 0))
@@ -53,6 +54,6 @@ def _run(f: problems.LinearMap, method: libraries.Forward) -> dict:
     }
 
 
-def _solve(f: problems.LinearMap, method: libraries.Forward) -> tuple[torch.Tensor, Log]:
+def _solve(f: problems.LinearMap, method: Forward) -> tuple[torch.Tensor, Log]:
     log = Log(len(f.b))
     return method.solve(Watched(f, log), torch.zeros_like(f.b), TOLERANCE, BUDGET), log

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from questions import backward, libraries, problems
+from questions.methods import Backward
 
 TITLE = "peak memory of a training step, over that of one evaluation of f with its backward"
 FORWARD = 1e-2
@@ -35,7 +36,7 @@ def measure(size: problems.Size) -> Iterator[dict]:
     yield from ({"library": peer, "method": why} for peer, why in absent.items())
 
 
-def _on(problem: problems.Problem, methods: list[libraries.Backward]) -> Iterator[dict]:
+def _on(problem: problems.Problem, methods: list[Backward]) -> Iterator[dict]:
     target = torch.roll(problem.x0, 1, 0)
 
     def once() -> None:

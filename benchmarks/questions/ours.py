@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from deqlab import equilibrium as rules
 from deqlab import solvers
-from questions.libraries import Backward, Forward
+from questions.methods import Backward, Forward
 
 FORWARD_BUDGET = 100
 

@@ -8,6 +8,7 @@ import torch
 from timing import ratios
 
 from questions import libraries, problems
+from questions.methods import Forward
 from questions.watch import Log, Watched
 
 TITLE = "time of a solve over its bare evaluations"
@@ -47,7 +48,7 @@ def cells(row: dict) -> dict:
     return row
 
 
-def _run(problem: problems.Problem, method: libraries.Forward, size: problems.Size) -> dict:
+def _run(problem: problems.Problem, method: Forward, size: problems.Size) -> dict:
     log = Log(problem.x0.shape[0])
     with torch.no_grad():
         method.solve(Watched(problem.f, log), problem.x0, 0.0, EVALUATIONS)
@@ -80,7 +81,7 @@ def _bare(problem: problems.Problem, evaluations: int, products: int) -> None:
 
 
 @torch.no_grad()
-def _inside(problem: problems.Problem, method: libraries.Forward, repeats: int) -> float:
+def _inside(problem: problems.Problem, method: Forward, repeats: int) -> float:
     ratios = []
     for _ in range(repeats):
         spent = 0.0

@@ -7,6 +7,7 @@ import torch
 
 from questions import libraries, problems
 from questions.convergence import unreached
+from questions.methods import Forward
 from questions.watch import Log, Watched
 
 TITLE = "evaluations when the same image comes in other units"
@@ -49,7 +50,7 @@ def cells(row: dict) -> dict:
 
 
 @torch.no_grad()
-def _run(problem: problems.Problem, method: libraries.Forward, scale: float) -> dict:
+def _run(problem: problems.Problem, method: Forward, scale: float) -> dict:
     f = replace(problem.f, projection=scale * problem.f.projection)
     log = Log(len(problem.x0))
     # Asked for more than is read off, so that a lax criterion does not end the iteration first.

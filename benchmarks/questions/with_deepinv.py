@@ -5,7 +5,7 @@ J. Tachella et al., DeepInverse: a Python package for solving imaging inverse pr
 learning, JOSS 2025.
 """
 
-from questions.libraries import Backward, Forward
+from questions.methods import Backward, Forward
 from questions.watch import as_complex, as_real
 
 # Its Anderson's default, the absolute one of the tutorial from which both peers start.

@@ -6,7 +6,7 @@ Z. Geng and J. Z. Kolter, TorchDEQ: a library for deep equilibrium models, arXiv
 
 from functools import partial
 
-from questions.libraries import Backward, Forward
+from questions.methods import Backward, Forward
 from questions.watch import as_complex, as_real
 
 
