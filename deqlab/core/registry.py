@@ -37,10 +37,10 @@ class Registry(Generic[T]):
     """
 
     def __init__(
-        self, what: str, entries: Mapping[str, type | Preset], also: tuple[type, ...] = ()
+        self, what: str, entries: Mapping[str, type[T] | Preset], also: tuple[type, ...] = ()
     ):
         self.what, self.also = what, also
-        self._entries = dict(entries)
+        self._entries: dict[str, type[Any] | Preset] = dict(entries)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -17,7 +17,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.solvers.flat import State, StateT, flatten, formed_like, parts, unflatten
-from deqlab.solvers.protocol import AnyMap
+from deqlab.solvers.protocol import StateMap
 
 Transpose = Callable[[Tensor], Tensor]
 
@@ -27,7 +27,9 @@ def detached(state: StateT) -> StateT:
     return formed_like(tuple(part.detach() for part in parts(state)), state)
 
 
-def attach(f: AnyMap, value: State, adjoint: Callable[[Transpose, Tensor], Tensor]) -> State:
+def attach(
+    f: StateMap[StateT], value: StateT, adjoint: Callable[[Transpose, Tensor], Tensor]
+) -> StateT:
     """f(value), whose backward pulls u = adjoint(J^T, g) instead of g back to what f depends on;
     constant in `value` itself.
 
@@ -44,7 +46,7 @@ def attach(f: AnyMap, value: State, adjoint: Callable[[Transpose, Tensor], Tenso
     return formed_like(_Adjoint.apply(adjoint, points, *parts(output)), output)
 
 
-def first_order(output: State) -> State:
+def first_order(output: StateT) -> StateT:
     """The same value and gradient; a second derivative is refused."""
     if not (torch.is_grad_enabled() and any(part.requires_grad for part in parts(output))):
         return output
@@ -126,8 +128,8 @@ class _Adjoint(torch.autograd.Function):
         outputs = [ctx.outputs[i] for i in recorded]
 
         def transpose(u: Tensor) -> Tensor:
-            pieces = parts(unflatten(u, ctx.outputs))
-            pieces = [pieces[i] for i in recorded]
+            cotangent = parts(unflatten(u, ctx.outputs))
+            pieces = [cotangent[i] for i in recorded]
             return flatten(
                 torch.autograd.grad(
                     outputs, ctx.points, pieces, retain_graph=True, materialize_grads=True

@@ -17,8 +17,8 @@ from deqlab.core.errors import DeqlabWarning
 from deqlab.equilibrium.graph import Transpose, attach
 from deqlab.solvers import Anderson, RelativeResidual, Solution, solve
 from deqlab.solvers.criterion import per_sample_budget, per_sample_tolerance
-from deqlab.solvers.flat import State
-from deqlab.solvers.protocol import AnyMap, AnySolver
+from deqlab.solvers.flat import StateT
+from deqlab.solvers.protocol import AnySolver, StateMap
 
 
 def adjoint_fixed_point(
@@ -27,7 +27,7 @@ def adjoint_fixed_point(
     solver: AnySolver = Anderson(),
     tolerance: float | Tensor = 1e-3,
     max_evaluations: int | Tensor = 50,
-) -> Solution:
+) -> Solution[Tensor]:
     """u = J^T u + g per sample, to the relative residual `tolerance`: independent of the scale of
     the loss.
 
@@ -72,7 +72,7 @@ class ImplicitGradient:
         # bury all others.
         return []
 
-    def attach(self, f: AnyMap, solution: Solution) -> State:
+    def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """f(x*), whose backward solves the adjoint fixed point before it reaches the parameters of
         f.
         """

@@ -21,14 +21,14 @@ from torch import Tensor
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.equilibrium.graph import detached
 from deqlab.solvers import Solution
-from deqlab.solvers.flat import State, flatten, parts, unflatten
-from deqlab.solvers.protocol import AnyMap
+from deqlab.solvers.flat import State, StateT, flatten, parts, unflatten
+from deqlab.solvers.protocol import AnyMap, StateMap
 
 # What the reconstruction may lose to rounding, as a share of x.
 DRIFT = 1e-6
 
 
-def momentum_unrolled(f: AnyMap, x0: State, k: int, momentum: float = 0.9) -> State:
+def momentum_unrolled(f: StateMap[StateT], x0: StateT, k: int, momentum: float = 0.9) -> StateT:
     """x_k of the momentum iteration from x_0 = x0 and v_0 = 0, with its gradient in x0 and in what
     f depends on.
 
@@ -70,7 +70,7 @@ class Invertible:
     def __post_init__(self) -> None:
         _check(self.k, self.momentum)
 
-    def attach(self, f: AnyMap, solution: Solution) -> State:
+    def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """x_k of the momentum iteration from x*, differentiable in the parameters of f."""
         return momentum_unrolled(f, detached(solution.value), self.k, self.momentum)
 
@@ -106,8 +106,9 @@ class _Tape:
         self.start = detached(like)
         self.tracked: list[bool] = []
         self.kinds: list[list[tuple]] = []
-        self.end: tuple[Tensor, Tensor] | None = None
-        self.step, self.x, self.v = 0, None, None
+        start = flatten(self.start).double()
+        self.end = self.x, self.v = start, torch.zeros_like(start)
+        self.step = 0
         self.saved: dict[int, Tensor] = {}
         device = parts(like)[0].device.type
         self.device, self.autocast = (
@@ -117,7 +118,8 @@ class _Tape:
 
     def evaluate(self, x: Tensor) -> Tensor:
         """f(x) for flat x in double precision, recorded without its tensors."""
-        step, kinds = len(self.kinds), []
+        step = len(self.kinds)
+        kinds: list[tuple] = []
         self.tracked.append(x.requires_grad)
         self.kinds.append(kinds)
 

@@ -36,7 +36,7 @@ def jacobian_penalty(
         raise InputError(f"probes: {probes} given, at least 1 needed")
     record = torch.is_grad_enabled()
     transpose, like = _pullback(f, x, record)
-    total = 0
+    total = like.new_zeros(len(like))
     for _ in range(probes):
         signs = torch.randint(2, like.shape, generator=generator).to(like) * 2 - 1
         total = total + transpose(signs).square().sum(dim=1)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from deqlab.equilibrium.graph import detached, first_order
 from deqlab.solvers import Solution
-from deqlab.solvers.flat import State
-from deqlab.solvers.protocol import AnyMap
+from deqlab.solvers.flat import StateT
+from deqlab.solvers.protocol import StateMap
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,6 @@ class JacobianFree:
     Jacobian-free backpropagation for implicit networks, AAAI 2022.
     """
 
-    def attach(self, f: AnyMap, solution: Solution) -> State:
+    def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """f(x*), differentiable in the parameters of f and not in x*."""
         return first_order(f(detached(solution.value)))

@@ -19,14 +19,14 @@ HALF = {torch.float16, torch.bfloat16, torch.complex32}
 
 def equilibrium(
     f: StateMap[StateT],
-    x0: StateT | Solution,
+    x0: StateT | Solution[StateT],
     solver: AnySolver = Anderson(),
     gradient: GradientRule = ImplicitGradient(),
     tolerance: float | Tensor = 1e-3,
     max_evaluations: int | Tensor = 50,
     callback: Callable[[int, StateT, Tensor], None] | None = None,
     criterion: Criterion = RelativeResidual(),
-) -> Solution:
+) -> Solution[StateT]:
     """The solution of x = f(x) with a differentiable `value`, in memory that does not grow with the
     evaluations.
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.equilibrium.graph import Transpose, attach
 from deqlab.solvers import Solution
-from deqlab.solvers.flat import State
-from deqlab.solvers.protocol import AnyMap
+from deqlab.solvers.flat import StateT
+from deqlab.solvers.protocol import StateMap
 
 
 def neumann_series(transpose: Transpose, cotangent: Tensor, k: int) -> Tensor:
@@ -57,7 +57,7 @@ class NeumannSeries:
         if self.k < 0:
             raise InputError(f"k: {self.k} given, at least 0 needed")
 
-    def attach(self, f: AnyMap, solution: Solution) -> State:
+    def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """f(x*), whose backward sums k + 1 terms of the series."""
         return attach(f, solution.value, lambda transpose, g: neumann_series(transpose, g, self.k))
 
@@ -79,7 +79,7 @@ class Phantom:
         if not 0 < self.damping <= 1:
             raise InputError(f"damping: {self.damping} given, a number in (0, 1] needed")
 
-    def attach(self, f: AnyMap, solution: Solution) -> State:
+    def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """f(x*), whose backward sums the damped series."""
         return attach(
             f,

@@ -5,8 +5,8 @@ the method is one.
 from typing import Protocol
 
 from deqlab.solvers import Solution
-from deqlab.solvers.flat import State
-from deqlab.solvers.protocol import AnyMap
+from deqlab.solvers.flat import StateT
+from deqlab.solvers.protocol import StateMap
 
 
 class GradientRule(Protocol):
@@ -14,7 +14,7 @@ class GradientRule(Protocol):
     options.
     """
 
-    def attach(self, f: AnyMap, solution: Solution) -> State:
+    def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """A value like `solution.value`, x* or what further evaluations of f make of it, that is
         differentiable in what f depends on and constant in x*.
 

@@ -5,10 +5,11 @@ from deqlab.equilibrium.implicit import ImplicitGradient
 from deqlab.equilibrium.invertible import Invertible
 from deqlab.equilibrium.jacobian_free import JacobianFree
 from deqlab.equilibrium.neumann import NeumannSeries, Phantom
+from deqlab.equilibrium.protocol import GradientRule
 from deqlab.equilibrium.shine import SHINE
 from deqlab.equilibrium.unrolled import Unrolled
 
-GRADIENTS: Registry = Registry(
+GRADIENTS: Registry[GradientRule] = Registry(
     "gradient",
     {
         "implicit": ImplicitGradient,

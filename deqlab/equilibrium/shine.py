@@ -15,8 +15,8 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.equilibrium.graph import Transpose, attach
 from deqlab.solvers import Solution
-from deqlab.solvers.flat import State
-from deqlab.solvers.protocol import AnyMap
+from deqlab.solvers.flat import StateT
+from deqlab.solvers.protocol import StateMap
 
 
 def shared_inverse(
@@ -111,7 +111,7 @@ class SHINE:
         if self.refine < 0:
             raise InputError(f"refine: {self.refine} given, at least 0 needed")
 
-    def attach(self, f: AnyMap, solution: Solution) -> State:
+    def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """f(x*), whose backward multiplies with the transposed inverse estimate of `solution`."""
         if solution.inverse is None:
             raise InputError(

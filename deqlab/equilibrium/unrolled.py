@@ -14,11 +14,13 @@ from torch.utils.checkpoint import checkpoint as recomputed
 from deqlab.core.errors import InputError
 from deqlab.equilibrium.graph import detached
 from deqlab.solvers import Solution
-from deqlab.solvers.flat import State, formed_like, parts
-from deqlab.solvers.protocol import AnyMap
+from deqlab.solvers.flat import StateT, formed_like, parts
+from deqlab.solvers.protocol import StateMap
 
 
-def unrolled(f: AnyMap, x0: State, k: int, checkpoint: str | int | None = None) -> State:
+def unrolled(
+    f: StateMap[StateT], x0: StateT, k: int, checkpoint: str | int | None = None
+) -> StateT:
     """f(f(... f(x0))), k evaluations, with the gradient of exactly that: in the parameters of f and
     in x0.
 
@@ -38,7 +40,7 @@ def unrolled(f: AnyMap, x0: State, k: int, checkpoint: str | int | None = None) 
     return x
 
 
-def _repeat(f: AnyMap, x: State, k: int) -> State:
+def _repeat(f: StateMap[StateT], x: StateT, k: int) -> StateT:
     for _ in range(k):
         x = f(x)
     return x
@@ -75,6 +77,6 @@ class Unrolled:
     def __post_init__(self) -> None:
         _segment_length(self.k, self.checkpoint)
 
-    def attach(self, f: AnyMap, solution: Solution) -> State:
+    def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """f^k(x), differentiable in the parameters of f."""
         return unrolled(f, detached(solution.value), self.k, self.checkpoint)

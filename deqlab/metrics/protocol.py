@@ -5,11 +5,13 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+Better = Literal["higher", "lower"]
+
 
 class Metric(Protocol):
     """One number for a volume. better: which way is better. title, digits: in tables."""
 
-    better: ClassVar[Literal["higher", "lower"]]
+    better: ClassVar[Better]
     title: ClassVar[str]
     digits: ClassVar[int]
 

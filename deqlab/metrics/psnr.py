@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deqlab.core.options import options
-from deqlab.metrics.protocol import volumes
+from deqlab.metrics.protocol import Better, volumes
 
 
 @options
 class PSNR:
     """10 log10(maximum^2 / mean squared error) in dB over the volume."""
 
-    better: ClassVar = "higher"
-    title: ClassVar = "PSNR (dB)"
-    digits: ClassVar = 2
+    better: ClassVar[Better] = "higher"
+    title: ClassVar[str] = "PSNR (dB)"
+    digits: ClassVar[int] = 2
 
     def __call__(self, target: ArrayLike, image: ArrayLike, maximum: float | None = None) -> float:
         """A number from magnitude volumes (slices, y, x). maximum: the peak, that of the target

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter
 
 from deqlab.core.options import options
-from deqlab.metrics.protocol import volumes
+from deqlab.metrics.protocol import Better, volumes
 
 WINDOW, K1, K2 = 7, 0.01, 0.03
 
@@ -22,9 +22,9 @@ class SSIM:
     unbiased variances, border left out.
     """
 
-    better: ClassVar = "higher"
-    title: ClassVar = "SSIM"
-    digits: ClassVar = 4
+    better: ClassVar[Better] = "higher"
+    title: ClassVar[str] = "SSIM"
+    digits: ClassVar[int] = 4
 
     def __call__(self, target: ArrayLike, image: ArrayLike, maximum: float | None = None) -> float:
         """A number from magnitude volumes (slices, y, x). maximum: the data range, the maximum of

@@ -22,3 +22,11 @@ class Denoiser(Protocol):
         """Bring the weights back to what the denoiser promises: called after each training step,
         never inside a solve.
         """
+
+
+def keep_promise(network: object) -> None:
+    """After a training step: the weights of a `Denoiser` are what it promises; of any other network
+    nothing is.
+    """
+    if isinstance(network, Denoiser):
+        network.after_step()

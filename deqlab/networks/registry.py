@@ -4,8 +4,9 @@ from torch import nn
 
 from deqlab.core.registry import Registry
 from deqlab.networks.dncnn import DnCNN
+from deqlab.networks.protocol import Denoiser
 from deqlab.networks.unet import UNet
 
-DENOISERS: Registry[nn.Module] = Registry(
+DENOISERS: Registry[Denoiser] = Registry(
     "denoiser", {"dncnn": DnCNN, "unet": UNet}, also=(nn.Module,)
 )

@@ -100,20 +100,25 @@ def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
     """
     largest = float((MARGIN * A.norm(like, iterations)).max()) ** 2
     factor = min(1.0, 1 / max(largest, torch.finfo(torch.float64).tiny))
-    inner = A.fourier if isinstance(A, OffResonance) else A
-    inner = inner.scaled(factor)
-    return (
-        OffResonance(inner, A.field_map, A.times, A.tolerance, A.segments)
-        if isinstance(A, OffResonance)
-        else inner
-    )
+    if isinstance(A, OffResonance):
+        inner = _off_grid(A).scaled(factor)
+        return OffResonance(inner, A.field_map, A.times, A.tolerance, A.segments)
+    return A.scaled(factor)
 
 
 def weigh(A: NonCartesianOperator | OffResonance, kspace: Tensor) -> Tensor:
     """W^(1/2) y for k-space y, (batch, coil, samples), with the weights of A, or of the operator
     inside off-resonance.
     """
-    return (A.fourier if isinstance(A, OffResonance) else A).weigh(kspace)
+    return _off_grid(A).weigh(kspace)
+
+
+def _off_grid(A: NonCartesianOperator | OffResonance) -> NonCartesianOperator:
+    """A itself, or the operator inside off-resonance; InputError where that is on the grid."""
+    inner = A.fourier if isinstance(A, OffResonance) else A
+    if not isinstance(inner, NonCartesianOperator):
+        raise InputError(f"{type(inner).__name__} given, an operator off the grid needed")
+    return inner
 
 
 def _near_center(trajectory: Tensor, shape: tuple[int, ...], reach: float) -> Tensor:

@@ -7,16 +7,31 @@ transformed; the base class sees to coils, batches, weights and checks.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.operators.checked_parts import (
+    AXES,
+    checked_maps,
+    checked_shape,
+    checked_trajectory,
+    checked_weights,
+)
 from deqlab.operators.linear import LinearOperator, selected
 
-AXES = ("z", "y", "x")
+Part = TypeVar("Part", covariant=True)
+
+
+class Members(Protocol[Part]):
+    """A tensor (batch | 1, ...) or a list, indexed by batch member."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, member: int, /) -> Part: ...
 
 
 class NonCartesianOperator(LinearOperator):
@@ -39,6 +54,7 @@ class NonCartesianOperator(LinearOperator):
     trajectory: Tensor
     coil_maps: Tensor | None
     weights: Tensor | None
+    _gain: Tensor | None
 
     def __init__(
         self,
@@ -48,15 +64,15 @@ class NonCartesianOperator(LinearOperator):
         weights: Tensor | None = None,
     ):
         super().__init__()
-        self.shape = _checked_shape(shape)
+        self.shape = checked_shape(shape)
         self.dimensions = len(self.shape)
-        trajectory = _checked_trajectory(trajectory, self.shape)
+        trajectory = checked_trajectory(trajectory, self.shape)
         self.register_buffer("trajectory", trajectory)
         self.register_buffer(
-            "coil_maps", None if coil_maps is None else _checked_maps(coil_maps, self.shape)
+            "coil_maps", None if coil_maps is None else checked_maps(coil_maps, self.shape)
         )
         self.register_buffer(
-            "weights", None if weights is None else _checked_weights(weights, trajectory.shape[1])
+            "weights", None if weights is None else checked_weights(weights, trajectory.shape[1])
         )
         # What `scaled` multiplied A^H A with, float64 (batch | 1,); None for 1.
         self.register_buffer("_gain", None)
@@ -194,30 +210,32 @@ class NonCartesianOperator(LinearOperator):
         so least squares ||W^(1/2) (A x - y)||^2 takes few iterations; its data are `weigh(y)`.
         Weights of A itself are multiplied.
         """
-        weights = _checked_weights(weights, self.samples)
+        weights = checked_weights(weights, self.samples)
         if self.weights is not None:
             weights = self.weights * weights
-        return type(self)(**{**self._parts(), "weights": weights}, **self._options())._with_gain(
-            self._gain
-        )
+        return self._rebuilt({**self._parts(), "weights": weights}, self._gain)
 
     @property
     def gain(self) -> Tensor | None:
         """As `LinearOperator.gain`."""
         return None if self._gain is None else self._gain.reshape(-1, *(1,) * len(self.shape))
 
-    def scaled(self, factor: float) -> "NonCartesianOperator":
+    def scaled(self, factor: float) -> Self:
         """factor^(1/2) A, which remembers the factor as its `gain`; A itself stays as it is.
 
         The factor goes into the weights, so that `weigh` scales the measurements alike.
         """
-        factor = torch.tensor([factor], dtype=torch.float64, device=self.trajectory.device)
-        gain = factor if self._gain is None else self._gain * factor
-        return self.weighted(factor.expand(self.samples))._with_gain(gain)
+        gain = torch.tensor([factor], dtype=torch.float64, device=self.trajectory.device)
+        scaled = self.weighted(gain.expand(self.samples))
+        scaled._gain = gain if self._gain is None else self._gain * gain
+        return scaled
 
-    def _with_gain(self, gain: Tensor | None) -> "NonCartesianOperator":
-        self._gain = gain
-        return self
+    def _rebuilt(self, parts: Mapping[str, Tensor | None], gain: Tensor | None) -> Self:
+        """An operator of this kind, with these options, of other parts."""
+        arguments: dict[str, Any] = {**parts, **self._options()}
+        rebuilt = type(self)(**arguments)
+        rebuilt._gain = gain
+        return rebuilt
 
     def weigh(self, kspace: Tensor) -> Tensor:
         """W^(1/2) y for k-space y, (batch, coil, samples); y itself where no weights were given."""
@@ -232,8 +250,7 @@ class NonCartesianOperator(LinearOperator):
         batch stay shared.
         """
         parts = {name: selected(part, index) for name, part in self._parts().items()}
-        gain = selected(self._gain, index)
-        return type(self)(**parts, **self._options())._with_gain(gain)
+        return self._rebuilt(parts, selected(self._gain, index))
 
     def _shared(self) -> dict[str, object]:
         sizes = {
@@ -246,14 +263,18 @@ class NonCartesianOperator(LinearOperator):
         """A part that is the same in all of them, as the trajectory of a volume often is, stays one
         for the whole batch.
         """
-        parts = {}
-        for name, part in self._parts().items():
-            given = [A._parts()[name] for A in operators]
-            one = part is None or all(torch.equal(other, part) for other in given)
-            parts[name] = part if one else torch.cat(given)
+        parts = {name: _joined([A._parts()[name] for A in operators]) for name in self._parts()}
         gains = [A.trajectory.new_ones(1) if A._gain is None else A._gain for A in operators]
         gain = None if all(A._gain is None for A in operators) else torch.cat(gains)
-        return type(self)(**parts, **self._options())._with_gain(gain)
+        return self._rebuilt(parts, gain)
+
+
+def _joined(given: list[Tensor | None]) -> Tensor | None:
+    """A part for a batch from those of its members, (1, ...); one that they share as it is."""
+    parts = [part for part in given if part is not None]
+    if not parts:
+        return None
+    return parts[0] if all(torch.equal(part, parts[0]) for part in parts) else torch.cat(parts)
 
 
 def apply_but_keep(
@@ -272,8 +293,10 @@ def apply_but_keep(
             setattr(module, name, tensor.to(getattr(module, name).device))
 
 
-def of_member(parts: Tensor, member: int) -> Tensor:
-    """What belongs to one batch member of a part, (batch | 1, ...)."""
+def of_member(parts: Members[Part], member: int) -> Part:
+    """What belongs to one batch member of a part, (batch | 1, ...), or of a list, one for each or
+    one for all.
+    """
     return parts[member if len(parts) > 1 else 0]
 
 
@@ -283,75 +306,3 @@ def add_products(total: Tensor, coil_images: Tensor, conjugate_maps: Tensor) -> 
     """
     for coil_image, conjugate_map in zip(coil_images, conjugate_maps):
         total.addcmul_(coil_image, conjugate_map)
-
-
-def _checked_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    sizes = tuple(shape)
-    if len(sizes) not in (2, 3) or any(int(size) != size or size < 1 for size in sizes):
-        raise InputError(
-            f"shape: {sizes} given, (y, x) or (z, y, x) with 1 pixel or more along each axis needed"
-        )
-    return tuple(int(size) for size in sizes)
-
-
-def _checked_trajectory(trajectory: Tensor, shape: tuple[int, ...]) -> Tensor:
-    given = tuple(trajectory.shape)
-    columns = ", ".join("k" + axis for axis in AXES[-len(shape) :])
-    if trajectory.ndim not in (2, 3) or given[-1] != len(shape):
-        raise InputError(
-            f"trajectory: shape {given} given, (samples, {len(shape)}), with or without a batch"
-            f" axis, columns ({columns}), needed"
-        )
-    if not trajectory.is_floating_point():
-        raise InputError(
-            f"trajectory: {trajectory.dtype} given, real numbers in cycles per pixel needed"
-        )
-    if trajectory.numel() == 0:
-        raise InputError(f"trajectory: shape {given} given, one sample or more needed")
-    if not trajectory.is_meta:
-        broken = int((~torch.isfinite(trajectory)).sum())
-        if broken:
-            raise InputError(
-                f"trajectory: {broken} coordinates are NaN or infinite; finite cycles per pixel"
-                " needed"
-            )
-        largest = float(trajectory.abs().max())
-        # A float32 position may miss 0.5 by a rounding error.
-        if largest > 0.5 + 1e-6:
-            raise InputError(
-                f"trajectory: reaches {largest:g}; cycles per pixel within +-0.5 needed (radians:"
-                " divide by 2 pi)"
-            )
-    return trajectory.detach().reshape(-1, *given[-2:])
-
-
-def _checked_maps(maps: Tensor, shape: tuple[int, ...]) -> Tensor:
-    given = tuple(maps.shape)
-    if not maps.is_complex():
-        raise InputError(f"coil_maps: {maps.dtype} given, complex needed")
-    if (
-        maps.ndim not in (len(shape) + 1, len(shape) + 2)
-        or given[-len(shape) :] != shape
-        or maps.numel() == 0
-    ):
-        raise InputError(
-            f"coil_maps: shape {given} given, (coil, {', '.join(map(str, shape))}), with or without"
-            " a batch axis, needed"
-        )
-    return maps.detach().reshape(-1, *given[-len(shape) - 1 :])
-
-
-def _checked_weights(weights: Tensor, samples: int) -> Tensor:
-    if (
-        weights.is_complex()
-        or weights.ndim not in (1, 2)
-        or weights.shape[-1] != samples
-        or weights.numel() == 0
-    ):
-        raise InputError(
-            f"weights: {weights.dtype} of shape {tuple(weights.shape)} given, real ({samples},) or"
-            f" (batch, {samples}) needed"
-        )
-    if not weights.is_meta and not bool((torch.isfinite(weights) & (weights >= 0)).all()):
-        raise InputError("weights: some are negative, NaN or infinite; finite numbers >= 0 needed")
-    return weights.detach().reshape(-1, samples)

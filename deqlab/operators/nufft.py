@@ -18,6 +18,9 @@ from deqlab.operators.toeplitz import convolve, toeplitz_spectrum
 # pixels.
 SINGLE_PRECISION_PER_PIXEL = 7e-8
 
+# A convolution's spectrum in each precision and on each device that has asked for one.
+Spectra = dict[tuple[torch.dtype, torch.device], Tensor]
+
 
 class NUFFTOperator(NonCartesianOperator):
     """A = W^(1/2) F C with F to a relative error of `tolerance`; signature and conventions of
@@ -49,7 +52,7 @@ class NUFFTOperator(NonCartesianOperator):
     def _forget(self) -> None:
         self._plans = [Plans(points, self.shape, self.tolerance) for points in self.trajectory]
         kernels = max(len(self.trajectory), 1 if self.weights is None else len(self.weights))
-        self._spectra: list[dict] = [{} for _ in range(kernels)]
+        self._spectra: list[Spectra] = [{} for _ in range(kernels)]
 
     def _apply(self, fn, *args, **kwargs):
         super()._apply(fn, *args, **kwargs)

@@ -3,15 +3,19 @@ y[m] = sum over n of x[n] exp(-2 pi i f[n] t[m]) exp(-2 pi i k[m] . n). Fast aro
 operator by time segments, and exact by its definition.
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.operators.checked_parts import AXES
 from deqlab.operators.linear import LinearOperator, selected
 from deqlab.operators.ndft import BLOCK_BYTES, NDFTOperator
-from deqlab.operators.noncartesian import AXES, NonCartesianOperator, apply_but_keep, of_member
+from deqlab.operators.noncartesian import NonCartesianOperator, apply_but_keep, of_member
 from deqlab.operators.segments import Segments, time_segments
 
 
@@ -62,7 +66,7 @@ class OffResonance(LinearOperator):
         self.dimensions = fourier.dimensions
         self.register_buffer("field_map", field_map)
         self.register_buffer("times", times)
-        self._kept: dict = {}
+        self._kept: dict[tuple[torch.dtype, torch.device], tuple[tuple[Tensor, Tensor], ...]] = {}
 
     def _apply(self, fn, *args, **kwargs):
         apply_but_keep(
@@ -86,7 +90,7 @@ class OffResonance(LinearOperator):
         """That of the operator inside."""
         return self.fourier.gain
 
-    def _factors(self, like: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+    def _factors(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """exp(-2 pi i f tau_l), (L, batch | 1, *shape); its conjugate; b_l, (L, *times); its
         conjugate.
         """
@@ -120,10 +124,8 @@ class OffResonance(LinearOperator):
                 f"an image of {tuple(image.shape[1:])} given, the field map has"
                 f" {tuple(self.field_map.shape[1:])}"
             )
-        kspace = 0
-        for phase, weight in zip(phases, weights):
-            kspace = kspace + self.fourier._forward(image * phase) * weight
-        return kspace
+        pairs = zip(phases, weights)
+        return reduce(add, (self.fourier._forward(image * phase) * by for phase, by in pairs))
 
     def _adjoint(self, kspace: Tensor) -> Tensor:
         _, back, _, conjugate = self._factors(kspace)
@@ -140,10 +142,8 @@ class OffResonance(LinearOperator):
                 f"k-space of {tuple(kspace.shape[2:])} given, the readout times have"
                 f" {tuple(self.times.shape)}"
             )
-        image = 0
-        for phase, weight in zip(back, conjugate):
-            image = image + self.fourier._adjoint(kspace * weight) * phase
-        return image
+        pairs = zip(back, conjugate)
+        return reduce(add, (self.fourier._adjoint(kspace * by) * phase for phase, by in pairs))
 
     @property
     def members(self) -> int:
@@ -225,9 +225,9 @@ class ExactOffResonance(NDFTOperator):
         )
 
     def _transform_adjoint(self, member: int, samples: Tensor) -> Tensor:
-        image, first = 0, 0
+        image, first = samples.new_zeros(len(samples), math.prod(self.shape)), 0
         for matrix in self._matrices(member, samples):
-            image = image + samples[:, first : first + len(matrix)] @ matrix.conj()
+            image += samples[:, first : first + len(matrix)] @ matrix.conj()
             first += len(matrix)
         return image.unflatten(-1, self.shape)
 

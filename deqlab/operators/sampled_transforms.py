@@ -8,6 +8,7 @@ stands, (z, y, x) may.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -44,14 +45,12 @@ class PointSampling:
 
     def adjoint(self, kspace: Tensor, conjugate_maps: Tensor) -> Tensor:
         """C^H F^H M y, (batch, y, x)."""
-        image = None
-        for group, samples in zip(_groups(conjugate_maps, kspace), _groups(kspace, kspace)):
-            # norm="forward" leaves the inverse transform unscaled; the scale is in the weights.
-            coil_images = torch.fft.ifftn(
-                samples * self.conjugate, dim=_axes(kspace), norm="forward"
-            )
-            image = _plus(image, coil_images.mul_(group))
-        return image
+        axes, pairs = _axes(kspace), zip(_groups(conjugate_maps, kspace), _groups(kspace, kspace))
+        # norm="forward" leaves the inverse transform unscaled; the scale is in the weights.
+        return _summed(
+            torch.fft.ifftn(samples * self.conjugate, dim=axes, norm="forward").mul_(group)
+            for group, samples in pairs
+        )
 
 
 @dataclass(frozen=True)
@@ -87,15 +86,18 @@ class LineSampling:
 
     def adjoint(self, kspace: Tensor, conjugate_maps: Tensor) -> Tensor:
         """C^H F^H M y, (batch, y, x)."""
-        image, rows, (*others, _) = None, None, _axes(kspace)
+        return _summed(self._coil_images(kspace, conjugate_maps))
+
+    def _coil_images(self, kspace: Tensor, conjugate_maps: Tensor) -> Iterator[Tensor]:
+        """The terms of the sum over coils, (batch, coil, y, x), a run of coils each."""
+        rows, (*others, _) = kspace.new_empty(0), _axes(kspace)
         for group, samples in zip(_groups(conjugate_maps, kspace), _groups(kspace, kspace)):
-            if rows is None or rows.shape != samples.shape:
+            if rows.shape != samples.shape:
                 rows = torch.zeros_like(samples)
             columns = self._columns(samples)
             samples = samples.gather(-1, columns).mul_(self.conjugate)
             rows.scatter_(-1, columns, torch.fft.ifftn(samples, dim=others, norm="forward"))
-            image = _plus(image, torch.fft.ifft(rows, dim=-1, norm="forward").mul_(group))
-        return image
+            yield torch.fft.ifft(rows, dim=-1, norm="forward").mul_(group)
 
     def _columns(self, like: Tensor) -> Tensor:
         # gather and scatter_ take half the time of index_select and index_copy_ here.
@@ -124,19 +126,28 @@ def normal(image: Tensor, maps: Tensor, conjugate_maps: Tensor, mask: Tensor) ->
     whole lines, the transform meets its inverse.
     """
     axes = tuple(axis for axis in _axes(maps) if mask.shape[axis] > 1) or (-1,)
-    image, total = image.unsqueeze(1), None
-    for group, conjugate in zip(_groups(maps, image), _groups(conjugate_maps, image)):
+    image = image.unsqueeze(1)
+
+    def seen(group: Tensor, conjugate: Tensor) -> Tensor:
         samples = torch.fft.fftn(image * group, dim=axes, norm="ortho").mul_(mask)
-        total = _plus(total, torch.fft.ifftn(samples, dim=axes, norm="ortho").mul_(conjugate))
+        return torch.fft.ifftn(samples, dim=axes, norm="ortho").mul_(conjugate)
+
+    pairs = zip(_groups(maps, image), _groups(conjugate_maps, image))
+    return _summed(seen(group, conjugate) for group, conjugate in pairs)
+
+
+def _summed(runs: Iterator[Tensor]) -> Tensor:
+    """The sum over coils, (batch, y, x), of coil images that come in runs (batch, coil, y, x); only
+    one run is held at a time.
+    """
+    total = _over_coils(next(runs))
+    for coil_images in runs:
+        total.add_(_over_coils(coil_images))
     return total
 
 
-def _plus(total: Tensor | None, coil_images: Tensor) -> Tensor:
-    """The running sum over coils: `total` (batch, y, x) plus a run of coil images (batch, coil, y,
-    x).
-    """
-    added = coil_images.squeeze(1) if coil_images.shape[1] == 1 else coil_images.sum(1)
-    return added if total is None else total.add_(added)
+def _over_coils(coil_images: Tensor) -> Tensor:
+    return coil_images.squeeze(1) if coil_images.shape[1] == 1 else coil_images.sum(1)
 
 
 def _groups(coils: Tensor, like: Tensor) -> tuple[Tensor, ...]:

@@ -3,13 +3,14 @@
 `recon.run(kspace, A, budget)` gives the Solution with the image, where the method has one, so that
 evaluation, ablation, plots and notebooks never ask which method they hold. Three kinds of methods
 share this: a `Method` is a frozen object and nothing else, a `Model` is a module with weights, and
-a `FixedPointMethod` (in `fixed_point.py`) solves x = f(x).
+an `Iterative` one of either stops by a tolerance and a budget.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
+import torch
 from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
@@ -28,13 +29,6 @@ class Budget:
     )
     max_evaluations: Count | None = option(None, "most evaluations, or iterations, of a slice")
 
-    def or_else(self, tolerance: Any, max_evaluations: Any) -> tuple[Any, Any]:
-        """Both numbers, those of a method where the budget has none."""
-        return (
-            tolerance if self.tolerance is None else self.tolerance,
-            max_evaluations if self.max_evaluations is None else self.max_evaluations,
-        )
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -45,7 +39,7 @@ class Outcome:
     """
 
     image: Tensor
-    solution: Solution | None = None
+    solution: Solution[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,14 +105,42 @@ class Reconstructor(ABC):
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
         return self.run(kspace, A).image
 
+    @abstractmethod
+    def __call__(self, kspace: Tensor, A: LinearOperator, /) -> Tensor:
+        """As `forward`."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str, /) -> Self:
+        """Itself, with all that it holds on the device."""
+
+
+class Iterative(Reconstructor):
+    """A method that iterates. tolerance, max_evaluations: its own numbers, where nobody says
+    otherwise.
+    """
+
+    iterates: ClassVar[bool] = True
+    tolerance: float | Tensor
+    max_evaluations: int | Tensor
+
+    def limits(
+        self, tolerance: float | Tensor | None, max_evaluations: int | Tensor | None
+    ) -> tuple[float | Tensor, int | Tensor]:
+        """Both numbers, the method's own where None."""
+        return (
+            self.tolerance if tolerance is None else tolerance,
+            self.max_evaluations if max_evaluations is None else max_evaluations,
+        )
+
 
 class Method(Reconstructor):
     """A method without weights: a frozen object, which needs no device."""
 
-    def __call__(self, kspace: Tensor, A: LinearOperator) -> Tensor:
+    def __call__(self, kspace: Tensor, A: LinearOperator, /) -> Tensor:
+        """As `forward`."""
         return self.forward(kspace, A)
 
-    def to(self, device: Any) -> Self:
+    def to(self, device: torch.device | str, /) -> Self:
         """Itself."""
         return self
 
@@ -131,6 +153,9 @@ class Model(Reconstructor, nn.Module):
 
     Options: ClassVar[Any]
     options: Any
+    # A module has both, under the very same promise.
+    __call__ = nn.Module.__call__
+    to = nn.Module.to
 
     def __init__(self, *values: Any, **named: Any):
         super().__init__()

@@ -3,19 +3,19 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from deqlab.operators import LinearOperator
-from deqlab.recon.base import Budget, Outcome, Reconstructor
+from deqlab.recon.base import Budget, Iterative, Outcome
 from deqlab.solvers import Solution, solve
+from deqlab.solvers.flat import State, StateT
+from deqlab.solvers.protocol import AnySolver, StateMap
 
-State = Tensor | tuple[Tensor, ...]
 
-
-class ReconstructionMap(Protocol):
+class ReconstructionMap(StateMap[StateT], Protocol[StateT]):
     """f for one batch of measurements, a function of a state that holds an image.
 
     projection: A^H y, complex (batch, y, x).
@@ -23,32 +23,30 @@ class ReconstructionMap(Protocol):
 
     projection: Tensor
 
-    def __call__(self, state: Any) -> Any:
-        """f(state)."""
-
-    def state(self, image: Tensor) -> State:
+    def state(self, image: Tensor) -> StateT:
         """The state that belongs to an image (batch, y, x): a start for a solve."""
 
-    def image(self, state: Any) -> Tensor:
+    def image(self, state: StateT) -> Tensor:
         """The image (batch, y, x) in a state."""
 
-    def select(self, index: Tensor) -> "ReconstructionMap":
+    def select(self, index: Tensor) -> "ReconstructionMap[StateT]":
         """The map of the batch members in `index`, so that finished samples leave a solve."""
 
 
-class FixedPointMethod(Reconstructor):
+# Of whatever state: what asks for a map and for its start alone does not need to know.
+AnyReconstructionMap = ReconstructionMap[Any]
+
+
+class FixedPointMethod(Iterative):
     """image = f.image(x*) with x* = f(x*). solver, tolerance, max_evaluations: how it is found."""
 
-    iterates: ClassVar[bool] = True
-    solver: Any
-    tolerance: Any
-    max_evaluations: Any
+    solver: AnySolver
 
     @abstractmethod
-    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> Any:
-        """f for these measurements, as a `ReconstructionMap`."""
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> AnyReconstructionMap:
+        """f for these measurements."""
 
-    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> Any:
+    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> AnyReconstructionMap:
         """The map that is iterated: f, or another with the fixed points of f that reaches them
         sooner. Residuals are its own.
         """
@@ -65,9 +63,9 @@ class FixedPointMethod(Reconstructor):
         A: LinearOperator,
         tolerance: float | Tensor | None = None,
         max_evaluations: int | Tensor | None = None,
-        x0: State | Solution | None = None,
+        x0: State | Solution[Any] | None = None,
         callback: Callable[..., None] | None = None,
-    ) -> Solution:
+    ) -> Solution[Tensor]:
         """The Solution, without a graph; its value is the image, its residual that of the state.
 
         tolerance, max_evaluations: numbers, or tensors (batch,) with one for each sample; the
@@ -78,11 +76,8 @@ class FixedPointMethod(Reconstructor):
         first = x0.value if isinstance(x0, Solution) else x0
         if not isinstance(first, tuple):
             first = f.state(self.start(f) if first is None else first)
-        budget = (
-            self.tolerance if tolerance is None else tolerance,
-            self.max_evaluations if max_evaluations is None else max_evaluations,
-        )
-        solution = solve(f, first, self.solver, *budget, callback)
+        limits = self.limits(tolerance, max_evaluations)
+        solution = solve(f, first, self.solver, *limits, callback)
         return replace(solution, value=f.image(solution.value))
 
     def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.low_rank import LowRankInverse
+from deqlab.solvers.opa import OPA
 from deqlab.solvers.product_form import ProductForm
 from deqlab.solvers.quasi_newton import Pair, QuasiNewton, QuasiNewtonState
 
@@ -45,12 +46,12 @@ class AdjointBroyden(QuasiNewton):
         inverse = super().inverse(state, at)
         if self.opa is None or state is None:
             return inverse
-        self._attend(state, at)
+        self._attend(self.opa, state, at)
         return self._inverse(state.memory)
 
-    def _attend(self, state: QuasiNewtonState, at: Evaluation) -> None:
+    def _attend(self, opa: OPA, state: QuasiNewtonState, at: Evaluation) -> None:
         memory = state.memory
-        self._match(memory, memory.apply(at.outer(self.opa.direction)), at)
+        self._match(memory, memory.apply(at.outer(opa.direction)), at)
         state.direction = memory.transpose(state.g)
 
     def _match(self, memory: ProductForm, v: Tensor, at: Evaluation) -> None:

@@ -23,7 +23,7 @@ def conjugate_gradient(
     x0: Tensor | None = None,
     tolerance: float = 1e-5,
     max_iterations: int = 50,
-) -> Solution:
+) -> Solution[Tensor]:
     """x with normal(x) = right, to the relative residual ||right - normal(x)|| <= tolerance
     ||right|| for every sample.
 

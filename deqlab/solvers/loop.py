@@ -4,7 +4,7 @@ itself.
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,13 +42,13 @@ STAGNATION_WINDOW, STAGNATION_FACTOR = 100, 0.99
 @torch.no_grad()
 def solve(
     f: StateMap[StateT],
-    x0: StateT | Solution,
+    x0: StateT | Solution[StateT],
     solver: AnySolver = Anderson(),
     tolerance: float | Tensor = 1e-3,
     max_evaluations: int | Tensor = 50,
     callback: Callable[[int, StateT, Tensor], None] | None = None,
     criterion: Criterion = RelativeResidual(),
-) -> Solution:
+) -> Solution[StateT]:
     """A fixed point x = f(x) per sample, to the relative residual ||f(x) - x|| / ||f(x)|| <=
     tolerance.
 
@@ -77,7 +77,7 @@ def solve(
     changes the structure, shape, dtype or device of its argument, or its argument itself, and for a
     map without a graph under a solver that needs products with J^T.
     """
-    start = cast(StateT, x0.value if isinstance(x0, Solution) else x0)
+    start = x0.value if isinstance(x0, Solution) else x0
     check_state("x0", start)
     batch, device = batch_size(start), parts(start)[0].device
     # A start that is its own fixed point is returned as a copy, so that the caller may change one

@@ -81,6 +81,6 @@ def gather(batch: int, pieces: list[tuple[Tensor, LowRankInverse]]) -> LowRankIn
         left[members, used], right[members, used] = piece.left, piece.right
         core[members, used, used] = piece.core
         count[members] = piece.count
-        if piece.scale is not None:
+        if scale is not None and piece.scale is not None:
             scale[members] = piece.scale
     return LowRankInverse(left, core, right, count, scale)

@@ -89,17 +89,13 @@ class QuasiNewton:
             state.probing = False
             self._absorb(state, at, torch.zeros(len(at.x), 1, dtype=torch.bool, device=at.x.device))
             return self._next(state), state
-        accepted = self._accepted(state, at)
+        accepted = self._judge(state, at)
         self._absorb(state, at, accepted)
-        if accepted is not None:
-            state.length = torch.where(
-                accepted, torch.ones_like(state.length), self.line_search.shorter(state.length)
-            )
         state.steps += 1
         if self.opa is not None and state.steps % self.opa.every == 0:
-            extra = self._attend(state, at)
+            extra = self._attend(self.opa, state, at)
             state.probing = extra is not None
-            return (state.x + extra if state.probing else self._next(state)), state
+            return (self._next(state) if extra is None else state.x + extra), state
         return self._next(state), state
 
     def select(self, state: QuasiNewtonState | None, index: Tensor) -> QuasiNewtonState | None:
@@ -119,10 +115,16 @@ class QuasiNewton:
         self._absorb(state, at, None)
         return self._inverse(state.memory)
 
-    def _accepted(self, state: QuasiNewtonState, at: Evaluation) -> Tensor | None:
-        if self.line_search is None:
+    def _judge(self, state: QuasiNewtonState, at: Evaluation) -> Tensor | None:
+        """Which samples accept the step under trial, (batch, 1), and how long their next one is;
+        None where all accept every step.
+        """
+        search, tried = self.line_search, state.length
+        if search is None or tried is None:
             return None
-        return self.line_search.accepts(length(at.g), length(state.g), state.length)
+        accepted = search.accepts(length(at.g), length(state.g), tried)
+        state.length = torch.where(accepted, torch.ones_like(tried), search.shorter(tried))
+        return accepted
 
     def _absorb(self, state: QuasiNewtonState, at: Evaluation, accepted: Tensor | None) -> None:
         pair = Pair(at.x - state.x, state.g - at.g, state.g, at.g, state.direction, accepted)
@@ -134,11 +136,11 @@ class QuasiNewton:
             state.direction if state.length is None else state.length * state.direction
         )
 
-    def _attend(self, state: QuasiNewtonState, at: Evaluation) -> Tensor | None:
+    def _attend(self, opa: OPA, state: QuasiNewtonState, at: Evaluation) -> Tensor | None:
         """OPA's turn: the step e of a probe from the iterate, or None where no evaluation is
         wanted.
         """
-        d = at.outer(self.opa.direction)
+        d = at.outer(opa.direction)
         return probe(state.direction, state.x, self._inverse(state.memory).apply(d))
 
     def _start(self, at: Evaluation) -> Any:

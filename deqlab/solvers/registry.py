@@ -6,9 +6,10 @@ from deqlab.solvers.anderson import Anderson
 from deqlab.solvers.broyden import Broyden
 from deqlab.solvers.lbfgs import LBFGS
 from deqlab.solvers.picard import Picard
+from deqlab.solvers.protocol import AnySolver
 from deqlab.solvers.proximal_gradient import FISTA
 
-SOLVERS: Registry = Registry(
+SOLVERS: Registry[AnySolver] = Registry(
     "solver",
     {
         "picard": Picard,

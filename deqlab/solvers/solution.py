@@ -1,17 +1,17 @@
 """What a solve returns: the value, and everything needed to trust it or to distrust it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
 
-from deqlab.solvers.flat import State
+from deqlab.solvers.flat import StateT
 from deqlab.solvers.low_rank import LowRankInverse
 
 
 @dataclass
-class Solution:
+class Solution(Generic[StateT]):
     """The outcome of a solve, per sample of the batch.
 
     value: the iterate whose residual is reported, (batch, ...) or a tuple of such; the best one
@@ -30,7 +30,7 @@ class Solution:
         from Picard, Anderson and CG.
     """
 
-    value: State
+    value: StateT
     residual: Tensor
     trace: list[list[float]]
     evaluations: Tensor

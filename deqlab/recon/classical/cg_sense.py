@@ -4,19 +4,17 @@ K. P. Pruessmann et al., Advances in sensitivity encoding with arbitrary k-space
 46 (2001).
 """
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from deqlab.core.options import Count, NonNegative, option, options
 from deqlab.operators import LinearOperator
-from deqlab.recon.base import Budget, Method, Outcome
+from deqlab.recon.base import Budget, Iterative, Method, Outcome
 from deqlab.solvers import Solution, conjugate_gradient
 
 
 @options
-class CGSense(Method):
+class CGSense(Iterative, Method):
     """argmin ||A x - y||^2 + weight ||x||^2 by conjugate gradients on the normal equations."""
 
     weight: NonNegative = option(
@@ -27,14 +25,14 @@ class CGSense(Method):
     )
     max_evaluations: Count = option(200, "most iterations, each one product with A^H A")
 
-    iterates: ClassVar[bool] = True
-
     @torch.no_grad()
-    def solve(self, kspace: Tensor, A: LinearOperator, budget: Budget = Budget()) -> Solution:
+    def solve(
+        self, kspace: Tensor, A: LinearOperator, budget: Budget = Budget()
+    ) -> Solution[Tensor]:
         """The Solution of the normal equations; its residual is ||A^H y - (A^H A + weight) x|| /
         ||A^H y||.
         """
-        tolerance, most = budget.or_else(self.tolerance, self.max_evaluations)
+        tolerance, most = self.limits(budget.tolerance, budget.max_evaluations)
         return conjugate_gradient(
             lambda x: A.normal(x) + self.weight * x,
             A.H(kspace),

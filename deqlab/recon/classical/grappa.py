@@ -9,7 +9,9 @@ computed once.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import zip_longest
+from operator import add
 from typing import ClassVar, Literal
 
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Positive, option, options
-from deqlab.operators import LinearOperator
+from deqlab.operators import CartesianOperator, LinearOperator
 from deqlab.recon.base import LINES, Budget, Method, Outcome, Takes
 from deqlab.signal.coils.coil_maps import rss
 from deqlab.signal.sampling.masks import calibration_lines
@@ -74,6 +76,7 @@ class GRAPPA(Method):
         """Image, complex (batch, y, x), from k-space (batch, coil, y, x) sampled along whole
         lines.
         """
+        assert isinstance(A, CartesianOperator), "what LINES takes"
         return Outcome(self.combined(ifft2c(self.fill(kspace, A.mask)), A.coil_maps))
 
     def combined(self, images: Tensor, maps: Tensor | None) -> Tensor:
@@ -132,8 +135,8 @@ class GRAPPA(Method):
                 [kinds.index(geometries[column]) for column in columns], device=kspace.device
             )
             offsets = torch.tensor([geometries[column] for column in columns], device=kspace.device)
-            columns = torch.tensor(columns, device=kspace.device)
-            filled[..., columns] = _apply(kspace, columns[:, None] + offsets, weights[of_column])
+            missing = torch.tensor(columns, device=kspace.device)
+            filled[..., missing] = _apply(kspace, missing[:, None] + offsets, weights[of_column])
         return filled
 
     def _geometries(self, pattern: Tensor, lines: slice) -> dict[int, Geometry]:
@@ -265,5 +268,5 @@ def _apply(kspace: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(kspace.transpose(-1, -2), (samples // 2, samples // 2))
     seen = padded[:, :, sources].permute(0, 2, 4, 3, 1).flatten(-2)
     products = (seen @ weights.movedim(1, 0).flatten(2, 3).flatten(-2)).unflatten(-1, (samples, -1))
-    filled = sum(products[:, :, shift : shift + rows, shift] for shift in range(samples))
+    filled = reduce(add, (products[:, :, at : at + rows, at] for at in range(samples)))
     return filled.permute(0, 3, 2, 1)

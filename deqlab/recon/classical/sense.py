@@ -54,7 +54,7 @@ class SENSE(Method):
         return Outcome(self.unfold(kspace, A).image)
 
     @torch.no_grad()
-    def unfold(self, kspace: Tensor, A: CartesianOperator) -> Unfolded:
+    def unfold(self, kspace: Tensor, A: LinearOperator) -> Unfolded:
         """The image with its g-factor map.
 
         g_factor: standard deviation of white noise in the image over sqrt(R) times that of the

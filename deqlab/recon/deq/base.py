@@ -1,5 +1,6 @@
 """Reconstructors whose image is the fixed point of a learned map."""
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
@@ -9,13 +10,16 @@ from torch import Tensor, nn
 from deqlab.core.errors import positive
 from deqlab.core.options import Options, Positive, option, options
 from deqlab.equilibrium import ImplicitGradient, equilibrium
+from deqlab.equilibrium.protocol import GradientRule
 from deqlab.networks.dncnn import DnCNNOptions
-from deqlab.networks.protocol import Denoiser
+from deqlab.networks.protocol import Denoiser, keep_promise
 from deqlab.networks.registry import DENOISERS
 from deqlab.operators import LinearOperator
 from deqlab.recon.base import Model
+from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.recon.fixed_point import FixedPointMethod
 from deqlab.solvers import Anderson, Solution
+from deqlab.solvers.protocol import AnySolver
 
 # How an equilibrium is solved for unless somebody says otherwise.
 TOLERANCE, MAX_EVALUATIONS = 1e-3, 50
@@ -47,21 +51,31 @@ class EquilibriumReconstructor(FixedPointMethod, Model):
     def __init__(
         self,
         *values: Any,
-        solver: Any = SOLVER,
-        gradient: Any = ImplicitGradient(),
+        solver: AnySolver = SOLVER,
+        gradient: GradientRule = ImplicitGradient(),
         tolerance: float = TOLERANCE,
         max_evaluations: int = MAX_EVALUATIONS,
         **named: Any,
     ):
         super().__init__(*values, **named)
-        self.denoiser = DENOISERS.build(self.options.denoiser)
+        # The objects of the registry promise what a Denoiser does; any other module may stand here.
+        self.denoiser: Denoiser | nn.Module = DENOISERS.build(self.options.denoiser)
         self.solver, self.gradient = solver, gradient
         self.tolerance, self.max_evaluations = tolerance, max_evaluations
 
     def after_step(self) -> None:
         """Bring the denoiser's weights back to what it promises."""
-        if isinstance(self.denoiser, Denoiser):
-            self.denoiser.after_step()
+        keep_promise(self.denoiser)
+
+    @abstractmethod
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap[Any]:
+        """f for these measurements."""
+
+    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap[Any]:
+        """The map that is iterated: f, or another with the fixed points of f that reaches them
+        sooner. Residuals are its own.
+        """
+        return self.fixed_point_map(kspace, A)
 
     def equilibrium(
         self,
@@ -69,14 +83,11 @@ class EquilibriumReconstructor(FixedPointMethod, Model):
         A: LinearOperator,
         tolerance: float | Tensor | None = None,
         max_evaluations: int | Tensor | None = None,
-    ) -> Solution:
+    ) -> Solution[Tensor]:
         """The Solution with a differentiable image as its value, for training."""
         f = self.iterated_map(kspace, A)
-        budget = (
-            self.tolerance if tolerance is None else tolerance,
-            self.max_evaluations if max_evaluations is None else max_evaluations,
-        )
-        solution = equilibrium(f, f.state(self.start(f)), self.solver, self.gradient, *budget)
+        limits = self.limits(tolerance, max_evaluations)
+        solution = equilibrium(f, f.state(self.start(f)), self.solver, self.gradient, *limits)
         return replace(solution, value=f.image(solution.value))
 
     def forward(self, kspace: Tensor, A: LinearOperator) -> Tensor:

@@ -7,28 +7,28 @@ the same denoiser and step, and trained weights may be exchanged. What differs i
 attract, and how fast.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from deqlab.core.options import options
 from deqlab.operators import LinearOperator
 from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor
-from deqlab.recon.deq.fixed_point_map import FixedPointMap
+from deqlab.recon.deq.fixed_point_map import FixedPointMap, OneImageMap
 from deqlab.recon.steps.resolvent import resolvent
 
 Pair = tuple[Tensor, Tensor]
 
 
 @dataclass
-class ADMMMap(FixedPointMap):
+class ADMMMap(FixedPointMap[Pair]):
     """DE-ADMM: f(z, u) = (R(x + u), x + u - R(x + u)) with x = argmin 1/2 ||A x - y||^2 + 1/(2 s)
     ||x - z + u||^2.
 
     z: image; u: scaled dual variable; both complex (batch, y, x). step: s = 1 / rho.
     """
 
-    def __call__(self, state: Pair) -> Pair:
+    def __call__(self, state: Pair, /) -> Pair:
         z, u = state
         x = resolvent(self.A, z - u + self.step * self.projection, self.step)
         z = self.denoised(x + u)
@@ -38,9 +38,7 @@ class ADMMMap(FixedPointMap):
         """The same iteration in w = x + u = z + u, with half the state and the same eigenvalues of
         the Jacobian but for zeros.
         """
-        return DouglasRachfordMap(
-            **{field.name: getattr(self, field.name) for field in fields(FixedPointMap)}
-        )
+        return DouglasRachfordMap(self.projection, self.A, self.denoiser, self.step)
 
     def state(self, image: Tensor) -> Pair:
         """(image, u) with the one dual variable for which the data step returns the image: u = s
@@ -54,7 +52,7 @@ class ADMMMap(FixedPointMap):
 
 
 @dataclass
-class DouglasRachfordMap(FixedPointMap):
+class DouglasRachfordMap(OneImageMap):
     """Douglas-Rachford splitting: T(w) = w - R(w) + x with x = argmin 1/2 ||A x - y||^2 + 1/(2 s)
     ||x - (2 R(w) - w)||^2.
 
@@ -63,7 +61,7 @@ class DouglasRachfordMap(FixedPointMap):
     (1992), section 5.
     """
 
-    def __call__(self, w: Tensor) -> Tensor:
+    def __call__(self, w: Tensor, /) -> Tensor:
         z = self.denoised(w)
         return w - z + resolvent(self.A, 2 * z - w + self.step * self.projection, self.step)
 

@@ -7,7 +7,7 @@ IEEE TCI 7 (2021), eq. (9).
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -15,12 +15,12 @@ from torch import Tensor
 from deqlab.core.options import Positive, option, options
 from deqlab.operators import LinearOperator
 from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor, log_parameter
-from deqlab.recon.deq.fixed_point_map import FixedPointMap
+from deqlab.recon.deq.fixed_point_map import OneImageMap
 from deqlab.recon.steps.chebyshev import ChebyshevInverse
 
 
 @dataclass
-class GradientMap(FixedPointMap):
+class GradientMap(OneImageMap):
     """DE-Grad: f(x) = x - eta (A^H (A x - y) + weight (x - R(x))), gradient descent with the
     denoiser's residual as a regulariser's gradient.
 
@@ -34,7 +34,7 @@ class GradientMap(FixedPointMap):
         """A^H (A x - y) + weight (x - R(x)): what vanishes at a fixed point."""
         return self.data_gradient(x) + self.weight * (x - self.denoised(x))
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, /) -> Tensor:
         return x - self.step * self.gradient(x)
 
 
@@ -63,10 +63,10 @@ class PreconditionedMap(GradientMap):
 
     largest: Tensor = field(kw_only=True)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, /) -> Tensor:
         return x - self.step * self.inverse.apply(self._shifted, self.gradient(x))
 
-    def select(self, index: Tensor) -> "PreconditionedMap":
+    def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
         return replace(super().select(index), largest=self.largest[index])
 

@@ -11,16 +11,16 @@ from torch import Tensor
 from deqlab.core.options import options
 from deqlab.operators import LinearOperator
 from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor
-from deqlab.recon.deq.fixed_point_map import FixedPointMap
+from deqlab.recon.deq.fixed_point_map import OneImageMap
 
 
 @dataclass
-class ProximalMap(FixedPointMap):
+class ProximalMap(OneImageMap):
     """DE-Prox: f(x) = R(x - eta A^H (A x - y)), proximal gradient descent with the denoiser in
     place of the proximal operator.
     """
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, /) -> Tensor:
         return self.denoised(x - self.step * self.data_gradient(x))
 
 

@@ -5,28 +5,49 @@ IEEE TCI 7 (2021), eqs. (9) and (11). A map is bound to one batch of measurement
 restricted to some of its members, so that finished samples leave a solve.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Generic, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deqlab.operators import LinearOperator
+from deqlab.solvers.flat import StateT
 
 
 @dataclass
-class FixedPointMap:
-    """f for given measurements: `projection` = A^H y, operator A, denoiser R, step size eta (a
-    scalar tensor).
+class FixedPointMap(ABC, Generic[StateT]):
+    """f for given measurements, a function of a state that holds an image: `projection` = A^H y,
+    operator A, denoiser R, step size eta (a scalar tensor, as a rule).
     """
 
     projection: Tensor
     A: LinearOperator
-    denoiser: nn.Module
-    step: Tensor
+    denoiser: Callable[[Tensor], Tensor]
+    step: Tensor | float
 
-    def __call__(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, state: StateT, /) -> StateT:
+        """f(state)."""
+
+    @abstractmethod
+    def state(self, image: Tensor) -> StateT:
+        """The state that belongs to an image (batch, y, x): a start for a solve, and a fixed point
+        where the image is one.
+        """
+
+    @abstractmethod
+    def image(self, state: StateT) -> Tensor:
+        """The image (batch, y, x) in a state; the inverse of `state` at fixed points."""
+
+    @abstractmethod
+    def as_one_image(self) -> "FixedPointMap[Tensor]":
+        """The same iteration on a state that is one image: the map of whose Lipschitz constant the
+        bounds in `contraction` speak.
+        """
 
     @cached_property
     def phase(self) -> Tensor:
@@ -47,22 +68,24 @@ class FixedPointMap:
         """A^H (A x - y), the gradient of 1/2 ||A x - y||^2."""
         return self.A.normal(x) - self.projection
 
-    def select(self, index: Tensor) -> "FixedPointMap":
+    def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
         return replace(self, projection=self.projection[index], A=self.A.select(index))
 
-    def as_one_image(self) -> "FixedPointMap":
-        """The same iteration on a state that is one image: the map of whose Lipschitz constant the
-        bounds in `contraction` speak.
-        """
-        return self
 
-    def state(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """The state that belongs to an image (batch, y, x): a start for a solve, and a fixed point
-        where the image is one.
-        """
+class OneImageMap(FixedPointMap[Tensor]):
+    """A map whose state is one image, complex (batch, y, x): the image itself, unless it says
+    otherwise.
+    """
+
+    def state(self, image: Tensor) -> Tensor:
+        """The image itself."""
         return image
 
-    def image(self, state: Tensor | tuple[Tensor, ...]) -> Tensor:
-        """The image (batch, y, x) in a state; the inverse of `state` at fixed points."""
+    def image(self, state: Tensor) -> Tensor:
+        """The state itself."""
         return state
+
+    def as_one_image(self) -> Self:
+        """Itself."""
+        return self

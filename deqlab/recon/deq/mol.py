@@ -23,12 +23,12 @@ from deqlab.networks.protocol import Denoiser
 from deqlab.networks.registry import DENOISERS
 from deqlab.operators import LinearOperator
 from deqlab.recon.deq.base import EquilibriumReconstructor, log_parameter
-from deqlab.recon.deq.fixed_point_map import FixedPointMap
+from deqlab.recon.deq.fixed_point_map import OneImageMap
 from deqlab.recon.steps.resolvent import resolvent
 
 
 @dataclass
-class MonotoneMap(FixedPointMap):
+class MonotoneMap(OneImageMap):
     """MOL: f(x) = (I + alpha / w A^H A)^-1 (x - alpha (x - H(x)) + alpha / w A^H y).
 
     H: the denoiser; alpha: the step; w: the weight. A gradient step on the prior, then a resolvent
@@ -37,7 +37,7 @@ class MonotoneMap(FixedPointMap):
 
     weight: Tensor | float = 1.0
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, /) -> Tensor:
         data_step = self.step / self.weight
         forward = x - self.step * (x - self.denoised(x))
         return resolvent(self.A, forward + data_step * self.projection, data_step)

@@ -19,6 +19,7 @@ from deqlab.recon.deq.de_prox import ProximalMap
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.recon.fixed_point import FixedPointMethod
 from deqlab.solvers import Anderson, Picard
+from deqlab.solvers.protocol import AnySolver
 from deqlab.solvers.proximal_gradient import FISTA
 
 
@@ -46,7 +47,10 @@ class Strength(nn.Module):
 class PlugAndPlayGradient(ProximalMap):
     """f(x) = R(x - s A^H (A x - y)) with s real (batch, 1, 1)."""
 
-    def select(self, index: Tensor) -> "PlugAndPlayGradient":
+    denoiser: Strength
+    step: Tensor
+
+    def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
         return replace(
             super().select(index), denoiser=self.denoiser.select(index), step=self.step[index]
@@ -56,13 +60,15 @@ class PlugAndPlayGradient(ProximalMap):
 class PlugAndPlayADMM(ADMMMap):
     """f(z, u) of ADMM, with the data step solved exactly and one step s for all."""
 
-    def select(self, index: Tensor) -> "PlugAndPlayADMM":
+    denoiser: Strength
+
+    def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
         return replace(super().select(index), denoiser=self.denoiser.select(index))
 
 
 # name -> (map, solver): what an algorithm of the literature is in terms of fixed points.
-ALGORITHMS = {
+ALGORITHMS: dict[str, tuple[type[FixedPointMap[Any]], AnySolver]] = {
     "pgd": (PlugAndPlayGradient, Picard()),
     "fista": (PlugAndPlayGradient, FISTA()),
     "anderson": (PlugAndPlayGradient, Anderson()),
@@ -94,23 +100,25 @@ class PlugAndPlay(FixedPointMethod, Method):
     max_evaluations: Count = option(100, "most evaluations")
 
     @property
-    def solver(self) -> Any:
+    def solver(self) -> AnySolver:  # type: ignore[override]  # it follows from the algorithm
         """What the algorithm is in terms of fixed points."""
         return ALGORITHMS[self.algorithm][1]
 
-    def to(self, device: Any) -> Self:
+    def to(self, device: torch.device | str, /) -> Self:
         """Itself, with its denoiser on the device."""
         self.denoiser.to(device)
         return self
 
-    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap:
+    def fixed_point_map(
+        self, kspace: Tensor, A: LinearOperator
+    ) -> PlugAndPlayGradient | PlugAndPlayADMM:
         """f for these measurements, in the units of `kspace`."""
         projection = A.H(kspace)
         peak = projection.abs().amax((-2, -1), keepdim=True)
         denoiser = Strength(
             self.denoiser, self.strength, torch.where(peak > 0, peak, torch.ones_like(peak))
         )
-        kind, _ = ALGORITHMS[self.algorithm]
-        # ADMM is stable with any step, so there it is the number itself.
-        step = self.step if kind is PlugAndPlayADMM else self.step / A.squared_norm(projection)
-        return kind(projection, A, denoiser, step)
+        if ALGORITHMS[self.algorithm][0] is PlugAndPlayADMM:
+            # ADMM is stable with any step, so here it is the number itself.
+            return PlugAndPlayADMM(projection, A, denoiser, self.step)
+        return PlugAndPlayGradient(projection, A, denoiser, self.step / A.squared_norm(projection))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 from torch import Tensor
 
 from deqlab.core.options import Options, option, options
+from deqlab.networks.protocol import keep_promise
 from deqlab.networks.registry import DENOISERS
 from deqlab.networks.unet import UNetOptions
 from deqlab.operators import LinearOperator
@@ -37,7 +38,7 @@ class UNetOnImages(Model):
 
     def after_step(self) -> None:
         """Bring the denoiser's weights back to what it promises."""
-        self.denoiser.after_step()
+        keep_promise(self.denoiser)
 
     def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:
         """Image, complex (batch, y, x), from k-space that A measures."""

@@ -49,12 +49,13 @@ class ShrinkageMap:
 
     def select(self, index: Tensor) -> "ShrinkageMap":
         """The map of the batch members in `index`."""
-        parts = {
-            "projection": self.projection[index],
-            "step": self.step[index],
-            "threshold": self.threshold[index],
-        }
-        return replace(self, A=self.A.select(index), **parts)
+        return replace(
+            self,
+            projection=self.projection[index],
+            A=self.A.select(index),
+            step=self.step[index],
+            threshold=self.threshold[index],
+        )
 
 
 @options

@@ -68,15 +68,17 @@ class Step(nn.Module):
 
     def __init__(self, inside: int, outside: int, width: int):
         super().__init__()
-        self.layers = nn.ModuleList(
+        layers = [
             nn.Conv2d(a, b, 3, padding=1)
             for a, b in ((2 * inside, width), (width, width), (width, 2 * outside))
-        )
+        ]
         with torch.no_grad():
             # Steps that begin small: many of them follow one another.
-            self.layers[-1].weight.mul_(0.1)
-            self.layers[-1].bias.zero_()
-        self.to(memory_format=torch.channels_last)
+            last = dict(layers[-1].named_parameters())
+            last["weight"].mul_(0.1)
+            last["bias"].zero_()
+        self.layers = nn.ModuleList(layers)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, buffers: Tensor) -> Tensor:
         """The change."""
