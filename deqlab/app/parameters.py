@@ -109,14 +109,14 @@ def _read_cell(source: str) -> dict[str, Parameter]:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=value) if (
                 value is not None
             ):
-                declared = kind.value if isinstance(kind, ast.Constant) else ast.unparse(kind)
+                declared = str(kind.value) if isinstance(kind, ast.Constant) else ast.unparse(kind)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 declared = ""
             case _:
                 continue
-        default = ast.literal_eval(value)
+        default, line = ast.literal_eval(value), statement.end_lineno or statement.lineno
         declared = declared or type(default).__name__
-        comment = comments.get(statement.end_lineno, "")
+        comment = comments.get(line, "")
         choices = _choices(comment, declared)
         if choices and default not in choices:
             allowed = " | ".join(map(str, choices))
@@ -194,9 +194,9 @@ def _parse_kind(text: str, kind: str) -> object:
     if container is None:
         raise ValueError(f"a parameter of type {kind} cannot be set from the shell")
     try:
-        value = ast.literal_eval(text)
+        written = ast.literal_eval(text)
     except (SyntaxError, ValueError):
-        value = None
-    if not isinstance(value, container):
+        written = None
+    if not isinstance(written, container):
         raise ValueError(f"it must be a {kind}, written as in Python")
-    return value
+    return written

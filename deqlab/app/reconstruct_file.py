@@ -16,10 +16,11 @@ from tqdm import tqdm
 from deqlab.core.atomic import atomic_path, write_durably
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.data.dataset import SliceDataset, Slices
+from deqlab.data.formats.protocol import GridVolume
 from deqlab.data.formats.write_fastmri import hdf5_bytes
 from deqlab.data.prepare.on_grid import acquired_only, crop_magnitude
 from deqlab.data.prepare.stored_maps import CoilMaps
-from deqlab.data.sample import Sample, collate
+from deqlab.data.sample import Batch, Sample, collate
 from deqlab.data.sampling import MaskRule
 from deqlab.recon.base import Budget, Reconstructor
 from deqlab.signal.coils.coil_maps import LowResolution
@@ -95,10 +96,11 @@ def reconstruct_file(
     sampling.require_undersampling()
     mask = sampling.mask_of_volume()
     chosen = [index for _, index in dataset.items]
+    sampled: np.ndarray | None = None
+    if mask is not None and isinstance(volume, GridVolume):
+        sampled = acquired_only(mask, volume).numpy()
     result = Reconstruction(
-        np.zeros((len(chosen), *volume.recon_shape), np.float32),
-        chosen,
-        None if mask is None else acquired_only(mask, volume).numpy(),
+        np.zeros((len(chosen), *volume.recon_shape), np.float32), chosen, sampled
     )
     attributes = {
         "source": source.name,
@@ -150,7 +152,7 @@ def refuse_same_file(source: Path, destination: Path) -> None:
 
 @torch.no_grad()
 def solve_slice(
-    model: Reconstructor, sample: Sample, budget: Budget, result: Reconstruction
+    model: Reconstructor, sample: Batch, budget: Budget, result: Reconstruction
 ) -> torch.Tensor:
     """The image of a batch of one; how the solver fared is added to `result`."""
     outcome = model.run(sample.kspace, sample.operator, budget)

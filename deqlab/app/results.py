@@ -137,7 +137,7 @@ def _is_grid(value: object) -> bool:
 
 
 def _flatten(values: dict, prefix: str = "") -> list[tuple[str, object]]:
-    flat = []
+    flat: list[tuple[str, object]] = []
     for name, value in values.items():
         path = f"{prefix}{name}"
         flat += _flatten(value, f"{path}.") if isinstance(value, dict) else [(path, value)]

@@ -121,7 +121,7 @@ class NameOf(click.ParamType):
         return f"[{'|'.join(self.registry)}]"
 
 
-class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in the newest click only
+class OneOf(click.Choice):
     """One of some words; the nearest one is told for any other."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:

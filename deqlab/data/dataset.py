@@ -7,7 +7,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from deqlab.core.errors import InputError
-from deqlab.data.formats.protocol import GridVolume, Volume
+from deqlab.data.formats.protocol import GridVolume, OffGridVolume, Volume
 from deqlab.data.formats.registry import open_volume, suffixes
 from deqlab.data.prepare.off_grid import OffGridSlices
 from deqlab.data.prepare.on_grid import OnGridSlices
@@ -54,9 +54,7 @@ class SliceDataset(Dataset):
         options = Preparation(coil_maps, noise, max_pixels)
         rules = () if mask is None else tuple(mask) if isinstance(mask, Sequence) else (mask,)
         self.seed = seed
-        self.scans = [
-            scan_of(Sampling(open_volume(path), rules), options) for path in find_files(paths)
-        ]
+        self.scans = [scan_of(open_volume(path), rules, options) for path in find_files(paths)]
         self.items = [
             (scan, index) for scan in self.scans for index in choose_slices(scan.volume, slices)
         ]
@@ -99,10 +97,19 @@ class SliceDataset(Dataset):
         return scan.shape()
 
 
-def scan_of(sampling: Sampling, options: Preparation) -> OnGridSlices | OffGridSlices:
-    """What turns the slices of a volume into Samples, for the kind of volume that it is."""
-    kind = OnGridSlices if isinstance(sampling.volume, GridVolume) else OffGridSlices
-    return kind(sampling, options)
+def scan_of(
+    volume: Volume, rules: tuple[MaskRule, ...], options: Preparation
+) -> OnGridSlices | OffGridSlices:
+    """What turns the slices of a volume into Samples, for the kind of volume that it is; `rules`
+    undersample one that is fully sampled.
+    """
+    if isinstance(volume, GridVolume):
+        return OnGridSlices(Sampling(volume, rules), options)
+    if isinstance(volume, OffGridVolume):
+        return OffGridSlices(Sampling(volume, rules), options)
+    raise InputError(
+        f"{volume.path}: {type(volume).__name__} given, a GridVolume or an OffGridVolume needed"
+    )
 
 
 def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:

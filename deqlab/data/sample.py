@@ -3,9 +3,10 @@ batch.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -16,19 +17,18 @@ from deqlab.operators import LinearOperator
 
 
 @dataclass
-class Sample:
-    """A slice or a volume, or after `collate` a batch of them, ready for any reconstructor.
+class Measured:
+    """What a slice or a volume under study and a batch of them have in common. Use:
+    `image = recon(measured.kspace, measured.operator)`.
 
-    Use: `image = recon(sample.kspace, sample.operator)`. Every intensity is divided by `scale`, so
-    that the zero-filled image has the maximum 1 whatever the scanner's units.
+    Every intensity is divided by `scale`, so that the zero-filled image has the maximum 1 whatever
+    the scanner's units.
 
     kspace: complex64, undersampled: (coil, y, x), zero where nothing was sampled; (coil, z, y, x)
         of a volume; (coil, samples) off the grid, each sample times the root of its density weight.
-        Batched with a leading batch axis.
     operator: A of this slice, any `LinearOperator`; A(reference) is `kspace` but for noise and for
         what the coil maps miss.
-    scale: maximum of |A^H y| in the file's units; batched a float64 tensor (batch,).
-    file, slice, contrast: where it came from; lists when batched.
+    scale: maximum of |A^H y| in the file's units. file, slice, contrast: where it came from.
     crop: (h, w), the centre of |image| that `target` shows.
     truth: what is known of the image. It is read when `target`, `reference` or `maximum` are asked
         for, so that a reconstruction reads none of it.
@@ -43,51 +43,96 @@ class Sample:
     crop: tuple[int, int]
     truth: Truth = KnownTruth()
 
+    @property
+    def name(self) -> str:
+        """File and slice, for messages."""
+        return f"{self.file} slice {self.slice}"
+
     @cached_property
     def target(self) -> Tensor | None:
         """float32 (h, w), the magnitude that the file or its full k-space gives, cropped, beside
-        `kspace`; batched (batch, h, w). None where it is not known.
+        `kspace`; None where it is not known.
         """
         return self._beside(self.truth.target)
 
     @cached_property
     def reference(self) -> Tensor | None:
         """complex64 (y, x), the fully sampled coil images combined with the operator's maps, beside
-        `kspace`; batched (batch, y, x). None where it is not known.
+        `kspace`; None where it is not known.
         """
         return self._beside(self.truth.reference)
 
-    @cached_property
-    def maximum(self) -> float | Tensor:
-        """Largest target value of the *volume* in the file's units, which metrics take as data
-        range; NaN where unknown; batched a float64 tensor (batch,).
-        """
-        return self._beside(self.truth.maximum)
+    def known(self, part: Literal["target", "reference"]) -> Tensor:
+        """`target` or `reference`; InputError where it is not known."""
+        image: Tensor | None = getattr(self, part)
+        if image is None:
+            raise InputError(f"{self.name}: its {part} is not known; a fully sampled file has one")
+        return image
 
-    def to(self, device: torch.device | str) -> "Sample":
-        """The same sample on `device`; the operator is copied, not moved."""
+    def to(self, device: torch.device | str) -> Self:
+        """The same on `device`; the operator is copied, not moved."""
         return replace(self._each(lambda tensor: tensor.to(device)), operator=self._copied(device))
 
-    def pin_memory(self) -> "Sample":
-        """The same sample with its tensors in page-locked memory (what a DataLoader asks for)."""
+    def pin_memory(self) -> Self:
+        """The same with its tensors in page-locked memory (what a DataLoader asks for)."""
         return self._each(lambda tensor: tensor.pin_memory())
 
-    def _beside(self, value):
-        return value.to(self.kspace.device) if isinstance(value, Tensor) else value
+    def _beside(self, image: Tensor | None) -> Tensor | None:
+        return None if image is None else image.to(self.kspace.device)
 
-    def _each(self, change) -> "Sample":
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(
-            self, **{name: change(v) for name, v in values.items() if isinstance(v, Tensor)}
-        )
+        changes: dict[str, Any] = {n: change(v) for n, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **changes)
 
     def _copied(self, device: torch.device | str) -> LinearOperator:
         # Buffers are never changed in place, so the copy may share them until it moves.
-        shared = {id(buffer): buffer for buffer in self.operator.buffers()}
+        shared: dict[int, Any] = {id(buffer): buffer for buffer in self.operator.buffers()}
         return copy.deepcopy(self.operator, shared).to(device)
 
 
-def collate(samples: Sequence[Sample]) -> Sample:
+@dataclass
+class Sample(Measured):
+    """A slice or a volume, ready for any reconstructor once `collate` has given it a batch axis."""
+
+    scale: float
+    file: str
+    slice: int
+    contrast: str
+
+    @property
+    def maximum(self) -> float:
+        """Largest target value of the *volume* in the file's units, which metrics take as data
+        range; NaN where unknown.
+        """
+        return float(self.truth.maximum)
+
+
+@dataclass
+class Batch(Measured):
+    """A batch of slices: every tensor has a leading batch axis, and there is one operator for all.
+
+    scale: float64 (batch,).
+    """
+
+    scale: Tensor
+    file: list[str]
+    slice: list[int]
+    contrast: list[str]
+
+    @property
+    def name(self) -> str:
+        """The first and the last slice, for messages."""
+        first, last = (f"{self.file[at]} slice {self.slice[at]}" for at in (0, -1))
+        return first if first == last else f"{first} to {last}"
+
+    @cached_property
+    def maximum(self) -> Tensor:
+        """As `Sample.maximum`, float64 (batch,)."""
+        return torch.as_tensor(self.truth.maximum, dtype=torch.float64, device=self.kspace.device)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
     """A batch of slices: tensors gain a leading batch axis, names become lists.
 
     samples: of equal size, coil count and crop.
@@ -101,17 +146,17 @@ def collate(samples: Sequence[Sample]) -> Sample:
     for other in samples[1:]:
         if _size(other) != _size(first):
             raise InputError(
-                f"slices of different size cannot share a batch: {_name(first)} has"
-                f" {_describe(first)}, {_name(other)} has {_describe(other)}; use batch size 1 or"
+                f"slices of different size cannot share a batch: {first.name} has"
+                f" {_describe(first)}, {other.name} has {_describe(other)}; use batch size 1 or"
                 " groups_by_shape"
             )
         for field in ("target", "reference"):
             if (field in first.truth.knows) != (field in other.truth.knows):
                 raise InputError(
-                    f"{_name(first)} and {_name(other)}: one has a {field}, the other has none; "
+                    f"{first.name} and {other.name}: one has a {field}, the other has none; "
                     "batch them apart"
                 )
-    return Sample(
+    return Batch(
         kspace=torch.stack([s.kspace for s in samples]),
         operator=_stacked(samples),
         scale=torch.tensor([s.scale for s in samples], dtype=torch.float64),
@@ -130,7 +175,7 @@ def _stacked(samples: Sequence[Sample]) -> LinearOperator:
     try:
         return LinearOperator.stack([s.operator for s in samples])
     except InputError as error:
-        raise InputError(f"{_name(samples[0])} to {_name(samples[-1])}: {error}") from None
+        raise InputError(f"{samples[0].name} to {samples[-1].name}: {error}") from None
 
 
 def groups_by_shape(dataset) -> dict[tuple, list[int]]:
@@ -157,7 +202,3 @@ def _describe(sample: Sample) -> str:
 
 def _times(sizes: Sequence[int]) -> str:
     return "x".join(map(str, sizes))
-
-
-def _name(sample: Sample) -> str:
-    return f"{sample.file} slice {sample.slice}"

@@ -4,7 +4,7 @@ what was fully sampled. "Masked or full?" is decided here and nowhere else.
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from deqlab.signal.sampling.masks import seed_from_name
 # Share of positions within the acquired part that may be zero in every coil of a fully sampled
 # file.
 ZEROS_ALLOWED = 0.05
+
+VolumeT = TypeVar("VolumeT", bound=Volume, covariant=True)
 
 
 class MaskRule(Protocol):
@@ -37,7 +39,7 @@ class Seeded:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(Generic[VolumeT]):
     """How the slices of `volume` are sampled.
 
     rules: what undersamples a fully sampled volume, sharing the draws evenly; with none it stays
@@ -45,7 +47,7 @@ class Sampling:
     for rules and a file that has a mask of its own.
     """
 
-    volume: Volume
+    volume: VolumeT
     rules: tuple[MaskRule, ...] = ()
 
     def __post_init__(self) -> None:

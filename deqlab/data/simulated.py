@@ -58,6 +58,11 @@ class SimulationConfig:
     seed: int = 0
     oversampling: int = 2
 
+    @property
+    def noise_range(self) -> tuple[float, float]:
+        """The two ends of the range from which each volume draws its noise."""
+        return self.noise if isinstance(self.noise, tuple) else (self.noise, self.noise)
+
     def __post_init__(self) -> None:
         for name, least in (
             ("matrix", 16),
@@ -165,7 +170,7 @@ def simulate_volume(config: SimulationConfig, split: str, index: int) -> np.ndar
     # loses nothing.
     shape = (config.oversampling * config.matrix, config.matrix)
     maps = simulate_coil_maps(config.coils, shape, int(electronics.integers(2**31)))
-    level = electronics.uniform(*config.noise) * float(images.abs().max())
+    level = electronics.uniform(*config.noise_range) * float(images.abs().max())
     kspace = np.empty((config.slices, config.coils, *shape), np.complex64)
     for measured, image in zip(kspace, images, strict=True):
         noise = electronics.standard_normal((config.coils, *shape, 2), dtype=np.float32)

@@ -104,4 +104,5 @@ class BatchTruth:
 
 
 def _stacked(images: list[Tensor | None]) -> Tensor | None:
-    return None if images[0] is None else torch.stack(images)
+    known = [image for image in images if image is not None]
+    return torch.stack(known) if known else None

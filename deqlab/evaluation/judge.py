@@ -14,7 +14,7 @@ from torch import Tensor
 
 from deqlab.data.dataset import SliceDataset
 from deqlab.data.prepare.on_grid import crop_magnitude
-from deqlab.data.sample import Sample, collate
+from deqlab.data.sample import Batch, collate
 from deqlab.evaluation.conditions import Conditions
 from deqlab.metrics.registry import METRICS
 from deqlab.recon.base import Budget, Reconstructor
@@ -91,17 +91,13 @@ def evaluate(
 
 @torch.no_grad()
 def judge(
-    label: str,
-    method: Reconstructor,
-    volume: Sample,
-    acceleration: float,
-    budget: Budget = Budget(),
+    label: str, method: Reconstructor, volume: Batch, acceleration: float, budget: Budget = Budget()
 ) -> Row:
     """The Row of one method on one volume, given as a batch of its slices."""
     begin = time.perf_counter()
     outcome = method.run(volume.kspace, volume.operator, budget)
     seconds = time.perf_counter() - begin
-    target = to_volume(volume.target, volume)
+    target = to_volume(volume.known("target"), volume)
     magnitude = to_volume(crop_magnitude(outcome.image, volume.crop), volume)
     # `maximum` belongs to the whole volume also where only some of its slices are judged.
     peak = float(volume.maximum[0])
@@ -117,7 +113,7 @@ def judge(
     return Row(label, *where, scores, seconds, **details)
 
 
-def to_volume(magnitude: Tensor, volume: Sample) -> np.ndarray:
+def to_volume(magnitude: Tensor, volume: Batch) -> np.ndarray:
     """Magnitudes (slices, h, w) back in the file's units, float64."""
     values = magnitude.cpu().numpy().astype(np.float64)
     return values * np.asarray(volume.scale.cpu())[:, None, None]

@@ -14,7 +14,7 @@ import numpy as np
 from deqlab.core.errors import InputError
 from deqlab.core.options import updated
 from deqlab.core.text_table import table
-from deqlab.data.sample import Sample, collate
+from deqlab.data.sample import Batch, Sample, collate
 from deqlab.evaluation.judge import judge
 from deqlab.metrics.registry import METRICS
 from deqlab.recon.base import Reconstructor
@@ -84,7 +84,7 @@ class Tuning:
 def tune(
     family: str | Callable[..., Reconstructor],
     grid: Mapping[str, Sequence[Any]],
-    data: Sequence[Sample],
+    data: Sequence[Sample | Batch],
     metric: str = "psnr",
     device: str = "cpu",
     progress: Callable[[str], None] | None = None,
@@ -105,7 +105,7 @@ def tune(
             f"grid: {values} with {len(data)} slices given; at least one value for each option, and"
             " one slice, needed"
         )
-    volumes = [sample if isinstance(sample.file, list) else collate([sample]) for sample in data]
+    volumes = [sample if isinstance(sample, Batch) else collate([sample]) for sample in data]
     if any(volume.target is None for volume in volumes):
         raise InputError("data: slices without a target given; tuning needs fully sampled files")
     choices = [

@@ -7,7 +7,6 @@ grid, near the identity where nothing is missing and never above it.
 """
 
 import math
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ from deqlab.signal.sampling.density import pipe_menon
 from deqlab.signal.transforms.crop import center_window
 from deqlab.signal.transforms.fourier import fft2c
 
-Operator = TypeVar("Operator", NonCartesianOperator, OffResonance)
+OffGrid = NonCartesianOperator | OffResonance
 
 # Weights need no more digits than this; the transform is the cheaper for it.
 TOLERANCE = 1e-4
@@ -88,7 +87,7 @@ def gridded_center(
     return fft2c(images), lines, rows
 
 
-def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
+def at_most_one(A: OffGrid, like: Tensor, iterations: int = 30) -> OffGrid:
     """A over its norm, or A where that is at most 1 already, so that step sizes that were learned
     on the grid stay stable.
 
@@ -106,14 +105,14 @@ def at_most_one(A: Operator, like: Tensor, iterations: int = 30) -> Operator:
     return A.scaled(factor)
 
 
-def weigh(A: NonCartesianOperator | OffResonance, kspace: Tensor) -> Tensor:
+def weigh(A: OffGrid, kspace: Tensor) -> Tensor:
     """W^(1/2) y for k-space y, (batch, coil, samples), with the weights of A, or of the operator
     inside off-resonance.
     """
     return _off_grid(A).weigh(kspace)
 
 
-def _off_grid(A: NonCartesianOperator | OffResonance) -> NonCartesianOperator:
+def _off_grid(A: OffGrid) -> NonCartesianOperator:
     """A itself, or the operator inside off-resonance; InputError where that is on the grid."""
     inner = A.fourier if isinstance(A, OffResonance) else A
     if not isinstance(inner, NonCartesianOperator):

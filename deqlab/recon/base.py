@@ -8,7 +8,7 @@ an `Iterative` one of either stops by a tolerance and a budget.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, overload
 
 import torch
 from annotated_types import Gt, Lt
@@ -120,12 +120,18 @@ class Iterative(Reconstructor):
     """
 
     iterates: ClassVar[bool] = True
-    tolerance: float | Tensor
-    max_evaluations: int | Tensor
+    tolerance: float
+    max_evaluations: int
 
+    @overload
+    def limits(self, tolerance: float | None, max_evaluations: int | None) -> tuple[float, int]: ...
+
+    @overload
     def limits(
         self, tolerance: float | Tensor | None, max_evaluations: int | Tensor | None
-    ) -> tuple[float | Tensor, int | Tensor]:
+    ) -> tuple[float | Tensor, int | Tensor]: ...
+
+    def limits(self, tolerance: Any, max_evaluations: Any) -> Any:
         """Both numbers, the method's own where None."""
         return (
             self.tolerance if tolerance is None else tolerance,

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.operators import LinearOperator
+from deqlab.recon.fixed_point import FixedPointMethod
 
 NOISE_SCALES = (0.1, 1.0, 10.0)
 
@@ -68,7 +69,7 @@ def default_starts(kspace: Tensor, A: LinearOperator, seed: int = 0) -> dict[str
 
 @torch.no_grad()
 def fixed_point_spread(
-    model: nn.Module,
+    model: FixedPointMethod,
     kspace: Tensor,
     A: LinearOperator,
     starts: Mapping[str, Tensor] | None = None,

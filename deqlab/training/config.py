@@ -19,10 +19,11 @@ from deqlab.core.options import (
 )
 from deqlab.losses import L1Loss
 from deqlab.losses.registry import LOSSES
+from deqlab.recon.base import Model
 from deqlab.recon.deq.de_grad import DEGradOptions
 from deqlab.recon.registry import METHODS, trainable
 from deqlab.signal.sampling.masks import MASKS
-from deqlab.training.objectives.protocol import Objective
+from deqlab.training.objectives.protocol import Objective, Phase
 from deqlab.training.objectives.registry import OBJECTIVES
 
 SCHEMA = 2
@@ -74,12 +75,23 @@ class TrainingConfig:
         """The name of the model."""
         return METHODS.name_of(self.model)
 
-    def build(self) -> Any:
+    def build(self) -> Model:
         """The model with fresh weights, as its objective wants it while it is trained."""
         model = METHODS.build(self.model)
-        objective: Objective = self.objective
-        objective.attach(model)
+        if not isinstance(model, Model):
+            raise InputError(f"model: {self.name!r} is no `deqlab.recon.base.Model` with weights")
+        self._chosen.attach(model)
         return model
+
+    def phases(self) -> list[Phase]:
+        """What is minimised, phase after phase."""
+        return self._chosen.phases(self.epochs)
+
+    @property
+    def _chosen(self) -> Objective:
+        assert self.objective is not None, "chosen when this object was made"
+        chosen: Objective = self.objective
+        return chosen
 
     def with_words(self, words: dict[str, str]) -> "TrainingConfig":
         """The configuration with options set from words of the shell: those that begin with

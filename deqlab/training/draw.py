@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from deqlab.data.dataset import SliceDataset
-from deqlab.data.sample import Sample, collate, groups_by_shape
+from deqlab.data.sample import Batch, collate, groups_by_shape
 from deqlab.signal.sampling.masks import mask_rules
 from deqlab.training.config import TrainingConfig
 
@@ -27,7 +27,7 @@ class TrainingSlices:
         self.groups = list(groups_by_shape(self.dataset).values())
         self.seed, self.batch_size = config.seed, config.batch_size
 
-    def batch(self, stream: int, step: int) -> Sample:
+    def batch(self, stream: int, step: int) -> Batch:
         """The batch of `step` (0, 1, ...) in a stream of draws: a shape is drawn by its share of
         the slices, then slices of that shape.
         """

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 from deqlab.core.atomic import atomic_path
 from deqlab.core.device import device_by_name
 from deqlab.core.errors import InputError
-from deqlab.data.sample import Sample
+from deqlab.data.sample import Batch
 from deqlab.recon.base import Model
 from deqlab.training.checkpoint import load_checkpoint, save_checkpoint
 from deqlab.training.config import TrainingConfig
@@ -27,7 +28,7 @@ from deqlab.training.objectives.protocol import Objective, Step
 
 CHECKPOINT = "checkpoint.safetensors"
 
-Validate = Callable[[nn.Module], dict[str, float]]
+Validate = Callable[[Model], dict[str, float]]
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Trained:
     left out.
     """
 
-    model: nn.Module
+    model: Model
     history: list[dict]
     seconds: float
 
@@ -58,7 +59,9 @@ def train(
     Raises InputError before any work where a file cannot be trained on, or where `folder` holds
     another configuration's run.
     """
-    precision = "bf16-mixed" if config.precision == "bf16" else "32-true"
+    precision: Literal["bf16-mixed", "32-true"] = (
+        "bf16-mixed" if config.precision == "bf16" else "32-true"
+    )
     device = device_by_name(config.device).type
     fabric = Fabric(accelerator=device, devices=1, precision=precision)
     slices = TrainingSlices(files, config)
@@ -67,14 +70,14 @@ def train(
     torch.manual_seed(config.seed)
     model = config.build()
     if denoiser is not None:
-        _adopt(model.denoiser, denoiser)
+        _adopt(model, denoiser)
     model.to(fabric.device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     done: dict = {"epochs": 0, "history": [], "seconds": 0.0}
     if folder is not None and (folder / CHECKPOINT).exists():
         done = load_checkpoint(folder / CHECKPOINT, model, optimizer)
 
-    phases = config.objective.phases(config.epochs)
+    phases = config.phases()
     plan = [(phase, epoch) for phase in phases for epoch in range(phase.epochs)]
     for number, (phase, epoch) in enumerate(plan):
         if number < done["epochs"]:
@@ -126,7 +129,7 @@ def _step(
     model: Model,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
-    batch: Sample,
+    batch: Batch,
     at: Step,
     clip: float,
 ) -> dict[str, float]:
@@ -150,9 +153,13 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float) -> No
         group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _adopt(denoiser: nn.Module, trained: nn.Module) -> None:
+def _adopt(model: Model, trained: nn.Module) -> None:
+    """The model's denoiser has the weights of the trained one."""
+    own = getattr(model, "denoiser", None)
+    if not isinstance(own, nn.Module):
+        raise InputError(f"denoiser: {type(model).__name__} has none that could start from it")
     try:
-        denoiser.load_state_dict(trained.state_dict())
+        own.load_state_dict(trained.state_dict())
     except RuntimeError as error:
         raise InputError(
             "denoiser: the trained one has another architecture:"
@@ -188,7 +195,7 @@ def _claim(folder: Path, config: TrainingConfig) -> None:
 
 def _flat(card: dict, prefix: str = "") -> dict:
     """The card with every option under its path, as "objective.hinge"."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in card.items():
         inner = isinstance(value, dict)
         found |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}

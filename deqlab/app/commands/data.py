@@ -30,12 +30,12 @@ def _make(
         raise InputError(
             f"--noise: {len(noise)} numbers given; one, or the two ends of a range, needed"
         )
-    level = {} if not noise else {"noise": noise[0] if len(noise) == 1 else tuple(noise)}
-    config = simulated.SimulationConfig(
-        **{name: value for name, value in chosen.items() if value is not None},
-        **level,
-        **({"volumes": volumes} if volumes else {}),
-    )
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if noise:
+        given["noise"] = noise[0] if len(noise) == 1 else tuple(noise)
+    if volumes:
+        given["volumes"] = volumes
+    config = simulated.SimulationConfig(**given)
     progress = sys.stderr.isatty()
     splits = [part for part in simulated.SPLITS if part in (split or simulated.SPLITS)]
     files: list[Path] = []
@@ -172,7 +172,7 @@ CHECK = Command(
     help="Names every defect; the exit status is 1 if there is one.",
     params=[click.Argument(["paths"], nargs=-1, type=PATH, required=True, metavar="PATH...")],
 )
-COMMANDS = {"make": MAKE, "list": LIST, "check": CHECK}
+COMMANDS: dict[str, click.Command] = {"make": MAKE, "list": LIST, "check": CHECK}
 
 
 def _which() -> None:

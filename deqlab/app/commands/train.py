@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -46,7 +46,7 @@ def run(
     out: Path | None,
     denoiser: str | None,
     threads: int | None,
-    device: str,
+    device: Literal["auto", "cpu", "cuda"],
     **chosen: Any,
 ) -> None:
     """Trains, then writes MODEL.safetensors and MODEL.json into the run's folder."""
@@ -76,10 +76,7 @@ def run(
         "training": config.card(),
         "data": {"train": len(files), "val": len(val_files), "simulated": _simulations(data)},
         "commit": _commit(),
-        "steps": {
-            phase.name: phase.epochs * config.steps_per_epoch
-            for phase in config.objective.phases(config.epochs)
-        },
+        "steps": {phase.name: phase.epochs * config.steps_per_epoch for phase in config.phases()},
         "device": _device(trained.model),
         "torch": torch.__version__.split("+")[0],
         "seconds": round(trained.seconds, 1),

@@ -130,7 +130,7 @@ def _open_volume(path: Path, time: int, size: int) -> FastMRIVolume:
             path=path,
             shape=shape,
             multicoil=multicoil,
-            recon_shape=tuple(min(axis) for axis in zip(*sizes, strict=True)),
+            recon_shape=(min(size[0] for size in sizes), min(size[1] for size in sizes)),
             acquired=acquired,
             contrast=text_attribute(file, "acquisition", path) or "unknown",
             patient_id=text_attribute(file, "patient_id", path) or "",

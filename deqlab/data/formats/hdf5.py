@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -131,7 +132,8 @@ def pair_attribute(file: h5py.File, name: str, path: Path) -> tuple[float, float
     return float(value[0]), float(value[1])
 
 
-def _attribute(file: h5py.File, name: str, path: Path, wanted: str, count: int = 1) -> object:
+def _attribute(file: h5py.File, name: str, path: Path, wanted: str, count: int = 1) -> Any:
+    """A scalar, or where `count` is not 1 an array (count,); None where absent."""
     if name not in file.attrs:
         return None
     kind = file.attrs.get_id(name)

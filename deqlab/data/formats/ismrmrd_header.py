@@ -143,7 +143,8 @@ def _integer(root: ElementTree.Element, path: str, smallest: int) -> int:
 
 
 def _matrix(root: ElementTree.Element, space: str) -> tuple[int, int]:
-    return tuple(_integer(root, f"encoding/{space}/matrixSize/{axis}", 1) for axis in ("x", "y"))
+    x, y = (_integer(root, f"encoding/{space}/matrixSize/{axis}", 1) for axis in ("x", "y"))
+    return x, y
 
 
 def _leaf(parent: ElementTree.Element, path: str, value: object) -> None:

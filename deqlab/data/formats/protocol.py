@@ -85,7 +85,12 @@ class Volume(ABC):
         """
         if "target" not in self.knows:
             return math.nan
-        return max(float(self.target(index).max()) for index in range(self.slices))
+        return max(self.peak(index) for index in range(self.slices))
+
+    def peak(self, index: int) -> float:
+        """Largest target value of slice `index` in the file's units; NaN where it is not known."""
+        target = self.target(index)
+        return math.nan if target is None else float(target.max())
 
     def require(self, part: str, purpose: str) -> None:
         """Raises InputError where the file does not know its "target" or "reference"."""
@@ -127,7 +132,9 @@ class GridVolume(Volume):
             return None
         # Scaled first, so that tiny or huge samples neither vanish nor overflow when squared.
         samples, unit = in_unit_range(self.kspace(index))
-        return root_sum_of_squares(samples[None], self.recon_shape)[0].astype(np.float64) * unit
+        (magnitude,) = root_sum_of_squares(samples[None], self.recon_shape)
+        scaled: np.ndarray = magnitude.astype(np.float64) * unit
+        return scaled
 
     def _unknown(self, part: str, purpose: str) -> str:
         return f"{self.path}: is undersampled; {purpose} needs fully sampled files"

@@ -5,6 +5,7 @@ renamed at the end, so an interrupted or failed write leaves the old file, or no
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -17,9 +18,9 @@ from deqlab.data.formats.samples import root_sum_of_squares
 
 
 def hdf5_bytes(
-    datasets: dict[str, object],
-    attributes: dict[str, object],
-    of_dataset: dict[str, dict[str, object]] | None = None,
+    datasets: Mapping[str, object],
+    attributes: Mapping[str, object],
+    of_dataset: Mapping[str, Mapping[str, object]] | None = None,
 ) -> bytes:
     """The content of an HDF5 file with these data sets and attributes; equal arguments give equal
     bytes.
@@ -70,8 +71,8 @@ def write_volume(
         )
     rows, columns = kspace.shape[-2:]
     coils = kspace.shape[1] if kspace.ndim == 4 else 1
-    recon_shape = tuple(int(n) for n in recon_shape)
-    if not (1 <= recon_shape[0] <= rows and 1 <= recon_shape[1] <= columns):
+    height, width = recon_shape = int(recon_shape[0]), int(recon_shape[1])
+    if not (1 <= height <= rows and 1 <= width <= columns):
         raise InputError(
             f"{path}: recon_shape {recon_shape} does not fit into kspace of {rows}x{columns}"
         )
@@ -92,7 +93,7 @@ def write_volume(
         kspace = np.where(keep, kspace, 0)
     kspace = kspace.astype(np.complex64, copy=False)
 
-    datasets = {
+    datasets: dict[str, object] = {
         "ismrmrd_header": build_header((rows, columns), recon_shape, acquired, coils),
         "kspace": kspace,
     }

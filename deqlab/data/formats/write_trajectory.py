@@ -33,22 +33,22 @@ def write_noncartesian(
     takes its name: InputError for whatever the reader would refuse, and for a file that cannot be
     written.
     """
-    path, matrix = Path(path), tuple(int(side) for side in matrix)
+    path, sides = Path(path), tuple(int(side) for side in matrix)
     kspace = np.asarray(kspace)
     trajectory = np.asarray(trajectory, dtype=np.float64)
     if (
         not np.iscomplexobj(kspace)
         or trajectory.ndim not in (2, 3)
         or trajectory.shape[-1] != 2
-        or len(matrix) != 2
+        or len(sides) != 2
     ):
         raise InputError(
             f"{path}: kspace of type {kspace.dtype}, trajectory of shape {trajectory.shape}, matrix"
-            f" {matrix}; complex kspace, trajectory (..., samples, 2) and (rows, columns) needed"
+            f" {sides}; complex kspace, trajectory (..., samples, 2) and (rows, columns) needed"
         )
     datasets: dict[str, object] = {
         "kspace": kspace.astype(np.complex64, copy=False),
-        "trajectory": trajectory * np.asarray(matrix),
+        "trajectory": trajectory * np.asarray(sides),
     }
     optional = {
         "density": density,

@@ -31,6 +31,7 @@ from deqlab.operators.gridding import (
     gridded_center,
     weigh,
 )
+from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.off_resonance import OffResonance
 from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
 
@@ -45,7 +46,7 @@ class OffGridSlices:
     are computed once.
     """
 
-    sampling: Sampling
+    sampling: Sampling[OffGridVolume]
     options: Preparation
     _known: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
 
@@ -69,8 +70,8 @@ class OffGridSlices:
         own = (str(self.volume.path),) if self.volume.off_resonance else ()
         return coils, samples, *self.volume.recon_shape, *own
 
-    def sample(self, index: int, mask: None, rng: np.random.Generator) -> Sample:
-        """Slice `index` as it was sampled; noise is drawn from `rng`."""
+    def sample(self, index: int, mask: Tensor | None, rng: np.random.Generator) -> Sample:
+        """Slice `index` as it was sampled, whatever `mask`; noise is drawn from `rng`."""
         noise = self.options.draw_noise(rng)
         trajectory = self.volume.trajectory(index)
         density = self._density(index, trajectory)
@@ -94,7 +95,8 @@ class OffGridTruth(FileTruth):
     `maps`, when they are asked for.
     """
 
-    maps: Tensor | None = None
+    volume: OffGridVolume
+    maps: Tensor = field(kw_only=True)
 
     @cached_property
     def reference(self) -> Tensor | None:
@@ -133,19 +135,21 @@ def prepare_off_grid(
     the file's target, drawn from `rng`. coil_maps: a method, which reads the samples near the
     centre, or maps of a file. Raises InputError for what cannot be used.
     """
-    samples, unit = in_unit_range(volume.kspace(index))
-    samples = torch.from_numpy(samples)
+    stored, unit = in_unit_range(volume.kspace(index))
+    samples = torch.from_numpy(stored)
     if noise:
         volume.require("target", f"noise {noise}")
         if rng is None:
             raise InputError(f"{volume.path}: noise {noise} needs a random generator")
-        level = noise * float(volume.target(index).max()) / unit / math.sqrt(2)
+        level = noise * volume.peak(index) / unit / math.sqrt(2)
         parts = rng.standard_normal((*samples.shape, 2), np.float32) * np.float32(level)
         samples = samples + torch.view_as_complex(torch.from_numpy(parts))
     maps = _maps(volume, index, samples, trajectory, density, coil_maps)
-    A = NUFFTOperator(trajectory, volume.recon_shape, maps, weights=density)
+    fourier = NUFFTOperator(trajectory, volume.recon_shape, maps, weights=density)
     off_resonance = volume.field_map(index)
-    A = A if off_resonance is None else OffResonance(A, *off_resonance)
+    A: NonCartesianOperator | OffResonance = (
+        fourier if off_resonance is None else OffResonance(fourier, *off_resonance)
+    )
     kspace = samples.unsqueeze(0)
     scale = float(A.H(weigh(A, kspace)).abs().max()) or 1.0
     A = at_most_one(A, kspace.new_zeros(1, *volume.recon_shape))

@@ -8,6 +8,7 @@ physics, which training uses to save memory (`rows`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from deqlab.data.sample import Sample
 from deqlab.data.sampling import Sampling
 from deqlab.data.truth import FileTruth
 from deqlab.operators.cartesian import CartesianOperator
-from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
+from deqlab.signal.coils.coil_maps import CoilMapMethod, LowResolution, estimate_coil_maps
 from deqlab.signal.sampling.masks import calibration_lines
 from deqlab.signal.transforms.crop import center_crop
 from deqlab.signal.transforms.fourier import IMAGE_AXES, fftc, ifftc
@@ -53,7 +54,7 @@ class OnGridTruth(FileTruth):
 class OnGridSlices:
     """The slices of a volume on the grid, as Samples."""
 
-    sampling: Sampling
+    sampling: Sampling[GridVolume]
     options: Preparation
 
     @property
@@ -66,8 +67,10 @@ class OnGridSlices:
         strip = self._strip(rows, columns)
         return self.volume.shape[1], strip, columns, height if strip == rows else strip, width
 
-    def sample(self, index: int, mask: Tensor, rng: np.random.Generator) -> Sample:
+    def sample(self, index: int, mask: Tensor | None, rng: np.random.Generator) -> Sample:
         """Slice `index` under `mask`; noise and strip are drawn from `rng`."""
+        if mask is None:
+            raise InputError(f"{self.volume.path}: a mask is needed on the grid; none given")
         noise = self.options.draw_noise(rng)
         rows, columns = image_shape(self.volume)
         strip, part = self._strip(rows, columns), slice(None)
@@ -213,7 +216,7 @@ def acquired_only(mask: Tensor, volume: GridVolume) -> Tensor:
 
 
 def _estimated(
-    kspace: Tensor, lines: slice, block: slice | None, method: CoilMaps, volume: GridVolume
+    kspace: Tensor, lines: slice, block: slice | None, method: CoilMapMethod, volume: GridVolume
 ) -> Tensor:
     """Coil maps by `method`, its error with the file's name."""
     try:
@@ -266,5 +269,5 @@ def _central_reach(mask: Tensor) -> int:
     return middle_x
 
 
-def _rows_for(reach: int, shape: tuple[int, int]) -> int:
+def _rows_for(reach: int, shape: Sequence[int]) -> int:
     return round(reach * shape[0] / shape[1])

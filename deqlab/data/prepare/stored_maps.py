@@ -29,7 +29,7 @@ class StoredMaps:
 
     path: Path
 
-    def read(self, index: int, slices: int, shape: tuple[int, int, int]) -> Tensor:
+    def read(self, index: int, slices: int, shape: tuple[int, ...]) -> Tensor:
         """The maps of slice `index` of `slices`, complex64 `shape` = (coil, y, x). InputError, one
         line, where the file has no such maps.
         """
@@ -55,13 +55,13 @@ class StoredMaps:
                     f"{self.path}: {NAME} are for {coils} coils of {rows}x{columns}, {shape[0]}"
                     f" coils of {shape[1]}x{shape[2]} needed"
                 )
-            maps = read(stored, self.path, index if stored.ndim == 4 else ())
-        if not np.isfinite(maps).all():
+            found = read(stored, self.path, index if stored.ndim == 4 else ())
+        if not np.isfinite(found).all():
             raise InputError(
                 f"{self.path}: {NAME} slice {index} holds NaN or infinite values; all must be"
                 " finite"
             )
-        maps = torch.from_numpy(maps[:, center_window(rows, shape[1])].astype(np.complex128))
+        maps = torch.from_numpy(found[:, center_window(rows, shape[1])].astype(np.complex128))
         size = rss(maps)
         return (maps / torch.where(size > 0, size, 1)).to(torch.complex64)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deqlab.core.errors import InputError
 from deqlab.solvers import LBFGS, OPA, Solution, conjugate_gradient
 from deqlab.solvers.flat import flatten, unflatten
 from deqlab.theory.bilevel.problem import LINE_SEARCH, MAX_EVALUATIONS, DescentMap, Problem
@@ -95,6 +96,8 @@ class SHINE(Method):
         previous: Tensor | None,
     ) -> Adjoint:
         """The solver's inverse is that of I - J = step hessian, hence the step."""
+        if solution.inverse is None:
+            raise InputError("solution: it has no inverse; a quasi-Newton solver, as LBFGS, needed")
         q = f.step * unflatten(solution.inverse.apply(flatten(cotangent)), cotangent)
         return (
             _inversion(f, solution, cotangent, q, tolerance, self.refine)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.data.dataset import SliceDataset
-from deqlab.data.sample import Sample, collate
+from deqlab.data.sample import Batch, Sample, collate
 from deqlab.data.simulated import SimulationConfig, builtin
 from deqlab.operators import LinearOperator
 from deqlab.signal.sampling.masks import RandomMask, default_center_fraction
@@ -148,16 +148,16 @@ def reconstruction(seed: int, acceleration: float = 3.0, noise: float = 0.05) ->
     return Smoothing(data[position], data[position + contrasts * slices])
 
 
-def _unpack(sample: Sample, name: str) -> tuple[LinearOperator, Tensor, Tensor]:
+def _unpack(sample: Sample | Batch, name: str) -> tuple[LinearOperator, Tensor, Tensor]:
     """A, A^H y and the reference (1, y, x), in double precision."""
     if sample.reference is None:
         raise InputError(
             f"{name}: a sample without reference given; the weight is learned from a fully sampled"
             " slice"
         )
-    batch = sample if sample.kspace.ndim == 4 else collate([sample])
+    batch = sample if isinstance(sample, Batch) else collate([sample])
     return (
         batch.operator,
         batch.operator.H(batch.kspace.to(torch.complex128)),
-        batch.reference.to(torch.complex128),
+        batch.known("reference").to(torch.complex128),
     )

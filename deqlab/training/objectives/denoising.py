@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from deqlab.core.options import Positive, option, options
-from deqlab.training.objectives.protocol import Batch, Logs, Objective, Step
+from deqlab.data.sample import Batch
+from deqlab.training.objectives.protocol import Logs, Objective, Step
 
 
 @options
@@ -21,7 +22,7 @@ class Denoising(Objective):
 
     def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:
         """(loss of `model.denoiser`, {"loss"})."""
-        generator, clean = step.generator(), batch.reference
+        generator, clean = step.generator(), batch.known("reference")
         low, high = self.levels
         sigma = low * (high / low) ** torch.rand(clean.shape[0], 1, 1, generator=generator)
         noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)

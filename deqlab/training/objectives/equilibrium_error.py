@@ -7,13 +7,14 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from deqlab.core.options import Count, NonNegative, Positive, Whole, option, options
+from deqlab.data.sample import Batch
 from deqlab.equilibrium import JacobianFree, jacobian_penalty
 from deqlab.equilibrium.measure import expansion, worst_direction
 from deqlab.equilibrium.registry import GRADIENTS
 from deqlab.solvers import Anderson
 from deqlab.solvers.registry import SOLVERS
 from deqlab.training.objectives.denoising import Denoising
-from deqlab.training.objectives.protocol import Batch, Logs, Objective, Phase, Step
+from deqlab.training.objectives.protocol import Logs, Objective, Phase, Step
 
 
 @options
@@ -55,7 +56,7 @@ class EquilibriumError(Objective):
     def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:
         """(loss and penalties, their logs)."""
         solution = model.equilibrium(batch.kspace, batch.operator)
-        loss = step.loss(solution.value, batch.reference)
+        loss = step.loss(solution.value, batch.known("reference"))
         logs = {
             "loss": loss.item(),
             "converged": solution.converged.float().mean().item(),

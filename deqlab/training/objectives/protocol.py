@@ -2,22 +2,15 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from deqlab.data.sample import Batch
 from deqlab.losses.protocol import Loss
 
 Logs = dict[str, float]
-
-
-class Batch(Protocol):
-    """What of a `deqlab.data.sample.Sample` an objective reads."""
-
-    kspace: Tensor
-    operator: Any
-    reference: Any
 
 
 @dataclass(frozen=True)

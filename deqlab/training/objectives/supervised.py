@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from deqlab.core.options import option, options
-from deqlab.training.objectives.protocol import Batch, Logs, Objective, Step
+from deqlab.data.sample import Batch
+from deqlab.training.objectives.protocol import Logs, Objective, Step
 
 
 @options
@@ -23,5 +24,5 @@ class Supervised(Objective):
             image = checkpoint(model, batch.kspace, batch.operator, use_reentrant=False)
         else:
             image = model(batch.kspace, batch.operator)
-        loss = step.loss(image, batch.reference)
+        loss = step.loss(image, batch.known("reference"))
         return loss, {"loss": loss.item()}
