@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.operators.linear import LinearOperator, selected
+from deqlab.operators.linear import LinearOperator
+from deqlab.operators.members import selected
 from deqlab.operators.sampled_transforms import LineSampling, PointSampling, normal, sampling
 from deqlab.signal.transforms.fourier import centring_phases
 

@@ -6,7 +6,7 @@ A^H is A, so no graph is kept and no interpolation is differentiated.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,6 @@ from deqlab.core.errors import InputError
 ITERATIONS, MARGIN = 20, 1.05
 
 Operator = TypeVar("Operator", bound="LinearOperator")
-Part = TypeVar("Part", bound=Tensor | None)
 
 
 class LinearOperator(nn.Module):
@@ -162,13 +161,6 @@ def _check_shared(one: Mapping[str, object], other: Mapping[str, object]) -> Non
             raise InputError(
                 f"operators with different {name} cannot share a batch: {value} and {given}"
             )
-
-
-def selected(part: Part, index: Tensor) -> Part:
-    """The members in `index` of a part (batch | 1, ...); one that all members share stays as it
-    is.
-    """
-    return part if part is None or len(part) == 1 else cast(Part, part[index])
 
 
 class Composition(LinearOperator):

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from deqlab.operators.noncartesian import NonCartesianOperator, of_member
+from deqlab.operators.members import of_member
+from deqlab.operators.noncartesian import NonCartesianOperator
 
 # Products of about this size are held at a time, so that memory does not grow with the number of
 # samples.

@@ -8,7 +8,7 @@ transformed; the base class sees to coils, batches, weights and checks.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,17 +21,8 @@ from deqlab.operators.checked_parts import (
     checked_trajectory,
     checked_weights,
 )
-from deqlab.operators.linear import LinearOperator, selected
-
-Part = TypeVar("Part", covariant=True)
-
-
-class Members(Protocol[Part]):
-    """A tensor (batch | 1, ...) or a list, indexed by batch member."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, member: int, /) -> Part: ...
+from deqlab.operators.linear import LinearOperator
+from deqlab.operators.members import joined, of_member, selected
 
 
 class NonCartesianOperator(LinearOperator):
@@ -263,18 +254,10 @@ class NonCartesianOperator(LinearOperator):
         """A part that is the same in all of them, as the trajectory of a volume often is, stays one
         for the whole batch.
         """
-        parts = {name: _joined([A._parts()[name] for A in operators]) for name in self._parts()}
+        parts = {name: joined([A._parts()[name] for A in operators]) for name in self._parts()}
         gains = [A.trajectory.new_ones(1) if A._gain is None else A._gain for A in operators]
         gain = None if all(A._gain is None for A in operators) else torch.cat(gains)
         return self._rebuilt(parts, gain)
-
-
-def _joined(given: list[Tensor | None]) -> Tensor | None:
-    """A part for a batch from those of its members, (1, ...); one that they share as it is."""
-    parts = [part for part in given if part is not None]
-    if not parts:
-        return None
-    return parts[0] if all(torch.equal(part, parts[0]) for part in parts) else torch.cat(parts)
 
 
 def apply_but_keep(
@@ -291,13 +274,6 @@ def apply_but_keep(
     for name, tensor in kept.items():
         if tensor is not None:
             setattr(module, name, tensor.to(getattr(module, name).device))
-
-
-def of_member(parts: Members[Part], member: int) -> Part:
-    """What belongs to one batch member of a part, (batch | 1, ...), or of a list, one for each or
-    one for all.
-    """
-    return parts[member if len(parts) > 1 else 0]
 
 
 def add_products(total: Tensor, coil_images: Tensor, conjugate_maps: Tensor) -> None:

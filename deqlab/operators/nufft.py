@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.operators.noncartesian import NonCartesianOperator, add_products, of_member
+from deqlab.operators.members import of_member
+from deqlab.operators.noncartesian import NonCartesianOperator, add_products
 from deqlab.operators.plans import Plans
 from deqlab.operators.toeplitz import convolve, toeplitz_spectrum
 

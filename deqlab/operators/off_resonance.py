@@ -13,9 +13,10 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.operators.checked_parts import AXES
-from deqlab.operators.linear import LinearOperator, selected
+from deqlab.operators.linear import LinearOperator
+from deqlab.operators.members import of_member, selected
 from deqlab.operators.ndft import BLOCK_BYTES, NDFTOperator
-from deqlab.operators.noncartesian import NonCartesianOperator, apply_but_keep, of_member
+from deqlab.operators.noncartesian import NonCartesianOperator, apply_but_keep
 from deqlab.operators.segments import Segments, time_segments
 
 

@@ -24,10 +24,11 @@ def run(
     parameters: bool,
 ) -> int:
     """0 when every notebook ran to its end, 1 when one failed."""
+    from deqlab.app import jobs as study
     from deqlab.app import results, runner
 
-    found = runner.find_notebooks(list(notebooks))
-    jobs = runner.plan(found, list(parameter), budget)
+    found = study.find_notebooks(list(notebooks))
+    jobs = study.plan(found, list(parameter), budget)
     if parameters:
         for job in jobs:
             print(job.name)
@@ -35,7 +36,7 @@ def run(
                 declaration = f"{declared.name}: {declared.type} = {declared.default!r}"
                 print(f"  {declaration:<36}{declared.help}".rstrip())
         return 0
-    where = runner.figure_folder(jobs, out, figures)
+    where = study.figure_folder(jobs, out, figures)
     finished = runner.run(jobs, out, where)
     print(results.report(finished))
     print(f"executed notebooks and results: {out}\nfigures: {where}")
