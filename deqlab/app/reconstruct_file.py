@@ -21,9 +21,9 @@ from deqlab.data.formats.write_fastmri import hdf5_bytes
 from deqlab.data.prepare.on_grid import acquired_only, crop_magnitude
 from deqlab.data.prepare.stored_maps import CoilMaps
 from deqlab.data.sample import Batch, Sample, collate
-from deqlab.data.sampling import MaskRule
 from deqlab.recon.base import Budget, Reconstructor
 from deqlab.signal.coils.coil_maps import LowResolution
+from deqlab.signal.sampling.masks import MaskRule
 
 # Beyond these peaks a float32 file cannot hold the image at the input's own scale.
 FLOAT32_RANGE = (1e-35, 1e35)

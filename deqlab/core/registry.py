@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Preset:
+class Preset(Generic[T]):
     """A class with some of its options set to other values than their defaults."""
 
-    kind: type
+    kind: type[T]
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -37,10 +37,10 @@ class Registry(Generic[T]):
     """
 
     def __init__(
-        self, what: str, entries: Mapping[str, type[T] | Preset], also: tuple[type, ...] = ()
+        self, what: str, entries: Mapping[str, type[T] | Preset[T]], also: tuple[type, ...] = ()
     ):
         self.what, self.also = what, also
-        self._entries: dict[str, type[Any] | Preset] = dict(entries)
+        self._entries = dict(entries)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -63,7 +63,7 @@ class Registry(Generic[T]):
             raise InputError(f"unknown {self.what} {str(name)!r}{hint}; valid: {listed}")
         return name
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> type[T]:
         """The class that `name` stands for."""
         return self._preset(name).kind
 
@@ -87,7 +87,7 @@ class Registry(Generic[T]):
 
     def build(self, value: Any) -> T:
         """The object of what `parse` returns."""
-        kind = next((self[n] for n in self if _beside(self[n]) is type(value)), None)
+        kind: Any = next((self[n] for n in self if _beside(self[n]) is type(value)), None)
         made: T = value if kind is None else kind(value)
         return made
 
@@ -128,7 +128,7 @@ class Registry(Generic[T]):
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
 
-    def _preset(self, name: str) -> Preset:
+    def _preset(self, name: str) -> Preset[T]:
         entry = self._entries[self.checked(name)]
         return entry if isinstance(entry, Preset) else Preset(entry)
 

@@ -14,8 +14,9 @@ from deqlab.data.prepare.on_grid import OnGridSlices
 from deqlab.data.prepare.options import Preparation
 from deqlab.data.prepare.stored_maps import CoilMaps
 from deqlab.data.sample import Sample
-from deqlab.data.sampling import MaskRule, Sampling
+from deqlab.data.sampling import Sampling
 from deqlab.signal.coils.coil_maps import LowResolution
+from deqlab.signal.sampling.masks import MaskRule
 
 ANATOMY = range(11, 28)  # slices 11 to 27 of a fastMRI volume: those rich in anatomy
 

@@ -4,7 +4,7 @@ what was fully sampled. "Masked or full?" is decided here and nowhere else.
 
 import math
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,19 +12,13 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.data.formats.protocol import GridVolume, Volume
-from deqlab.signal.sampling.masks import seed_from_name
+from deqlab.signal.sampling.masks import MaskRule, seed_from_name
 
 # Share of positions within the acquired part that may be zero in every coil of a fully sampled
 # file.
 ZEROS_ALLOWED = 0.05
 
 VolumeT = TypeVar("VolumeT", bound=Volume, covariant=True)
-
-
-class MaskRule(Protocol):
-    """What draws masks: RandomMask, EquispacedMask, or anything of the kind."""
-
-    def sample(self, width: int, seed: int) -> Tensor: ...
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,10 @@ class Takes:
 
     def check(self, A: LinearOperator, name: str) -> None:
         """InputError unless A is such an operator."""
-        fits = not self.cartesian or (
-            isinstance(A, CartesianOperator)
-            and (not self.lines or A.mask.shape[-2] == 1)
-            and A.dimensions in self.dimensions
+        sampled = not self.cartesian or (
+            isinstance(A, CartesianOperator) and (not self.lines or A.mask.shape[-2] == 1)
         )
-        if not fits:
+        if not sampled or A.dimensions not in self.dimensions:
             raise InputError(f"{name}: takes {self.what}; {type(A).__name__} given; use cg-sense")
 
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,26 +33,27 @@ class ReconstructionMap(StateMap[StateT], Protocol[StateT]):
         """The map of the batch members in `index`, so that finished samples leave a solve."""
 
 
-# Of whatever state: what asks for a map and for its start alone does not need to know.
-AnyReconstructionMap = ReconstructionMap[Any]
+MapT = TypeVar("MapT", bound=ReconstructionMap[Any])
 
 
-class FixedPointMethod(Iterative):
-    """image = f.image(x*) with x* = f(x*). solver, tolerance, max_evaluations: how it is found."""
+class FixedPointMethod(Iterative, Generic[MapT]):
+    """image = f.image(x*) with x* = f(x*), f of the kind MapT. solver, tolerance, max_evaluations:
+    how it is found.
+    """
 
     solver: AnySolver
 
     @abstractmethod
-    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> AnyReconstructionMap:
+    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> MapT:
         """f for these measurements."""
 
-    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> AnyReconstructionMap:
+    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> MapT:
         """The map that is iterated: f, or another with the fixed points of f that reaches them
         sooner. Residuals are its own.
         """
         return self.fixed_point_map(kspace, A)
 
-    def start(self, f: Any) -> Tensor:
+    def start(self, f: MapT) -> Tensor:
         """The image that a solve begins with: the zero-filled one."""
         return f.projection
 

@@ -38,7 +38,7 @@ METHODS: Registry[Reconstructor] = Registry(
 )
 
 
-def create(name: str, **options: Any) -> Any:
+def create(name: str, **options: Any) -> Reconstructor:
     """The reconstructor `name`, with fresh weights where it learns; an unknown name or option is an
     InputError that names the nearest valid one.
     """

@@ -21,14 +21,14 @@ from deqlab.core.atomic import atomic_path
 from deqlab.core.errors import InputError
 from deqlab.core.options import names_of, updated
 from deqlab.networks.dncnn import DnCNNOptions
-from deqlab.recon.base import Model
+from deqlab.recon.base import Model, Reconstructor
 from deqlab.recon.registry import METHODS, create, learned
 
 SHIPPED = Path(__file__).parent / "shipped"
 SCHEMA = 2
 
 
-def load(name: str | Path) -> Any:
+def load(name: str | Path) -> Model:
     """The trained reconstructor `name` in evaluation mode: a shipped one, or the path of a .json
     that `save` wrote.
 
@@ -65,7 +65,7 @@ def load(name: str | Path) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def ready(name: str | Path, words: dict[str, str] | None = None) -> Any:
+def ready(name: str | Path, words: dict[str, str] | None = None) -> Reconstructor:
     """The reconstructor that the shell means by `name`, ready to be used: trained weights, or a
     method without weights with its options set from `words`, {"weight": "0.003"}.
 

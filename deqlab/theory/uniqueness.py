@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def default_starts(kspace: Tensor, A: LinearOperator, seed: int = 0) -> dict[str
 
 @torch.no_grad()
 def fixed_point_spread(
-    model: FixedPointMethod,
+    model: FixedPointMethod[Any],
     kspace: Tensor,
     A: LinearOperator,
     starts: Mapping[str, Tensor] | None = None,

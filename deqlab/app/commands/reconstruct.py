@@ -76,7 +76,7 @@ def _mask(args: Any):
         if args.center_fraction is None
         else args.center_fraction
     )
-    rule = MASKS[args.mask or "random"](acceleration, fraction)
+    rule = MASKS.make(args.mask or "random", acceleration, fraction)
     return rule if args.seed is None else Seeded(rule, args.seed)
 
 

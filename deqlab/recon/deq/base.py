@@ -1,6 +1,5 @@
 """Reconstructors whose image is the fixed point of a learned map."""
 
-from abc import abstractmethod
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
@@ -36,7 +35,7 @@ def log_parameter(name: str, value: float) -> nn.Parameter:
     return nn.Parameter(torch.tensor(positive(name, value)).log())
 
 
-class EquilibriumReconstructor(FixedPointMethod, Model):
+class EquilibriumReconstructor(FixedPointMethod[FixedPointMap[Any]], Model):
     """image = x* with x* = f(x*; y, A), reached from the zero-filled image.
 
     Its arguments are its `Options`; their `denoiser` is R, complex (batch, y, x) to the same, or
@@ -67,16 +66,6 @@ class EquilibriumReconstructor(FixedPointMethod, Model):
         """Bring the denoiser's weights back to what it promises."""
         keep_promise(self.denoiser)
 
-    @abstractmethod
-    def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap[Any]:
-        """f for these measurements."""
-
-    def iterated_map(self, kspace: Tensor, A: LinearOperator) -> FixedPointMap[Any]:
-        """The map that is iterated: f, or another with the fixed points of f that reaches them
-        sooner. Residuals are its own.
-        """
-        return self.fixed_point_map(kspace, A)
-
     def equilibrium(
         self,
         kspace: Tensor,
@@ -96,7 +85,7 @@ class EquilibriumReconstructor(FixedPointMethod, Model):
         """
         if torch.is_grad_enabled():
             return self.equilibrium(kspace, A).value
-        return self.run(kspace, A).image
+        return super().forward(kspace, A)
 
 
 @options

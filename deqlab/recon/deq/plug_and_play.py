@@ -77,7 +77,7 @@ ALGORITHMS: dict[str, tuple[type[FixedPointMap[Any]], AnySolver]] = {
 
 
 @options
-class PlugAndPlay(FixedPointMethod, Method):
+class PlugAndPlay(FixedPointMethod[PlugAndPlayGradient | PlugAndPlayADMM], Method):
     """The image that a denoiser and the data agree on, if the iteration comes to rest; the Solution
     says for each sample whether it did.
 

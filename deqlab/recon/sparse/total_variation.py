@@ -81,7 +81,7 @@ class PrimalDualMap:
 
 
 @options
-class TotalVariation(FixedPointMethod, Method):
+class TotalVariation(FixedPointMethod[PrimalDualMap], Method):
     """argmin 1/2 ||A x - y||^2 + lambda TV(x) with lambda = weight max |A^H y| and TV isotropic
     over real and imaginary part.
 

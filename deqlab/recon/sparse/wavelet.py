@@ -59,7 +59,7 @@ class ShrinkageMap:
 
 
 @options
-class WaveletFISTA(FixedPointMethod, Method):
+class WaveletFISTA(FixedPointMethod[ShrinkageMap], Method):
     """argmin 1/2 ||A x - y||^2 + lambda ||W x||_1 with lambda = weight max |A^H y|, so that the
     units of k-space do not matter.
 

@@ -90,7 +90,8 @@ def mask_rules(
     acceleration where None.
     """
     return [
-        MASKS[kind](
+        MASKS.make(
+            kind,
             acceleration,
             default_center_fraction(acceleration) if center_fraction is None else center_fraction,
         )
