@@ -7,9 +7,10 @@ from deqlab.data.formats.protocol import Volume
 from deqlab.data.formats.registry import open_volume
 from deqlab.data.formats.write_fastmri import write_volume
 from deqlab.data.formats.write_trajectory import write_noncartesian
-from deqlab.data.sample import Sample, collate, groups_by_shape
+from deqlab.data.sample import Batch, Sample, collate, groups_by_shape
 
 __all__ = [
+    "Batch",
     "Sample",
     "SliceDataset",
     "Volume",
