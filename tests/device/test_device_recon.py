@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from deqlab.core.errors import InputError
 from deqlab.core.options import default_of, names_of
 from deqlab.data.sample import Sample, collate
+from deqlab.data.truth import KnownTruth
 from deqlab.evaluation.judge import judge
 from deqlab.losses import L1Loss
 from deqlab.networks import DENOISERS, DnCNN
@@ -111,14 +112,12 @@ def batch() -> Sample:
     one = lambda i: Sample(
         kspace=A.select(torch.tensor([i]))(reference[i : i + 1])[0],
         operator=A.select(torch.tensor([i])),
-        target=reference[i].abs(),
-        reference=reference[i],
         scale=2.0,
-        maximum=3.0,
         file="a.h5",
         slice=i,
         contrast="T1",
         crop=SHAPE,
+        truth=KnownTruth(reference[i].abs(), reference[i], 3.0),
     )
     return collate([one(0), one(1)])
 
@@ -126,8 +125,8 @@ def batch() -> Sample:
 def test_a_sample_moves_whole(device, batch: Sample) -> None:
     there = batch.to(device.name)
     parts = [part for part in vars(there).values() if isinstance(part, Tensor)]
-    parts += list(there.operator.buffers())
-    assert len(parts) == 7 and all(part.device == device.name for part in parts)
+    parts += [there.target, there.reference, *there.operator.buffers()]
+    assert len(parts) == 6 and all(part.device == device.name for part in parts)
     assert batch.kspace.device == batch.operator.mask.device == torch.device("cpu")
 
 
