@@ -85,7 +85,7 @@ def follow(recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 def test_every_block_belongs_to_a_recipe() -> None:
-    assert list(RECIPES) == ["loss", "metric", "denoiser", "method", "notebook"]
+    assert list(RECIPES) == ["loss", "metric", "denoiser", "method", "format", "notebook"]
     blocks = sum(len(r.files) + len(r.lines) + len(r.uses) for r in RECIPES.values())
     assert blocks == PAGE.read_text(encoding="utf-8").count("\n```python")
     assert all(recipe.uses for recipe in RECIPES.values())
