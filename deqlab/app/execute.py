@@ -10,10 +10,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deqlab.app import results
 from deqlab.app.jobs import Job
+
+if TYPE_CHECKING:
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
 FIGURES = "DEQLAB_FIGURES"
 
@@ -89,7 +93,7 @@ def _facts(job: Job) -> dict[str, str]:
     }
 
 
-def _one_line(failure) -> str:
+def _one_line(failure: PapermillExecutionError) -> str:
     """`In [5], "x = f(y)": ValueError: message`: the cell by its number and its first line of
     code.
     """
@@ -109,7 +113,7 @@ def _no_template(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _transport(scratch: Path):
+def _transport(scratch: Path) -> Config:
     """Sockets as files where the system has them: kernels that start together otherwise race for
     ports.
     """

@@ -7,7 +7,9 @@ outside the mask, columns that hold only zeros.
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -77,7 +79,7 @@ def _check_volume(kind: Format, path: Path, found: list[str]) -> None:
 
 
 def _check_file(file: h5py.File, path: Path, found: list[str]) -> None:
-    def attempt(question, *arguments):
+    def attempt(question: Callable[..., Any], *arguments: Any) -> Any:
         """The answer, or None with the refusal noted."""
         try:
             return question(file, *arguments)

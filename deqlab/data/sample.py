@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -129,7 +129,7 @@ class Batch(Measured):
     @cached_property
     def maximum(self) -> Tensor:
         """As `Sample.maximum`, float64 (batch,)."""
-        return torch.as_tensor(self.truth.maximum, dtype=torch.float64, device=self.kspace.device)
+        return torch.as_tensor(self.truth.maximum, dtype=torch.float64).to(self.kspace.device)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -178,11 +178,19 @@ def _stacked(samples: Sequence[Sample]) -> LinearOperator:
         raise InputError(f"{samples[0].name} to {samples[-1].name}: {error}") from None
 
 
-def groups_by_shape(dataset) -> dict[tuple, list[int]]:
+class Shaped(Protocol):
+    """A data set that tells the shape of a sample without reading it."""
+
+    def __len__(self) -> int: ...
+
+    def shape(self, index: int) -> tuple: ...
+
+
+def groups_by_shape(dataset: Shaped) -> dict[tuple, list[int]]:
     """Indices of `dataset` by the shape of their samples: every list can be batched.
 
     Order is kept and no slice is read.
-    dataset: anything with `len` and `shape(index)`, such as SliceDataset.
+    dataset: such as SliceDataset.
     """
     groups: dict[tuple, list[int]] = {}
     for index in range(len(dataset)):

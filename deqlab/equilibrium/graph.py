@@ -10,6 +10,7 @@ one vector: J is a real matrix there.
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from deqlab.solvers.flat import State, StateT, flatten, formed_like, parts, unfl
 from deqlab.solvers.protocol import StateMap
 
 Transpose = Callable[[Tensor], Tensor]
+Adjoint = Callable[[Transpose, Tensor], Tensor]
 
 
 def detached(state: StateT) -> StateT:
@@ -27,9 +29,7 @@ def detached(state: StateT) -> StateT:
     return formed_like(tuple(part.detach() for part in parts(state)), state)
 
 
-def attach(
-    f: StateMap[StateT], value: StateT, adjoint: Callable[[Transpose, Tensor], Tensor]
-) -> StateT:
+def attach(f: StateMap[StateT], value: StateT, adjoint: Adjoint) -> StateT:
     """f(value), whose backward pulls u = adjoint(J^T, g) instead of g back to what f depends on;
     constant in `value` itself.
 
@@ -95,11 +95,11 @@ class _Boundary(torch.autograd.Function):
     """The point at which f is differentiated; the outer backward ends here."""
 
     @staticmethod
-    def forward(ctx, *points):
+    def forward(ctx: Any, *points: Tensor) -> tuple[Tensor, ...]:
         return tuple(point.view_as(point) for point in points)
 
     @staticmethod
-    def backward(ctx, *gradients):
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
         return (None,) * len(gradients)
 
 
@@ -109,14 +109,16 @@ class _Adjoint(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, adjoint, points, *outputs):
+    def forward(
+        ctx: Any, adjoint: Adjoint, points: tuple[Tensor, ...], *outputs: Tensor
+    ) -> tuple[Tensor, ...]:
         # The graph is reached through `outputs` themselves: a second evaluation of f for the
         # backward would double the memory.
         ctx.adjoint, ctx.points, ctx.outputs = adjoint, points, outputs
         return tuple(output.view_as(output) for output in outputs)
 
     @staticmethod
-    def backward(ctx, *cotangents):
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         # The engine runs a backward with grad enabled exactly where create_graph=True.
         if torch.is_grad_enabled():
             raise InputError(

@@ -112,7 +112,7 @@ class EquilibriumLayer(nn.Module):
     def forward(
         self,
         x0: State | Solution,
-        *inputs,
+        *inputs: Any,
         tolerance: float | Tensor | None = None,
         max_evaluations: int | Tensor | None = None,
     ) -> State:

@@ -6,7 +6,8 @@ that A costs little more than the bare transform.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ class CartesianOperator(LinearOperator):
         self.register_buffer("coil_maps", coil_maps)
         self._folded: dict = {}
 
-    def _apply(self, fn, *args, **kwargs):
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Self:
         self._folded = {}
         return super()._apply(fn, *args, **kwargs)
 

@@ -5,8 +5,8 @@ A subclass writes `_forward` and `_adjoint` (and `_normal` where a fast path exi
 A^H is A, so no graph is kept and no interpolation is differentiated.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from deqlab.core.errors import InputError
 # Power iteration comes from below: so many steps of it, and so much more is taken for the bound.
 ITERATIONS, MARGIN = 20, 1.05
 
+Linear = Callable[[Tensor], Tensor]
 Operator = TypeVar("Operator", bound="LinearOperator")
 
 
@@ -207,11 +208,11 @@ class _Linear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, forward, adjoint):
+    def forward(ctx: Any, x: Tensor, forward: Linear, adjoint: Linear) -> Tensor:
         ctx.maps = forward, adjoint
         return forward(x)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         forward, adjoint = ctx.maps
         return _Linear.apply(gradient, adjoint, forward), None, None

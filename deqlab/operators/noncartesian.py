@@ -86,7 +86,7 @@ class NonCartesianOperator(LinearOperator):
                 + ", ".join(f"{name} for {count}" for name, count in batches.items())
             )
 
-    def _apply(self, fn, *args, **kwargs):
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Self:
         # Positions and weights change their device but never their precision.
         apply_but_keep(
             ("trajectory", "weights", "_gain"),

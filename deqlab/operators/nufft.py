@@ -2,8 +2,8 @@
 spiral and any other trajectory.
 """
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class NUFFTOperator(NonCartesianOperator):
         kernels = max(len(self.trajectory), 1 if self.weights is None else len(self.weights))
         self._spectra: list[Spectra] = [{} for _ in range(kernels)]
 
-    def _apply(self, fn, *args, **kwargs):
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Self:
         super()._apply(fn, *args, **kwargs)
         self._forget()
         return self

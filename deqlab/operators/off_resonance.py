@@ -4,9 +4,10 @@ operator by time segments, and exact by its definition.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from operator import add
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ class OffResonance(LinearOperator):
         self.register_buffer("times", times)
         self._kept: dict[tuple[torch.dtype, torch.device], tuple[tuple[Tensor, Tensor], ...]] = {}
 
-    def _apply(self, fn, *args, **kwargs):
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Self:
         apply_but_keep(
             ("field_map", "times"),
             self,
@@ -202,7 +203,7 @@ class ExactOffResonance(NDFTOperator):
         self.register_buffer("times", _checked_times(times, self, self.shape))
         self._agree()
 
-    def _apply(self, fn, *args, **kwargs):
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Self:
         apply_but_keep(
             ("field_map", "times"),
             self,

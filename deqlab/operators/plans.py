@@ -6,6 +6,8 @@ based on an "exponential of semicircle" kernel, SIAM J. Sci. Comput. 41 (2019).
 https://finufft.readthedocs.io
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -70,7 +72,7 @@ class Plans:
             self._plans["order"] = order, order.argsort()
         return self._plans["order"]
 
-    def _cpu_plan(self, coils: int, dtype: torch.dtype):
+    def _cpu_plan(self, coils: int, dtype: torch.dtype) -> Any:
         import finufft
 
         threads = torch.get_num_threads()
@@ -121,7 +123,7 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _cufinufft():
+def _cufinufft() -> Any:
     """The CUDA library, or None where it is not installed."""
     try:
         import cufinufft

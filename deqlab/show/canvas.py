@@ -38,13 +38,13 @@ class ImageCanvas(anywidget.AnyWidget):
     title = traitlets.Unicode("").tag(sync=True)
     size = traitlets.Int(256).tag(sync=True)
 
-    def __init__(self, *, window=(0.0, 1.0), cmap: str = "gray", size: int = 256):
+    def __init__(self, *, window: Any = (0.0, 1.0), cmap: str = "gray", size: int = 256):
         colours = matplotlib.colormaps[cmap](np.arange(256), bytes=True)[:, :3]
         super().__init__(palette=colours.tobytes(), size=size)
         self.window = window
         self.images: dict = {}
 
-    def update(self, images, title: str = "") -> None:
+    def update(self, images: Any, title: str = "") -> None:
         """The canvas shows `images`, a (y, x) array or name -> array, under `title`; complex as
         magnitude.
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -14,8 +15,11 @@ from deqlab.core.errors import InputError
 
 from .style import SAVED_DPI
 
+# matplotlib's or plotly's.
+AnyFigure = TypeVar("AnyFigure")
 
-def save(figure, name: str):
+
+def save(figure: AnyFigure, name: str) -> AnyFigure:
     """The same figure, so that a cell can end with `save(figure, name)`; its file is written on the
     way.
 
@@ -33,7 +37,7 @@ def save(figure, name: str):
     return figure
 
 
-def _write(figure, folder: Path, name: str) -> None:
+def _write(figure: Any, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kind = _kind(figure)
     part = folder / f".{name}.{os.getpid()}.{kind}"  # parallel runs may write the same figure
@@ -48,7 +52,7 @@ def _write(figure, folder: Path, name: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _kind(figure) -> str:
+def _kind(figure: Any) -> str:
     if hasattr(figure, "write_html"):
         return "html"
     if not isinstance(figure, Figure):
@@ -59,7 +63,7 @@ def _kind(figure) -> str:
     return "png" if drawn else "svg"
 
 
-def _large(axes) -> bool:
+def _large(axes: Any) -> bool:
     """A surface or a cloud of thousands of points is smaller as a picture."""
     sizes = [len(c.get_offsets()) if c.get_offsets() is not None else 0 for c in axes.collections]
     meshes = any(type(c).__name__ in ("QuadMesh", "Poly3DCollection") for c in axes.collections)

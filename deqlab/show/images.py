@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,7 +22,7 @@ def image_grid(
     *,
     vmin: float = 0.0,
     vmax: float | None = None,
-    error_against=None,
+    error_against: Any = None,
     error_gain: float = 5.0,
     captions: dict[str, str] | None = None,
     title: str | None = None,
@@ -120,7 +122,7 @@ def image_grid(
     return figure
 
 
-def _errors(pictures: dict, against, own_scale: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _errors(pictures: dict, against: Any, own_scale: tuple[str, ...]) -> dict[str, np.ndarray]:
     if against is None:
         return {}
     if isinstance(against, str) and against not in pictures:
@@ -150,7 +152,15 @@ def _screen_size(shape: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(shape[0] * zoom)), max(1, round(shape[1] * zoom))
 
 
-def _draw(figure: Figure, picture, size, box, low: float, high: float, cmap: str) -> None:
+def _draw(
+    figure: Figure,
+    picture: np.ndarray,
+    size: tuple[int, int],
+    box: Sequence[float],
+    low: float,
+    high: float,
+    cmap: str,
+) -> None:
     width, height = figure.get_figwidth() * DPI, figure.get_figheight() * DPI
     x = round(box[0] + (box[2] - size[1]) / 2)
     y = round(box[1] + (box[3] - size[0]) / 2)

@@ -4,13 +4,17 @@ volumes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from .style import colour, to_array
 
 
-def figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (6.4, 3.6)):
+def figure(
+    rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (6.4, 3.6)
+) -> tuple[Figure, Any]:
     """An empty figure in the house style and its axes (one, or an array of them); size in inches.
 
     It is not registered with pyplot, so a cell shows it once: as its last expression.
@@ -30,7 +34,7 @@ def curves(
     title: str | None = None,
     markers: bool = False,
     colours: dict[str, str] | None = None,
-    axes=None,
+    axes: Any = None,
 ) -> Figure:
     """A figure of curves, each in its method's fixed colour.
 
@@ -72,7 +76,7 @@ def plotly_curves(
     ylabel: str = "relative residual",
     log: bool = True,
     title: str | None = None,
-):
+) -> Any:
     """The same curves as a plotly figure, to zoom and hover in a live notebook (GitHub does not
     draw it).
     """
@@ -96,7 +100,7 @@ def plotly_curves(
     return made
 
 
-def dots(groups: dict, *, xlabel: str, title: str | None = None, axes=None) -> Figure:
+def dots(groups: dict, *, xlabel: str, title: str | None = None, axes: Any = None) -> Figure:
     """A figure with one row per method: every value a dot, the mean a bar, the mean printed beside
     the row.
 
@@ -131,7 +135,7 @@ def dots(groups: dict, *, xlabel: str, title: str | None = None, axes=None) -> F
     return made or axes.figure
 
 
-def _lines(values) -> list[tuple[np.ndarray, np.ndarray]]:
+def _lines(values: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     """The (x, y) pairs of one entry: a tuple is (x, y); a list of sequences is one line for
     each.
     """
@@ -143,6 +147,6 @@ def _lines(values) -> list[tuple[np.ndarray, np.ndarray]]:
     return [_counted(values)]
 
 
-def _counted(values) -> tuple[np.ndarray, np.ndarray]:
+def _counted(values: Any) -> tuple[np.ndarray, np.ndarray]:
     y = to_array(values).astype(float).ravel()
     return np.arange(1, len(y) + 1), y

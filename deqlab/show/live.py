@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import ipywidgets
 import numpy as np
 from IPython.display import display
+from matplotlib.figure import Figure
 
 from deqlab.core.errors import InputError
 
 from .canvas import ImageCanvas
 from .images import image_grid
+
+# The values of the controls, by name, to (images, title).
+Draw = Callable[..., tuple[Any, str]]
 
 
 class Explorer(ipywidgets.VBox):
@@ -19,13 +25,13 @@ class Explorer(ipywidgets.VBox):
     figure.
     """
 
-    def __init__(self, draw, canvas: ImageCanvas, controls: dict, still) -> None:
+    def __init__(self, draw: Draw, canvas: ImageCanvas, controls: dict, still: Figure) -> None:
         self.draw, self.canvas, self.controls, self.still = draw, canvas, controls, still
         super().__init__([*(_row(name, control) for name, control in controls.items()), canvas])
         for control in controls.values():
             control.observe(self._redraw, names="value")
 
-    def _redraw(self, _change) -> None:
+    def _redraw(self, _change: Any) -> None:
         try:
             images, title = self.draw(
                 **{name: control.value for name, control in self.controls.items()}
@@ -41,7 +47,7 @@ class Explorer(ipywidgets.VBox):
         return f"(live in JupyterLab: run this cell, then move {', '.join(self.controls)})"
 
 
-def explore(draw, canvas: ImageCanvas | None = None, /, **controls) -> Explorer:
+def explore(draw: Draw, canvas: ImageCanvas | None = None, /, **controls: Any) -> Explorer:
     """A live figure of `draw`; its first picture was also displayed as a still, for readers without
     a kernel.
 
@@ -66,7 +72,7 @@ def explore(draw, canvas: ImageCanvas | None = None, /, **controls) -> Explorer:
     return Explorer(draw, canvas, knobs, still)
 
 
-def _control(name: str, kind, start):
+def _control(name: str, kind: Any, start: Any) -> ipywidgets.Widget:
     if isinstance(kind, ipywidgets.Widget):
         return kind
     look = {
@@ -98,7 +104,7 @@ def _control(name: str, kind, start):
     return made(value=start, min=min(values), max=max(values), step=step, **look)
 
 
-def _row(name: str, control):
+def _row(name: str, control: ipywidgets.Widget) -> ipywidgets.Widget:
     """The control with its name to the left, which buttons alone would put above themselves."""
     if not isinstance(control, ipywidgets.ToggleButtons):
         return control
@@ -112,7 +118,7 @@ def _spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _still(canvas: ImageCanvas):
+def _still(canvas: ImageCanvas) -> Figure:
     """The canvas as a figure. Panels are scaled to their windows first, so that all share one grey
     scale.
     """

@@ -5,6 +5,7 @@ curve.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from deqlab.core.errors import InputError
 from .style import to_array, to_picture
 
 
-def stroke(picture, path, *, width: float = 2.0, shade: float = 1.0) -> np.ndarray:
+def stroke(picture: Any, path: Any, *, width: float = 2.0, shade: float = 1.0) -> np.ndarray:
     """A copy of the picture, real (y, x), with a smooth line through the points of `path`; what
     lies outside is cut off.
 

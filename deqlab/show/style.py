@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import io
+from typing import Any
 
 import matplotlib
 import matplotlib.colors
@@ -101,7 +102,7 @@ def colour(name: str, position: int | None = None) -> str:
     return matplotlib.colors.to_hex(colorsys.hls_to_rgb(hue, light, 0.65))
 
 
-def to_array(values) -> np.ndarray:
+def to_array(values: Any) -> np.ndarray:
     """A numpy array of the values: from numpy, lists, or tensors on any device, with or without
     gradient.
     """
@@ -110,7 +111,7 @@ def to_array(values) -> np.ndarray:
     return np.asarray(values)
 
 
-def to_picture(values) -> np.ndarray:
+def to_picture(values: Any) -> np.ndarray:
     """The real (y, x) image that is drawn: complex becomes magnitude, axes of length 1 go, NaN is
     0.
     """

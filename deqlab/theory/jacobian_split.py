@@ -8,6 +8,7 @@ projections P = A^+ A and I - P.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ def split_jacobian(
     def outside(image: Tensor) -> Tensor:
         return image - inside(image)
 
-    def norm(**subspaces) -> Tensor:
+    def norm(**subspaces: Any) -> Tensor:
         return spectral_norm(f, x, iterations, seed, start=left, **subspaces)
 
     return JacobianSplit(

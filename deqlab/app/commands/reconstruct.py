@@ -45,7 +45,7 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
     print(f"{destination}: {summary(result)}")
 
 
-def _mask(args: Any):
+def _mask(args: Any) -> Any:
     """The wished undersampling; None for a file that says itself what was sampled.
 
     An option given in vain is thus refused and not ignored.
@@ -80,7 +80,7 @@ def _mask(args: Any):
     return rule if args.seed is None else Seeded(rule, args.seed)
 
 
-def parse_slices(text: str):
+def parse_slices(text: str) -> str | tuple[int, int] | list[int]:
     """The slices that `text` names: "all", (start, stop) from START:STOP, or a list from 3,5,8.
 
     Raises InputError for anything else.

@@ -3,6 +3,7 @@ read.
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -119,7 +120,13 @@ def check_truth(
             raise InputError(f"{path}: {name} is {data.dtype}; {words} needed")
 
 
-def _check(file: h5py.File, path: Path, name: str, shapes: list[tuple[int, ...]], refusal) -> None:
+# What is wrong with a data set's values, None for nothing.
+Refusal = Callable[[np.ndarray], str | None]
+
+
+def _check(
+    file: h5py.File, path: Path, name: str, shapes: list[tuple[int, ...]], refusal: Refusal | None
+) -> None:
     """Raises InputError unless `name` is real, finite, of one of `shapes`, and `refusal(values)` is
     None.
     """
@@ -146,7 +153,7 @@ def _check(file: h5py.File, path: Path, name: str, shapes: list[tuple[int, ...]]
             raise InputError(f"{path}: {name} {reason}")
 
 
-def _within(matrix: tuple[int, int]):
+def _within(matrix: tuple[int, int]) -> Refusal:
     def refusal(values: np.ndarray) -> str | None:
         reach = np.abs(values).max(0)
         for axis, largest, side in zip(("ky", "kx"), reach, matrix, strict=True):

@@ -6,6 +6,7 @@ It is the proximal operator of s/2 ||A x - y||^2 up to the measurements: prox(v)
 """
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,14 +40,14 @@ class _Resolvent(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, right, step, A):
+    def forward(ctx: Any, right: Tensor, step: Tensor, A: LinearOperator) -> Tensor:
         x = _solve(A, right, step)
         ctx.save_for_backward(x, step)
         ctx.A = A
         return x
 
     @staticmethod
-    def backward(ctx, cotangent):
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, step = ctx.saved_tensors
         t = _Resolvent.apply(cotangent, step, ctx.A)
         slope = -(t.conj() * ctx.A.normal(x)).real.sum() if ctx.needs_input_grad[1] else None

@@ -7,6 +7,7 @@ trajectories: nothing is measured between grid points. Every pattern has round(y
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -134,7 +135,17 @@ class SpiralOnGrid:
         return first_arrival(shape, points, np.broadcast_to(time, points.shape))
 
 
-def check_pattern(pattern) -> None:
+class Pattern(Protocol):
+    """What patterns on a grid have in common."""
+
+    @property
+    def acceleration(self) -> float: ...
+
+    @property
+    def calibration(self) -> int: ...
+
+
+def check_pattern(pattern: Pattern) -> None:
     """InputError unless the pattern's `acceleration` is 1 or more and its `calibration` is not
     negative.
     """
@@ -146,7 +157,7 @@ def check_pattern(pattern) -> None:
         )
 
 
-def calibration_square(shape: tuple[int, int], pattern) -> tuple[np.ndarray, int]:
+def calibration_square(shape: tuple[int, int], pattern: Pattern) -> tuple[np.ndarray, int]:
     """The calibration square, bool (y, x), and the number of points that the whole pattern has."""
     rows, columns = shape
     side, count = pattern.calibration, round(rows * columns / pattern.acceleration)

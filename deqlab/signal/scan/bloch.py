@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import acos, cos, degrees, exp, log, radians, sin
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deqlab.core.errors import InputError
 
@@ -43,7 +44,7 @@ TISSUES = {
 }
 
 
-def longitudinal(tissue: Tissue, time, start: float = 0.0) -> np.ndarray:
+def longitudinal(tissue: Tissue, time: ArrayLike, start: float = 0.0) -> np.ndarray:
     """Magnetisation along the field, `time` ms after it was `start`: pd + (start - pd)
     exp(-time/t1).
 
@@ -54,7 +55,7 @@ def longitudinal(tissue: Tissue, time, start: float = 0.0) -> np.ndarray:
     return tissue.pd + (start - tissue.pd) * np.exp(-_elapsed(time) / tissue.t1)
 
 
-def transverse(tissue: Tissue, time, start: float = 1.0) -> np.ndarray:
+def transverse(tissue: Tissue, time: ArrayLike, start: float = 1.0) -> np.ndarray:
     """Magnetisation across the field, which is what a coil receives, `time` ms after it was
     `start`: start exp(-time/t2).
 
@@ -168,7 +169,7 @@ def scan_time(tr: float, lines: int, averages: int = 1) -> float:
     return tr * lines * averages / 1000
 
 
-def _elapsed(time) -> np.ndarray:
+def _elapsed(time: ArrayLike) -> np.ndarray:
     elapsed = np.asarray(time, dtype=np.float64)
     if not (elapsed >= 0).all():
         raise InputError(f"time: {elapsed.min():g} ms given, 0 or more needed")

@@ -9,6 +9,7 @@ equations of `bloch` are closed forms of just that.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deqlab.core.errors import InputError
 from deqlab.signal.scan.bloch import Sequence, SpinEcho, SpoiledGradientEcho, Tissue
@@ -80,7 +81,7 @@ def repetition(sequence: Sequence) -> list[Step]:
 
 
 def evolve(
-    magnetisation: np.ndarray, steps: list[Step], tissue: Tissue, offset=0.0
+    magnetisation: np.ndarray, steps: list[Step], tissue: Tissue, offset: ArrayLike = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """The magnetisation after the steps, (..., 3), and the signals Mx + i My at each of their
     readouts, complex (readouts, ...).
@@ -137,7 +138,7 @@ def about_x(angle: float) -> np.ndarray:
     return np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
 
 
-def about_z(angle) -> np.ndarray:
+def about_z(angle: ArrayLike) -> np.ndarray:
     """The right-handed rotation about z by `angle` radians, x turns towards y: (..., 3, 3) for an
     array (...).
     """

@@ -13,6 +13,7 @@ Over 300 lines: the curve and the diagram are read side by side, or not at all.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -44,6 +45,15 @@ def donoho_tanner(delta: float | Sequence[float] | np.ndarray, field: str = "rea
     if not ((values > 0) & (values < 1)).all():
         raise InputError(f"delta: {delta} given, shares of measurements between 0 and 1 needed")
     return np.array([_threshold(value, field) for value in values.flat]).reshape(values.shape)
+
+
+class Ensemble(Protocol):
+    """What measurements are drawn from. field: "real" or "complex", of the signals."""
+
+    @property
+    def field(self) -> str: ...
+
+    def matrix(self, m: int, n: int, generator: torch.Generator) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ class Diagram:
 
 @torch.no_grad()
 def phase_diagram(
-    ensemble,
+    ensemble: Ensemble,
     n: int = 128,
     deltas: Sequence[float] = tuple(np.linspace(0.1, 0.9, 9)),
     rhos: Sequence[float] | Callable[[float], Sequence[float]] = tuple(np.linspace(0.05, 0.95, 19)),
@@ -138,11 +148,10 @@ def phase_diagram(
     """The Diagram of l1 recovery: for each cell `matrices` draws of the ensemble with `signals`
     sparse signals each.
 
-    ensemble: Gaussian() or PartialFourier(), or anything with `field` and `matrix(m, n,
-    generator)`. rhos: shares k / m, rounded to whole k >= 1; or a function of delta that gives
-    them, to look closely at a transition. A signal has k entries of modulus 1 at random places,
-    with random signs or phases: whether l1 recovers it depends on nothing else. Recovered means ||x
-    - signal|| <= 1e-3 ||signal||.
+    ensemble: Gaussian() or PartialFourier(), or any other `Ensemble`. rhos: shares k / m, rounded
+    to whole k >= 1; or a function of delta that gives them, to look closely at a transition. A
+    signal has k entries of modulus 1 at random places, with random signs or phases: whether l1
+    recovers it depends on nothing else. Recovered means ||x - signal|| <= 1e-3 ||signal||.
     dtype: the real one of the computation; float32 is enough for that accuracy. seed: a cell
     depends on it and on delta, rhos and counts, not on the other deltas. progress: called with a
     label before each delta. Raises InputError for shares outside (0, 1) and for counts below 1.
@@ -208,7 +217,7 @@ def fourier_rows(frequencies: Tensor, n: int) -> Tensor:
 
 
 def _trials(
-    ensemble,
+    ensemble: Ensemble,
     m: int,
     n: int,
     counts: list[int],
@@ -216,7 +225,7 @@ def _trials(
     key: list[int],
     max_iterations: int,
     dtype: torch.dtype,
-):
+) -> tuple[np.ndarray, float]:
     """One matrix: the share recovered for each count, (counts,), and the share of solves that
     reached the cap.
     """
