@@ -62,6 +62,18 @@ def test_masked_slices_batch_without_target(raw_file, center_mask):
     assert batch.target is None and batch.reference is None and batch.to("cpu").target is None
 
 
+def test_what_has_to_be_known_is_given_or_refused_by_name(raw_file, center_mask):
+    full = SliceDataset(raw_file("a.h5").path, RandomMask(2, 0.3))
+    masked = SliceDataset(raw_file("b.h5", mask=center_mask(20)).path)
+    for part in ("target", "reference"):
+        sample = full[0]
+        assert sample.known(part) is getattr(sample, part)
+        with pytest.raises(InputError, match=f"b.h5 slice 1: its {part} is not known"):
+            masked[1].known(part)
+        with pytest.raises(InputError, match=f"b.h5 slice 0 to b.h5 slice 1: its {part} is not"):
+            collate([masked[0], masked[1]]).known(part)
+
+
 def points(samples: int = 30) -> torch.Tensor:
     return torch.rand(samples, 2, generator=torch.Generator().manual_seed(1)) - 0.5
 

@@ -211,3 +211,9 @@ def test_a_volume() -> None:
     assert float((image - x).norm() / x.norm()) < 0.1
     found = coil_maps_from_center(kspace[0], points, density, shape)
     assert float((found.conj() * maps).sum(0).abs()[x[0].abs() > 0.1].mean()) > 0.99
+
+
+def test_the_grid_has_no_samples_to_weigh() -> None:
+    A = OffResonance(CartesianOperator(torch.ones(6)), torch.zeros(4, 6), torch.zeros(4))
+    with pytest.raises(InputError, match="CartesianOperator given, an operator off the grid"):
+        weigh(A, torch.zeros(1, 1, 4, 6, dtype=torch.complex64))

@@ -393,6 +393,13 @@ def test_training_may_start_from_a_trained_denoiser(tiny_data) -> None:
         train(config, tiny_data["train"], denoiser=other.denoiser, progress=False)
 
 
+def test_a_model_without_a_denoiser_cannot_start_from_one(tiny_data) -> None:
+    config = replace(TINY, model=METHODS.options("pdnet")(iterations=1), objective=None)
+    start = create("de-prox", denoiser=SMALL).denoiser
+    with pytest.raises(InputError, match="denoiser: PDNet has none that could start from it"):
+        train(config, tiny_data["train"], denoiser=start, progress=False)
+
+
 def test_a_configuration_survives_its_card() -> None:
     config = replace(
         TINY, acceleration=(3.0, 5.0), mask=("random", "equispaced"), center_fraction=0.1
