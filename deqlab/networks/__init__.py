@@ -1,7 +1,8 @@
 """Denoisers."""
 
+from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.registry import DENOISERS
 from deqlab.networks.unet import UNet
 
-__all__ = ["DENOISERS", "DnCNN", "UNet"]
+__all__ = ["DENOISERS", "DemodulatedUNet", "DnCNN", "UNet"]

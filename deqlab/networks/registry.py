@@ -3,10 +3,13 @@
 from torch import nn
 
 from deqlab.core.registry import Registry
+from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.protocol import Denoiser
 from deqlab.networks.unet import UNet
 
 DENOISERS: Registry[Denoiser] = Registry(
-    "denoiser", {"dncnn": DnCNN, "unet": UNet}, also=(nn.Module,)
+    "denoiser",
+    {"dncnn": DnCNN, "unet": UNet, "demodulated-unet": DemodulatedUNet},
+    also=(nn.Module,),
 )
