@@ -11,6 +11,7 @@ from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.recon.deq.de_admm import DEADMM
 from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.deq.de_prox import DEProx
+from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad
 from deqlab.recon.deq.mol import MOL
 from deqlab.recon.deq.plug_and_play import PlugAndPlay
 from deqlab.recon.direct.unet_on_images import UNetOnImages
@@ -32,6 +33,7 @@ METHODS: Registry[Reconstructor] = Registry(
         "de-grad": DEGrad,
         "de-admm": DEADMM,
         "mol": MOL,
+        "de-grad-measured": MeasuredDEGrad,
         "unet": UNetOnImages,
         "pdnet": PDNet,
     },

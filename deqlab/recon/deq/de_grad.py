@@ -26,6 +26,8 @@ class GradientMap(OneImageMap):
 
     Where Lip(R) <= L < 1 and weight = 1, Lip(f) <= 1 - eta + eta L for eta <= 1 / (1 + ||A||^2): a
     contraction even in the null space of A.
+
+    weight: one for all, or one for each sample, real (batch, 1, 1).
     """
 
     weight: Tensor | float = 1.0
@@ -36,6 +38,12 @@ class GradientMap(OneImageMap):
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return x - self.step * self.gradient(x)
+
+    def select(self, index: Tensor) -> "GradientMap":
+        """The map of the batch members in `index`."""
+        weight = self.weight
+        own = isinstance(weight, Tensor) and weight.ndim > 0 and len(weight) > 1
+        return replace(super().select(index), weight=weight[index] if own else weight)
 
 
 # How far the preconditioner may be from an inverse, relatively: the rate hardly feels it, and the

@@ -1,0 +1,120 @@
+"""The weight of DE-Grad follows noise and acceleration of each sample, and learns how."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from deqlab.core.errors import InputError
+from deqlab.equilibrium import JacobianFree
+from deqlab.networks import DnCNN
+from deqlab.operators import CartesianOperator, NUFFTOperator
+from deqlab.recon import METHODS, create
+from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad
+from deqlab.signal.sampling.noise_level import noise_level
+
+SMALL = DnCNN.Options(depth=2, width=4)
+
+
+def build(**chosen) -> MeasuredDEGrad:
+    torch.manual_seed(1)
+    model = MeasuredDEGrad(denoiser=SMALL, **chosen).double()
+    for parameter in model.denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+def noise_only(levels: list[float], masks: torch.Tensor) -> tuple[torch.Tensor, CartesianOperator]:
+    """k-space whose A^H y has the maximum 1 about the centre, and noise of known levels outside."""
+    A = CartesianOperator(masks[:, None, None], None)
+    shape = (len(levels), 1, 64, masks.shape[-1])
+    noise = torch.randn(*shape, 2, dtype=torch.float64)
+    kspace = torch.view_as_complex(noise) * torch.tensor(levels)[:, None, None, None]
+    y, x = torch.meshgrid(torch.arange(64) - 32, torch.arange(shape[-1]) - 32, indexing="ij")
+    kspace = kspace + 10 * torch.exp(-(y**2 + x**2) / 8.0)
+    kspace = kspace * A.mask
+    peak = A.H(kspace).abs().amax((-2, -1))
+    return kspace / peak[:, None, None, None], A
+
+
+def lines(every: int) -> torch.Tensor:
+    return torch.arange(64) % every == 0
+
+
+def test_it_is_de_grad_where_the_rule_has_no_powers(measure) -> None:
+    """At any noise and any acceleration; and so are the gradients of what both have."""
+    data, model = measure(3, size=(12, 11)), build(weight=0.7)
+    other = create("de-grad", denoiser=SMALL, weight=0.7).double()
+    other.load_state_dict(model.state_dict(), strict=False)
+    x = torch.randn(3, 12, 11, dtype=torch.complex128)
+    for kind in ("fixed_point_map", "iterated_map"):
+        mine, theirs = (getattr(m, kind)(data.kspace, data.A)(x) for m in (model, other))
+        assert_close(mine, theirs)
+    assert_close(model(data.kspace, data.A), other(data.kspace, data.A))
+
+
+def test_the_weight_follows_noise_and_acceleration() -> None:
+    levels, masks = [0.02, 0.08], torch.stack([lines(2), lines(4)])
+    kspace, A = noise_only(levels, masks)
+    model = build(weight=0.3, powers=(0.5, -0.25), strength=2.0)
+    projection = A.H(kspace)
+    found = model.weight_for(kspace, A, projection).detach()
+    assert found.shape == (2, 1, 1)
+    for member, acceleration in ((0, 2), (1, 4)):
+        # max |A^H y| is 1 here
+        sigma = float(noise_level(kspace, A.mask)[member])
+        right = 2 * 0.3 * (sigma / 0.01) ** 0.5 * (acceleration / 4) ** -0.25
+        assert float(found[member]) == pytest.approx(right, rel=1e-5)
+    # Whatever the scanner's units.
+    assert_close(model.weight_for(1e6 * kspace, A, 1e6 * projection), found)
+
+
+def test_noise_outside_of_what_is_believed_counts_as_its_limit() -> None:
+    kspace, A = noise_only([0.0, 5.0], lines(2)[None].expand(2, -1))
+    found = build(weight=1.0, powers=(1.0, 0.0)).weight_for(kspace, A, A.H(kspace)).detach()
+    assert float(found[0]) == pytest.approx(0.1) and float(found[1]) == pytest.approx(10)
+    empty = build(powers=(1.0, 1.0)).weight_for(0 * kspace, A, 0 * A.H(kspace))
+    assert bool(torch.isfinite(empty).all())
+
+
+def test_samples_keep_their_weights_when_others_leave(measure) -> None:
+    data = measure(3, coils=1, size=(32, 31))
+    # Smooth images, so that there is little but noise far out, and a level for each.
+    smooth = torch.exp(-((torch.arange(32) - 16)[:, None] ** 2 + (torch.arange(31) - 15) ** 2) / 40)
+    levels = torch.tensor([0.01, 0.03, 0.1])[:, None, None, None]
+    noise = levels * torch.randn_like(data.kspace) * data.A.mask
+    data.kspace = data.A(smooth.to(torch.complex128).expand(3, -1, -1)) + noise
+    model = build(weight=1.0, powers=(0.3, 0.3))
+    x = torch.randn(3, 32, 31, dtype=torch.complex128)
+    for kind in ("fixed_point_map", "iterated_map"):
+        f = getattr(model, kind)(data.kspace, data.A)
+        assert len(set(f.weight.flatten().tolist())) == 3
+        index = torch.tensor([2, 0])
+        assert_close(f.select(index)(x[index]), f(x)[index])
+        assert_close(f.select(index).select(torch.tensor([1]))(x[:1]), f(x)[:1])
+    together = model.solve(data.kspace, data.A, tolerance=1e-8, max_evaluations=300)
+    for member in range(3):
+        own = data.member(member)
+        alone = model.solve(own.kspace, own.A, tolerance=1e-8, max_evaluations=300)
+        assert_close(alone.value[0], together.value[member], rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_reach_the_rule(measure) -> None:
+    data, model = measure(2, size=(12, 11)), build(powers=(0.1, 0.1))
+    model.gradient = JacobianFree()
+    model(data.kspace, data.A).abs().square().sum().backward()
+    for parameter in (model.powers, model.log_weight, model.log_step):
+        assert parameter.grad is not None
+    assert model.powers.grad.abs().min() > 0 and model.log_weight.grad.abs() > 0
+    assert set(model.scalars()) == {"step", "weight", "of noise", "of acceleration"}
+
+
+def test_off_the_grid_it_is_refused() -> None:
+    """Noise and acceleration do not mean the same there."""
+    A = NUFFTOperator(torch.rand(50, 2) - 0.5, (8, 8))
+    kspace = torch.randn(1, 1, 50, dtype=torch.complex64)
+    model = METHODS.make("de-grad-measured", denoiser=SMALL)
+    for call in (model.run, model.equilibrium, model.solve):
+        with pytest.raises(InputError, match="MeasuredDEGrad: takes samples of a Cartesian grid"):
+            call(kspace, A)
