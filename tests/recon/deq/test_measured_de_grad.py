@@ -93,11 +93,11 @@ def test_samples_keep_their_weights_when_others_leave(measure) -> None:
         index = torch.tensor([2, 0])
         assert_close(f.select(index)(x[index]), f(x)[index])
         assert_close(f.select(index).select(torch.tensor([1]))(x[:1]), f(x)[:1])
-    together = model.solve(data.kspace, data.A, tolerance=1e-8, max_evaluations=300)
+    together = model.solve(data.kspace, data.A, tolerance=3e-3, max_evaluations=200)
     assert bool(together.converged.all())
     for member in range(3):
         own = data.member(member)
-        alone = model.solve(own.kspace, own.A, tolerance=1e-8, max_evaluations=300)
+        alone = model.solve(own.kspace, own.A, tolerance=3e-3, max_evaluations=200)
         assert_close(alone.value[0], together.value[member], rtol=1e-5, atol=1e-6)
 
 
