@@ -8,7 +8,6 @@ and readout oversampling, so that a reader has to treat these files exactly like
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from deqlab.core.atomic import atomic_path
+from deqlab.core.cache import cache_folder
 from deqlab.core.errors import InputError
 from deqlab.data.formats.write_fastmri import write_volume
 from deqlab.signal.coils.coil_maps import simulate_coil_maps
@@ -148,7 +148,7 @@ def builtin(
 
     cache: folder; by default the environment variable DEQLAB_CACHE, else ~/.cache/deqlab.
     """
-    root = Path(cache or os.environ.get("DEQLAB_CACHE") or Path.home() / ".cache" / "deqlab")
+    root = cache_folder(cache)
     name = (
         f"simulated-{config.matrix}-{hashlib.sha256(config.identity().encode()).hexdigest()[:12]}"
     )

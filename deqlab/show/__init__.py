@@ -4,6 +4,7 @@ MRI.
 
 from .canvas import ImageCanvas
 from .export import save
+from .gallery import gallery
 from .images import image_grid
 from .lines import curves, dots, figure, plotly_curves
 from .live import Explorer, explore
@@ -19,6 +20,7 @@ __all__ = [
     "dots",
     "explore",
     "figure",
+    "gallery",
     "image_grid",
     "plotly_curves",
     "save",

@@ -4,6 +4,7 @@ uninterrupted one would have drawn.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,6 +12,17 @@ from deqlab.data.dataset import SliceDataset
 from deqlab.data.sample import Batch, collate, groups_by_shape
 from deqlab.signal.sampling.masks import mask_rules
 from deqlab.training.config import TrainingConfig
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """Where training batches come from."""
+
+    def batch(self, stream: int, step: int) -> Sample:
+        """The batch of `step` (0, 1, ...) in a stream of draws, and nothing but a function of both.
+
+        stream: 0 where a denoiser learns from the references alone, 1 for everything else.
+        """
 
 
 class TrainingSlices:

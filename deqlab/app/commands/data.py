@@ -1,12 +1,11 @@
-"""Makes, lists and checks data sets.
+"""Makes, lists, checks and shows data.
 
 `make` simulates heads as fastMRI files, `list` shows what files hold, `check` names every defect of
-a file in plain words.
+a file in plain words, `draws` shows what `deqlab train --data varied` learns from.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import click
 
 from deqlab.app.shell import Command, Group, OneOf
+from deqlab.app.varied import ANATOMY, SET_DRAWS
+from deqlab.core.cache import cache_folder
 from deqlab.core.errors import InputError
 
 
@@ -114,12 +115,41 @@ def _check(paths: tuple[Path, ...]) -> int:
     return 1 if bad else 0
 
 
+def _draws(
+    out: Path, count: int, seed: int, words: tuple[str, ...], anatomy: tuple[str, ...]
+) -> int:
+    from deqlab.app.varied import varied_options
+    from deqlab.core.atomic import atomic_path
+    from deqlab.data.varied.draws import Varied
+    from deqlab.show import gallery
+
+    kind = out.suffix.removeprefix(".")
+    if kind not in PICTURES:
+        raise InputError(f"{out}: a name that ends in {' or '.join(PICTURES)} needed")
+    chosen = varied_options(words, anatomy)
+    images = {}
+    with atomic_path(out) as temporary:
+        draws = Varied(chosen)
+        for step in range(count):
+            sample = draws.scan(seed, step, 0)
+            lines = int(sample.operator.mask.sum())
+            rows, columns = sample.crop
+            name = f"{step}: {rows}x{columns}, {len(sample.kspace)} coils, {columns / lines:.1f}x"
+            images[name] = sample.reference
+        figure = gallery(images, title=f"Draws 0 to {count - 1} of seed {seed}")
+        figure.savefig(temporary, format=kind, dpi=120)
+    print(out)
+    return 0
+
+
 def _cached_folders() -> list[Path]:
-    root = Path(os.environ.get("DEQLAB_CACHE") or Path.home() / ".cache" / "deqlab")
-    return sorted(folder for folder in root.glob("simulated-*") if any(folder.glob("*.h5")))
+    return sorted(
+        folder for folder in cache_folder().glob("simulated-*") if any(folder.glob("*.h5"))
+    )
 
 
 PATH = click.Path(path_type=Path)
+PICTURES = ("png", "pdf", "svg")
 
 
 def _number(name: str, kind: Any, text: str) -> click.Option:
@@ -172,7 +202,23 @@ CHECK = Command(
     help="Names every defect; the exit status is 1 if there is one.",
     params=[click.Argument(["paths"], nargs=-1, type=PATH, required=True, metavar="PATH...")],
 )
-COMMANDS: dict[str, click.Command] = {"make": MAKE, "list": LIST, "check": CHECK}
+DRAWS = Command(
+    "draws",
+    callback=_draws,
+    help="Shows magnitude and phase of the first draws that `deqlab train --data varied` makes.",
+    params=[
+        click.Argument(["out"], type=PATH, metavar="OUT.png"),
+        click.Option(
+            ["--count"], type=click.IntRange(1), default=30, show_default=True, help="draws to show"
+        ),
+        click.Option(
+            ["--seed"], type=click.IntRange(0), default=0, show_default=True, help="of the draws"
+        ),
+        ANATOMY,
+        SET_DRAWS,
+    ],
+)
+COMMANDS: dict[str, click.Command] = {"make": MAKE, "list": LIST, "check": CHECK, "draws": DRAWS}
 
 
 def _which() -> None:

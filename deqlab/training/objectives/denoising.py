@@ -1,13 +1,16 @@
 """Gaussian denoising: what an equilibrium's network learns before it meets any k-space."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from deqlab.core.options import Positive, option, options
 from deqlab.data.sample import Batch
-from deqlab.training.objectives.protocol import Logs, Objective, Step
+from deqlab.training.objectives.protocol import Logs, Objective, Phase, Step
 
 
 @options
@@ -19,12 +22,44 @@ class Denoising(Objective):
     levels: tuple[Positive, Positive] = option(
         (0.005, 0.1), "smallest and largest standard deviation of the noise"
     )
+    relative: bool = option(
+        False,
+        "whether ||R(x + noise) - x|| / ||noise|| is minimised in place of the loss, so that weak"
+        " noise counts as much as strong",
+    )
+
+    def phases(self, epochs: int) -> list[Phase]:
+        """One phase, on the images that are drawn for denoisers."""
+        return [Phase("train", self, epochs, stream=0)]
 
     def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:
         """(loss of `model.denoiser`, {"loss"})."""
-        generator, clean = step.generator(), batch.known("reference")
-        low, high = self.levels
-        sigma = low * (high / low) ** torch.rand(clean.shape[0], 1, 1, generator=generator)
-        noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
-        loss = step.loss(model.denoiser(clean + (sigma * noise).to(clean.device)), clean)
+        clean = batch.known("reference")
+        noisy = with_noise(clean, self.levels, step.generator())
+        if self.relative:
+            loss = left_of_noise(model.denoiser, clean, noisy)
+        else:
+            loss = step.loss(model.denoiser(noisy), clean)
         return loss, {"loss": loss.item()}
+
+
+def with_noise(clean: Tensor, levels: tuple[float, float], generator: torch.Generator) -> Tensor:
+    """Images (batch, y, x) with complex noise, each of a standard deviation drawn log-uniformly
+    between the levels.
+    """
+    low, high = levels
+    sigma = low * (high / low) ** torch.rand(clean.shape[0], 1, 1, generator=generator)
+    noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
+    return clean + (sigma * noise).to(clean.device)
+
+
+def left_of_noise(denoiser: Callable[[Tensor], Tensor], clean: Tensor, noisy: Tensor) -> Tensor:
+    """The mean of ||R(noisy) - clean|| / ||noisy - clean||, a real scalar."""
+    axes = tuple(range(1, clean.ndim))
+    error = vector_norm(denoiser(noisy) - clean, dim=axes)
+    return (error / vector_norm(noisy - clean, dim=axes)).mean()
+
+
+def log_uniform(low: float, high: float, generator: torch.Generator) -> float:
+    """A number between both, its logarithm drawn uniformly."""
+    return low * math.exp(math.log(high / low) * float(torch.rand((), generator=generator)))

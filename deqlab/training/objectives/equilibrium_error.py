@@ -1,4 +1,4 @@
-"""The equilibrium's own error, and penalties that keep it an equilibrium."""
+"""The equilibrium's own error, and penalties that keep it an equilibrium and R a denoiser."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from deqlab.core.errors import InputError
 from deqlab.core.options import Count, NonNegative, Positive, Whole, option, options
 from deqlab.data.sample import Batch
 from deqlab.equilibrium import JacobianFree, jacobian_penalty
@@ -13,8 +14,11 @@ from deqlab.equilibrium.measure import expansion, worst_direction
 from deqlab.equilibrium.registry import GRADIENTS
 from deqlab.solvers import Anderson
 from deqlab.solvers.registry import SOLVERS
-from deqlab.training.objectives.denoising import Denoising
+from deqlab.training.objectives.denoising import Denoising, left_of_noise, log_uniform, with_noise
 from deqlab.training.objectives.protocol import Logs, Objective, Phase, Step
+
+# Uses of a step's random numbers, beside 0: the penalty on the Jacobian.
+NOISE, BUDGET = 1, 2
 
 
 @options
@@ -26,12 +30,21 @@ class EquilibriumError(Objective):
     d found by power iterations that start at the residual which the solve left, with ||d|| =
     hinge_radius ||x||: what keeps the trained map contracting about its fixed point. The Jacobian
     penalty speaks of all directions at once, where the hinge looks for the worst.
+
+    Trained by its equilibria alone, R is pinned down only there, and elsewhere does what it likes:
+    `keep` holds it to be a denoiser at the true images, and `shortest` lets it be seen at the
+    iterates on the way.
     """
 
     pretrain_epochs: Whole = option(2, "epochs in which the denoiser learns from Gaussian noise")
     solver: Annotated[Any, SOLVERS] = option(Anderson(memory=5), "of the equilibrium in training")
     tolerance: NonNegative = option(1e-3, "relative residual at which the solve stops")
     max_evaluations: Count = option(40, "most evaluations of a solve")
+    shortest: Count | None = option(
+        None,
+        "fewest evaluations of a solve, whose number is drawn log-uniformly per step; None for"
+        " `max_evaluations` always",
+    )
     gradient: Annotated[Any, GRADIENTS] = option(
         JacobianFree(), "rule by which the equilibrium is differentiated"
     )
@@ -42,6 +55,19 @@ class EquilibriumError(Objective):
     jacobian: NonNegative = option(
         0.0, "weight of the mean squared singular value of the map's Jacobian; 0 for none"
     )
+    keep: NonNegative = option(
+        0.0, "weight of ||R(t + noise) - t|| / ||noise|| at the reference t; 0 for none"
+    )
+    keep_levels: tuple[Positive, Positive] = option(
+        (0.005, 0.1), "smallest and largest standard deviation of that noise, drawn log-uniformly"
+    )
+
+    def __post_init__(self) -> None:
+        if self.shortest is not None and self.shortest > self.max_evaluations:
+            raise InputError(
+                f"shortest: {self.shortest} given, at most max_evaluations"
+                f" ({self.max_evaluations}) needed"
+            )
 
     def phases(self, epochs: int) -> list[Phase]:
         """First denoising, then the equilibrium."""
@@ -55,7 +81,8 @@ class EquilibriumError(Objective):
 
     def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:
         """(loss and penalties, their logs)."""
-        solution = model.equilibrium(batch.kspace, batch.operator)
+        budget = self._budget(step)
+        solution = model.equilibrium(batch.kspace, batch.operator, max_evaluations=budget)
         loss = step.loss(solution.value, batch.known("reference"))
         logs = {
             "loss": loss.item(),
@@ -63,6 +90,13 @@ class EquilibriumError(Objective):
             "evaluations": solution.evaluations.float().mean().item(),
             "residual": solution.residual.mean().item(),
         }
+        if self.keep > 0:
+            clean = batch.known("reference")
+            noisy = with_noise(clean, self.keep_levels, step.generator(NOISE))
+            f = model.fixed_point_map(batch.kspace, batch.operator)
+            left = left_of_noise(f.denoised, clean, noisy)
+            logs["noise left"] = left.item()
+            loss = loss + self.keep * left
         if self.hinge == 0 and self.jacobian == 0:
             return loss, logs
         f = model.iterated_map(batch.kspace, batch.operator).as_one_image()
@@ -76,6 +110,13 @@ class EquilibriumError(Objective):
             logs["jacobian"] = size.item()
             loss = loss + self.jacobian * size
         return loss, logs
+
+    def _budget(self, step: Step) -> int:
+        """The most evaluations of this step's solve."""
+        if self.shortest is None:
+            return self.max_evaluations
+        drawn = log_uniform(self.shortest, self.max_evaluations + 1, step.generator(BUDGET))
+        return min(int(drawn), self.max_evaluations)
 
     def _stretch(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """How much f stretches its slowest mode about x, real (batch,)."""

@@ -21,16 +21,17 @@ class Step:
     number: int
     loss: Loss
 
-    def generator(self) -> torch.Generator:
-        """Random numbers that depend on the run's seed and on the step, and on nothing else."""
-        # Within the range of a seed, whatever the run's.
-        return torch.Generator().manual_seed((self.seed * 2**32 + self.number) % 2**63)
+    def generator(self, use: int = 0) -> torch.Generator:
+        """Random numbers that depend on the run's seed, on the step and on what they are used for,
+        and on nothing else.
+        """
+        return torch.Generator().manual_seed(self.seed * 2**32 + use * 2**28 + self.number)
 
 
 @dataclass(frozen=True)
 class Phase:
     """Some epochs of one objective. name: in logs. stream: which of the seed's streams of draws its
-    batches come from.
+    batches come from, as `deqlab.training.draw.Draws` names them.
     """
 
     name: str

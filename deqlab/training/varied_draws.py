@@ -1,0 +1,20 @@
+"""Training batches of varied data, each made when it is asked for."""
+
+from deqlab.data.sample import Sample, collate
+from deqlab.data.varied.draws import Varied
+from deqlab.training.config import TrainingConfig
+
+
+class VariedDraws:
+    """Batches of undersampled scans, and for denoisers of windows, as a pure function of (seed,
+    stream, step).
+    """
+
+    def __init__(self, varied: Varied, config: TrainingConfig):
+        self.varied = varied
+        self.seed, self.batch_size = config.seed, config.batch_size
+
+    def batch(self, stream: int, step: int) -> Sample:
+        """The batch of `step` (0, 1, ...): windows of stream 0, scans of stream 1."""
+        draw = self.varied.window if stream == 0 else self.varied.scan
+        return collate([draw(self.seed, step, index) for index in range(self.batch_size)])
