@@ -4,6 +4,7 @@ itself.
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -91,6 +92,9 @@ def solve(
     best, state = x, solver.init(flat)
     # One vector less beside everything that a solver remembers.
     del flat
+    # Under autocast f is evaluated in bfloat16 where it likes to be; a solver's own products never.
+    halved = torch.is_autocast_enabled(device.type)
+    full_precision = torch.autocast(device.type, enabled=False) if halved else nullcontext()
     pieces: list[tuple[Tensor, LowRankInverse]] = []
 
     for evaluation in range(1, max(budgets) + 1):
@@ -112,7 +116,8 @@ def solve(
             members = [members[position] for position in keep]
             running.keep(index)
             state, at = solver.select(state, index), at.select(index)
-        stepped, state = solver.step(state, at)
+        with full_precision:
+            stepped, state = solver.step(state, at)
         # The graph of an evaluation must not live through the next one.
         del at
         x = unflatten(stepped, x)

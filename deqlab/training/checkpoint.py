@@ -1,6 +1,7 @@
 """Training state as one safetensors file, written atomically and read without pickle."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,17 @@ from deqlab.core.errors import InputError
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: dict[str, Any],
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write model, optimiser and `progress` (JSON values) so that `path` is always either the old
-    or the new state, whole.
+    """Write model, optimiser, `progress` (JSON values) and averaged weights by name so that `path`
+    is always either the old or the new state, whole.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in (average or {}).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {
             f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()
@@ -33,10 +39,13 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, Any]:
-    """Bring model and optimiser to the saved state and return `progress`; InputError where the file
-    does not fit the model.
+    """Bring model, optimiser and the averaged weights to the saved state and return `progress`;
+    InputError where the file does not fit the model.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -58,6 +67,10 @@ def load_checkpoint(
         raise InputError(
             f"{path}: does not fit the model: {str(error).splitlines()[-1].strip()}"
         ) from None
+    for name, weight in (average or {}).items():
+        if f"average.{name}" not in tensors:
+            raise InputError(f"{path}: holds no average of {name}; remove it to start anew")
+        weight.copy_(tensors[f"average.{name}"])
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

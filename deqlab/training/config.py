@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Lt
+
 from deqlab.core.errors import InputError
 from deqlab.core.options import (
     Count,
@@ -53,6 +55,10 @@ class TrainingConfig:
     steps_per_epoch: Count = option(100, "batches in an epoch")
     batch_size: Count = option(2, "slices in a batch")
     learning_rate: Positive = option(5e-4, "at the start of each phase, falling to 0 as a cosine")
+    warm_up: Whole = option(0, "steps in which the rate rises from 0 at the start of each phase")
+    average: Annotated[float, Ge(0), Lt(1)] = option(
+        0.0, "share of a moving average of the weights kept in a step, such as 0.998; 0 for none"
+    )
     clip: Positive = option(1.0, "largest norm of a gradient")
     seed: Whole = option(0, "of weights and draws")
     device: Literal["auto", "cpu", "cuda"] = option("auto", "a GPU where there is one, or as told")

@@ -21,9 +21,10 @@ from deqlab.core.device import device_by_name
 from deqlab.core.errors import InputError
 from deqlab.data.sample import Batch
 from deqlab.recon.base import Model
+from deqlab.training.average import WeightAverage
 from deqlab.training.checkpoint import load_checkpoint, save_checkpoint
 from deqlab.training.config import TrainingConfig
-from deqlab.training.draw import TrainingSlices
+from deqlab.training.draw import Draws, TrainingSlices
 from deqlab.training.objectives.protocol import Objective, Step
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -44,13 +45,13 @@ class Trained:
 
 def train(
     config: TrainingConfig,
-    files: Sequence[Path],
+    data: Sequence[Path] | Draws,
     folder: Path | None = None,
     validate: Validate | None = None,
     progress: bool = True,
     denoiser: nn.Module | None = None,
 ) -> Trained:
-    """The model of `config`, trained on fully sampled `files`.
+    """The model of `config`, trained on fully sampled files, or on whatever draws batches.
 
     folder: where the checkpoint lives; training continues from it, to the weights an uninterrupted
         run would have given (same machine, CPU, same number of threads). None keeps nothing.
@@ -64,7 +65,7 @@ def train(
     )
     device = device_by_name(config.device).type
     fabric = Fabric(accelerator=device, devices=1, precision=precision)
-    slices = TrainingSlices(files, config)
+    draws = data if isinstance(data, Draws) else TrainingSlices(data, config)
     if folder is not None:
         _claim(folder, config)
     torch.manual_seed(config.seed)
@@ -73,9 +74,10 @@ def train(
         _adopt(model, denoiser)
     model.to(fabric.device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    average = WeightAverage(model, config.average)
     done: dict = {"epochs": 0, "history": [], "seconds": 0.0}
     if folder is not None and (folder / CHECKPOINT).exists():
-        done = load_checkpoint(folder / CHECKPOINT, model, optimizer)
+        done = load_checkpoint(folder / CHECKPOINT, model, optimizer, average.weights)
 
     phases = config.phases()
     plan = [(phase, epoch) for phase in phases for epoch in range(phase.epochs)]
@@ -96,10 +98,12 @@ def train(
         for index in bar:
             step = epoch * config.steps_per_epoch + index
             share = step / (phase.epochs * config.steps_per_epoch)
-            _set_rate(optimizer, config.learning_rate, share)
-            batch = slices.batch(phase.stream, step).to(fabric.device)
+            rise = min(1.0, (step + 1) / (config.warm_up + 1))
+            _set_rate(optimizer, rise * config.learning_rate, share)
+            batch = draws.batch(phase.stream, step).to(fabric.device)
             at = Step(config.seed, step, config.loss)
             logs.append(_step(fabric, model, optimizer, phase.objective, batch, at, config.clip))
+            average.update(model, number * config.steps_per_epoch + index)
             bar.set_postfix({key: f"{value:.3g}" for key, value in logs[-1].items()})
         entry = {"phase": phase.name, "epoch": epoch + 1}
         entry |= {key: float(np.mean([log[key] for log in logs])) for key in logs[0]}
@@ -107,7 +111,8 @@ def train(
             entry |= model.scalars()
             if validate is not None:
                 model.eval()
-                entry |= validate(model)
+                with average.applied(model):
+                    entry |= validate(model)
                 model.train()
         done["history"].append(entry)
         done["epochs"] = number + 1
@@ -120,7 +125,8 @@ def train(
                 )
             )
         if folder is not None:
-            save_checkpoint(folder / CHECKPOINT, model, optimizer, done)
+            save_checkpoint(folder / CHECKPOINT, model, optimizer, done, average.weights)
+    average.into(model)
     return Trained(model.eval(), done["history"], done["seconds"])
 
 

@@ -20,7 +20,7 @@ from deqlab.equilibrium import (
     Unrolled,
     equilibrium,
 )
-from deqlab.solvers import Picard
+from deqlab.solvers import LBFGS, Anderson, Broyden, Picard, solve
 
 RULES = [
     ImplicitGradient(tolerance=1e-5),
@@ -189,3 +189,18 @@ def test_an_impossible_backward_budget_is_refused_before_the_forward_solve(
 ) -> None:
     with pytest.raises(InputError, match=words):
         ImplicitGradient(**options)
+
+
+@pytest.mark.parametrize("solver", [Anderson(), Broyden(), LBFGS()], ids=repr)
+def test_a_solver_works_in_the_precision_of_the_state_under_autocast(solver) -> None:
+    """f here is no network, so autocast changes nothing, and the solver's products neither."""
+    A = 0.8 * torch.randn(2, 12, 12) / 12**0.5
+    b = torch.randn(2, 12)
+
+    def f(x: Tensor) -> Tensor:
+        return (A * x.unsqueeze(1)).sum(-1).tanh() + b
+
+    plain = solve(f, torch.zeros_like(b), solver, 1e-5, 60)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = solve(f, torch.zeros_like(b), solver, 1e-5, 60)
+    assert plain.trace == mixed.trace and torch.equal(plain.value, mixed.value)

@@ -10,11 +10,16 @@ from __future__ import annotations
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, said, settings
+from deqlab.app.varied import ANATOMY, PREFIX, VARIED, varied_options
+from deqlab.core.errors import InputError
+
+if TYPE_CHECKING:
+    from deqlab.data.varied.draws import VariedOptions
 
 # Flags of older versions, and what they are called now.
 NETWORK = ("depth", "width", "norm", "lipschitz", "unshuffle")
@@ -30,6 +35,12 @@ OBJECTIVE = (
     "jacobian",
     "pretrain-epochs",
 )
+# Options of runs on files that varied draws have in another place.
+INSTEAD = {
+    "noise": "measurements.noise",
+    "center_fraction": "measurements.calibration",
+    "max_pixels": "measurements.pixels",
+}
 MOVED = (
     {f"--{name}": f"--set denoiser.{name}=VALUE" for name in NETWORK}
     | {f"--{name}": f"--set {name}=VALUE" for name in ("step", "weight")}
@@ -40,8 +51,10 @@ MOVED = (
 
 def run(
     model: str,
+    objective: str | None,
     words: tuple[str, ...],
     data: tuple[str, ...],
+    anatomy: tuple[str, ...],
     val: tuple[str, ...],
     out: Path | None,
     denoiser: str | None,
@@ -53,28 +66,41 @@ def run(
     import torch
 
     from deqlab.core.device import device_by_name
+    from deqlab.core.options import to_json
     from deqlab.data.files import BUILTIN, split_files
+    from deqlab.data.varied.draws import Varied
     from deqlab.evaluation.judge import validator
     from deqlab.recon import weights
     from deqlab.training.config import TrainingConfig
     from deqlab.training.trainer import train
+    from deqlab.training.varied_draws import VariedDraws
 
     if threads:
         torch.set_num_threads(threads)
-    config = TrainingConfig(model=model, device=device, **said(chosen))
-    config = config.with_words(settings(words, [model])[model])
+    config = TrainingConfig(model=model, objective=objective, device=device, **said(chosen))
+    pairs = settings(words, [model])[model]
+    varied = varied_of(data, anatomy, pairs, said(chosen))
+    config = config.with_words(
+        {key: word for key, word in pairs.items() if varied is None or not key.startswith(PREFIX)}
+    )
     device_by_name(config.device)
     config.build()  # an architecture that cannot be built is refused before any data are made
     start = weights.denoiser(denoiser) if denoiser else None
-    files = split_files(data, "train")
+    files = split_files(data, "train") if varied is None else []
     val_files = split_files(val or ([BUILTIN] if data == (BUILTIN,) else []), "val")
     out = out or Path("runs") / config.name
     validate = validator(val_files, config.acceleration, config.mask[0]) if val_files else None
-    trained = train(config, files, out, validate, denoiser=start)
+    draws = files if varied is None else VariedDraws(Varied(varied), config)
+    trained = train(config, draws, out, validate, denoiser=start)
     card = {
         "command": shlex.join(["deqlab", "train", *click.get_current_context().meta["words"]]),
         "training": config.card(),
-        "data": {"train": len(files), "val": len(val_files), "simulated": _simulations(data)},
+        "data": {
+            "train": len(files),
+            "val": len(val_files),
+            "simulated": _simulations(data),
+            "varied": None if varied is None else to_json(varied),
+        },
         "commit": _commit(),
         "steps": {phase.name: phase.epochs * config.steps_per_epoch for phase in config.phases()},
         "device": _device(trained.model),
@@ -86,6 +112,28 @@ def run(
     path = out / f"{config.name}.safetensors"
     weights.save(trained.model, path, card)
     print(f"weights: {path}\nprovenance: {path.with_suffix('.json')}")
+
+
+def varied_of(
+    data: tuple[str, ...], anatomy: tuple[str, ...], pairs: dict[str, str], chosen: dict[str, Any]
+) -> VariedOptions | None:
+    """The options of varied draws; None where files are trained on. InputError for what does not go
+    together.
+    """
+    if VARIED not in data:
+        if anatomy:
+            raise InputError(f"--anatomy: is for --data {VARIED} alone")
+        return None
+    if data != (VARIED,):
+        raise InputError(f"--data {VARIED}: stands alone; {' '.join(data)} given")
+    for name, instead in INSTEAD.items():
+        if name in chosen:
+            raise InputError(
+                f"--{name.replace('_', '-')}: is not for --data {VARIED}, whose own option is"
+                f" --set {PREFIX}{instead}"
+            )
+    own = {key: word for key, word in pairs.items() if key.startswith(PREFIX)}
+    return varied_options(own, anatomy)
 
 
 def _simulations(paths: tuple[str, ...]) -> list[str]:
@@ -136,6 +184,7 @@ def _command() -> Command:
     from deqlab.recon.registry import METHODS
     from deqlab.signal.sampling.masks import MASKS
     from deqlab.training.config import TrainingConfig
+    from deqlab.training.objectives.registry import OBJECTIVES
 
     apart = ("model", "objective", "device")
     own = [name for name in names_of(TrainingConfig) if name not in apart]
@@ -154,6 +203,14 @@ def _command() -> Command:
                 metavar="NAME",
                 help="what to train",
             ),
+            click.Option(
+                ["--objective"],
+                type=NameOf(OBJECTIVES),
+                metavar="NAME",
+                help="what to minimise: "
+                + ", ".join(OBJECTIVES)
+                + " (default: what the model is trained by)",
+            ),
             SET,
             click.Option(
                 ["--data"],
@@ -161,8 +218,10 @@ def _command() -> Command:
                 default=("builtin",),
                 show_default=True,
                 metavar="PATH",
-                help="files or folders, or `builtin`: the simulated heads",
+                help="files or folders, `builtin`: the simulated heads, or `varied`: drawn on the"
+                " fly, see `deqlab data draws`",
             ),
+            ANATOMY,
             click.Option(
                 ["--val"],
                 multiple=True,

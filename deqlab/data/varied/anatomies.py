@@ -5,9 +5,11 @@ A slice is the signal of water and that of fat apart, so that their phases can d
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -61,18 +63,22 @@ class AnatomyOptions:
             raise InputError("heads: 0 given and no files either; one of the two needed")
 
     def load(self, cache: str | Path | None = None) -> Anatomies:
-        """The slices, made at the first call and found in the cache folder at all later ones."""
+        """The slices, made at the first call and found in the cache folder at all later ones.
+
+        InputError for a file that is none, before any slice is made.
+        """
+        paths = [Path(name) for name in self.files]
+        for path in paths:
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; a volume of magnitudes (NIfTI) needed")
         pairs: list[Pair] = []
+        for path in paths:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            facts = [content, self.slices_of_file, self.seed]
+            pairs += _cached("volume", facts, cache, partial(self._volume, path))
         if self.heads:
             facts = [self.heads, self.slices, self.matrix, self.seed]
             pairs += _cached("heads", facts, cache, self._heads)
-        for name in self.files:
-            path = Path(name)
-            if not path.is_file():
-                raise InputError(f"{path}: no such file; a volume of magnitudes (NIfTI) needed")
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            facts = [content, self.slices_of_file, self.seed]
-            pairs += _cached("volume", facts, cache, lambda path=path: self._volume(path))
         return Anatomies(pairs)
 
     def _heads(self) -> list[Pair]:
@@ -146,7 +152,9 @@ def _read(path: Path) -> np.ndarray:
     return volume
 
 
-def _cached(what: str, facts: list, cache: str | Path | None, make) -> list[Pair]:
+def _cached(
+    what: str, facts: list[Any], cache: str | Path | None, make: Callable[[], list[Pair]]
+) -> list[Pair]:
     """The slices that `make` returns, kept as one safetensors file named after the facts."""
     digest = hashlib.sha256(json.dumps([VERSION, *facts]).encode()).hexdigest()[:12]
     path = cache_folder(cache) / "anatomies" / f"{what}-{digest}.safetensors"

@@ -1,4 +1,4 @@
-"""Phase as scans have it: smooth and steep, along with anatomy, and partly gone into the coil maps."""
+"""Phase as scans have it: smooth and steep, along anatomy, and partly gone into the coil maps."""
 
 import math
 

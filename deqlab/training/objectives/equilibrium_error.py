@@ -111,10 +111,10 @@ class EquilibriumError(Objective):
             loss = loss + self.jacobian * size
         return loss, logs
 
-    def _budget(self, step: Step) -> int:
-        """The most evaluations of this step's solve."""
+    def _budget(self, step: Step) -> int | None:
+        """The most evaluations of this step's solve; None for the model's own."""
         if self.shortest is None:
-            return self.max_evaluations
+            return None
         drawn = log_uniform(self.shortest, self.max_evaluations + 1, step.generator(BUDGET))
         return min(int(drawn), self.max_evaluations)
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,10 @@ class Step:
         """Random numbers that depend on the run's seed, on the step and on what they are used for,
         and on nothing else.
         """
-        return torch.Generator().manual_seed(self.seed * 2**32 + use * 2**28 + self.number)
+        # A generator on the CPU reads 32 bits of its seed and forgets all others.
+        apart = np.random.SeedSequence([self.seed, use]).generate_state(1)[0]
+        first = int(apart) if self.seed or use else 0
+        return torch.Generator().manual_seed((first + self.number) % 2**32)
 
 
 @dataclass(frozen=True)
