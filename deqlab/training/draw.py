@@ -18,7 +18,7 @@ from deqlab.training.config import TrainingConfig
 class Draws(Protocol):
     """Where training batches come from."""
 
-    def batch(self, stream: int, step: int) -> Sample:
+    def batch(self, stream: int, step: int) -> Batch:
         """The batch of `step` (0, 1, ...) in a stream of draws, and nothing but a function of both.
 
         stream: 0 where a denoiser learns from the references alone, 1 for everything else.

@@ -132,7 +132,7 @@ def _draws(
         draws = Varied(chosen)
         for step in range(count):
             sample = draws.scan(seed, step, 0)
-            lines = int(sample.operator.mask.sum())
+            lines = int(sample.operator.get_buffer("mask").sum())
             rows, columns = sample.crop
             name = f"{step}: {rows}x{columns}, {len(sample.kspace)} coils, {columns / lines:.1f}x"
             images[name] = sample.reference

@@ -108,8 +108,8 @@ def head_slices(number: int, slices: int, matrix: int, seed: int) -> list[Pair]:
         signals = {
             name: part * float(sequence.signal(tissues[name])) for name, part in fractions.items()
         }
-        fat = sum(signals[name] for name in fats)
-        share = np.clip(fat / np.maximum(sum(signals.values()), 1e-6), 0, 1)
+        of_fat = sum(signals[name] for name in fats)
+        share = np.clip(of_fat / np.maximum(sum(signals.values()), 1e-6), 0, 1)
         pair = np.stack((whole * (1 - share), whole * share)) / whole.max()
         pairs.append(pair.astype(np.float16))
     return pairs

@@ -101,7 +101,8 @@ class Variation:
             square = random.random() >= 0.7
             height, width = share, share * shape[1] / shape[0] if square else share
         else:
-            pixels = math.exp(random.uniform(*map(math.log, self.matrix)))
+            low, high = self.matrix
+            pixels = math.exp(random.uniform(math.log(low), math.log(high)))
             height, width = shape[0] / pixels, shape[1] / pixels
             reach = max(0.0, 0.9 - max(height, width) / 2) * 0.7
         rows, columns = source.shape[-2:]

@@ -98,7 +98,8 @@ class Measurements:
         """
         coil_maps = self._coils(random, frame)
         clean = fft2c(coil_maps * image)
-        level = math.exp(random.uniform(*map(math.log, self.noise)))
+        low, high = self.noise
+        level = math.exp(random.uniform(math.log(low), math.log(high)))
         parts = random.standard_normal((*clean.shape, 2)).astype(np.float32)
         noise = torch.view_as_complex(torch.from_numpy(parts))
         if frame.coils > 1 and random.random() < self.colored:

@@ -39,11 +39,12 @@ class GradientMap(OneImageMap):
     def __call__(self, x: Tensor, /) -> Tensor:
         return x - self.step * self.gradient(x)
 
-    def select(self, index: Tensor) -> "GradientMap":
+    def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
         weight = self.weight
-        own = isinstance(weight, Tensor) and weight.ndim > 0 and len(weight) > 1
-        return replace(super().select(index), weight=weight[index] if own else weight)
+        if isinstance(weight, Tensor) and weight.ndim > 0 and len(weight) > 1:
+            weight = weight[index]
+        return replace(super().select(index), weight=weight)
 
 
 # How far the preconditioner may be from an inverse, relatively: the rate hardly feels it, and the
