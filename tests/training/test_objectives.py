@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from deqlab.core.errors import InputError
+from deqlab.data.sample import Batch
+from deqlab.data.truth import KnownTruth
 from deqlab.losses.registry import LOSSES
 from deqlab.networks import DnCNN
 from deqlab.recon import create
@@ -21,17 +23,20 @@ from deqlab.training.objectives.denoising import log_uniform, with_noise
 PLAIN = EquilibriumError(hinge=0.0, max_evaluations=9, tolerance=0.0)
 
 
-class Batch:
-    """What an objective reads."""
-
-    def __init__(self, data) -> None:
-        self.kspace, self.operator = data.kspace, data.A
-        self.reference = torch.randn_like(data.A.H(data.kspace))
-
-
 @pytest.fixture
 def batch(measure) -> Batch:
-    return Batch(measure(2, size=(8, 9)))
+    data = measure(2, size=(8, 9))
+    reference = torch.randn_like(data.A.H(data.kspace))
+    return Batch(
+        kspace=data.kspace,
+        operator=data.A,
+        scale=torch.ones(2),
+        file=["a", "b"],
+        slice=[0, 0],
+        contrast=["", ""],
+        crop=(8, 9),
+        truth=KnownTruth(reference=reference),
+    )
 
 
 def model(objective: EquilibriumError = PLAIN) -> nn.Module:
@@ -85,7 +90,7 @@ def test_kept_levels_and_draws_follow_seed_and_step(batch: Batch) -> None:
     assert not torch.equal(first, later) and not torch.equal(first, other)
     # The phase of the zero-filled image is taken out, before R sees it.
     phase = made.fixed_point_map(batch.kspace, batch.operator).phase
-    level = (phase * first - batch.reference).abs().square().mean((-2, -1)).sqrt()
+    level = (phase * first - batch.known("reference")).abs().square().mean((-2, -1)).sqrt()
     assert bool((level > 0.15).all() and (level < 0.9).all())
 
 
@@ -121,7 +126,7 @@ def test_defaults_change_nothing(batch: Batch) -> None:
 def test_denoising_may_be_relative(batch: Batch) -> None:
     made, objective = model(), Denoising(levels=(0.1, 0.1), relative=True)
     loss, logs = objective(made, batch, step())
-    clean = batch.reference
+    clean = batch.known("reference")
     noisy = with_noise(clean, (0.1, 0.1), step().generator())
     left = (made.denoiser(noisy) - clean).flatten(1).norm(dim=1)
     assert_close(loss, (left / (noisy - clean).flatten(1).norm(dim=1)).mean())
