@@ -41,7 +41,7 @@ def gallery(images: Mapping[str, Any], *, columns: int = 10, title: str | None =
         size_of = np.abs(values)
         phase = np.where(size_of > _VISIBLE * size_of.max(), np.angle(values), np.nan)
         panels[row, column].imshow(size_of, cmap="gray", vmin=0)
-        panels[row, column].set_title(name, fontsize=7, loc="center", pad=2)
+        panels[row, column].set_title(name, fontsize=6, loc="center", pad=2)
         panels[row + 1, column].imshow(phase, cmap="twilight", vmin=-np.pi, vmax=np.pi)
     if title:
         figure.suptitle(title)

@@ -116,7 +116,12 @@ def _check(paths: tuple[Path, ...]) -> int:
 
 
 def _draws(
-    out: Path, count: int, seed: int, words: tuple[str, ...], anatomy: tuple[str, ...]
+    out: Path,
+    count: int,
+    seed: int,
+    windows: bool,
+    words: tuple[str, ...],
+    anatomy: tuple[str, ...],
 ) -> int:
     from deqlab.app.varied import varied_options
     from deqlab.core.atomic import atomic_path
@@ -131,11 +136,14 @@ def _draws(
     with atomic_path(out) as temporary:
         draws = Varied(chosen)
         for step in range(count):
+            if windows:
+                images[f"{step}"] = draws.window(seed, step, 0).known("reference")
+                continue
             sample = draws.scan(seed, step, 0)
             lines = int(sample.operator.get_buffer("mask").sum())
             rows, columns = sample.crop
             name = f"{step}: {rows}x{columns}, {len(sample.kspace)} coils, {columns / lines:.1f}x"
-            images[name] = sample.reference
+            images[name] = sample.known("reference")
         figure = gallery(images, title=f"Draws 0 to {count - 1} of seed {seed}")
         figure.savefig(temporary, format=kind, dpi=120)
     print(out)
@@ -213,6 +221,12 @@ DRAWS = Command(
         ),
         click.Option(
             ["--seed"], type=click.IntRange(0), default=0, show_default=True, help="of the draws"
+        ),
+        click.Option(
+            ["--windows"],
+            is_flag=True,
+            help="the images that a denoiser learns from, in place of scans, whose maps have taken"
+            " most of the phase along",
         ),
         ANATOMY,
         SET_DRAWS,

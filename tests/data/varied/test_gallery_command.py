@@ -33,6 +33,9 @@ def test_draws_become_a_picture(
     assert main([*words, "--seed", "1"]) == 0
     with Image.open(out) as picture:
         assert picture.tobytes() != first
+    assert main([*words, "--windows"]) == 0
+    with Image.open(out) as picture:
+        assert picture.tobytes() != first
     assert main(words) == 0
     with Image.open(out) as picture:
         assert picture.tobytes() == first
