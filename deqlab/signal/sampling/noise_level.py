@@ -33,17 +33,20 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
     """
     rows, columns = kspace.shape[-2:]
     radius = _distance(rows, kspace)[:, None] + _distance(columns, kspace)
-    measured = (mask & (kspace != 0).any(1, keepdim=True)).squeeze(1)
-    levels = []
-    for samples, known in zip(kspace, measured):
-        distances = radius[known]
-        count = min(len(distances), max(FEWEST, round(OUTERMOST * len(distances))))
-        if not count:
-            levels.append(kspace.real.new_zeros(()))
-            continue
-        outermost = distances.topk(count).indices
-        levels.append(samples[:, known][:, outermost].abs().quantile(0.5) / MEDIAN)
-    return torch.stack(levels)
+    measured = (mask & (kspace != 0).any(1, keepdim=True)).flatten(1)
+    known = measured.sum(1)
+    count = torch.minimum(known, (OUTERMOST * known).round().long().clamp_min(FEWEST))
+    # As many positions as any sample can need, so that no shape waits for a device's numbers; those
+    # beyond a sample's own count go to the end.
+    most = min(rows * columns, max(FEWEST, round(OUTERMOST * rows * columns)))
+    outermost = torch.where(measured, radius.flatten(), -1).topk(most, 1).indices
+    sizes = kspace.flatten(2).gather(2, outermost[:, None].expand(-1, kspace.shape[1], -1)).abs()
+    beyond = torch.arange(most, device=kspace.device) >= count[:, None]
+    ordered = sizes.masked_fill(beyond[:, None], torch.inf).flatten(1).sort(1).values
+    total = count * kspace.shape[1]
+    middle = torch.stack(((total - 1).clamp_min(0) // 2, total // 2), 1)
+    level = ordered.gather(1, middle.clamp_max(ordered.shape[1] - 1)).mean(1) / MEDIAN
+    return torch.where(known > 0, level, torch.zeros_like(level))
 
 
 def _distance(length: int, like: Tensor) -> Tensor:
