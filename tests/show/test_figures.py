@@ -154,7 +154,7 @@ def test_dots_show_every_value_and_print_the_mean():
 
 def test_every_method_has_a_colour_of_its_own():
     methods = ["reference", "unrolled", *recon.METHODS.names()]
-    colours = [matplotlib.colors.to_rgb(show.METHOD_COLOURS[method]) for method in methods]
+    colours = [matplotlib.colors.to_rgb(show.colour(method)) for method in methods]
     assert len(set(colours)) == len(methods)
 
 
