@@ -40,9 +40,10 @@ def execute(job: Job, out: Path, figures: Path, cells: dict[str, Any] | bool) ->
             FIGURES: str(figures.resolve()),
             # without it the kernel's debugger warns of frozen modules
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            # threads that spin while they wait starve each other where a core is busy: measured
-            # beside one other process, a notebook took 315 s so and 12 s with threads that sleep
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+            # threads that spin for long while they wait starve each other where a core is busy;
+            # measured on two cores, notebook 03 took 11 s with nothing beside it either way, and
+            # beside one busy process 16 s so and more than a minute with the default
+            "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
         }
         begin = time.perf_counter()
         try:

@@ -18,21 +18,40 @@ def kspace_shape(file: h5py.File, path: Path) -> tuple[tuple[int, int, int, int]
     """((slices, coils, rows, columns), has a coil axis) of `kspace`; InputError where it is
     unusable.
     """
-    if "kspace" not in file.keys():
-        raise InputError(
-            f"{path}: no `kspace`; it holds {', '.join(list(file.keys())[:8]) or 'nothing'}"
-        )
+    require(file, path, "kspace")
     if "trajectory" in file.keys():
         # (slices, coils, samples) would pass for (slices, rows, columns).
         raise InputError(
             f"{path}: has a trajectory, so it is not on a Cartesian grid, as fastMRI's schema is"
         )
-    data = dataset(file, "kspace", path)
-    if data.shape is None or data.ndim not in (3, 4):
+    needed = "(slices, rows, columns) or (slices, coil, rows, columns) needed"
+    shape = complex_samples(file, path, (3, 4), needed)
+    if math.prod(shape[1:]) > LARGEST_SLICE:
         raise InputError(
-            f"{path}: kspace has shape {data.shape}; "
-            "(slices, rows, columns) or (slices, coil, rows, columns) needed"
+            f"{path}: kspace declares slices of {shape[1:]}; at most {LARGEST_SLICE} samples"
+            " are read"
         )
+    slices, *coils, rows, columns = shape
+    return (slices, coils[0] if coils else 1, rows, columns), bool(coils)
+
+
+def require(file: h5py.File, path: Path, name: str) -> None:
+    """InputError, with what there is instead, where the file has no data set `name`."""
+    if name not in file.keys():
+        raise InputError(
+            f"{path}: no `{name}`; it holds {', '.join(list(file.keys())[:8]) or 'nothing'}"
+        )
+
+
+def complex_samples(
+    file: h5py.File, path: Path, axes: tuple[int, ...], needed: str
+) -> tuple[int, ...]:
+    """The shape of `kspace`; InputError unless it has one of so many axes, none of them empty, and
+    complex samples. needed: in words.
+    """
+    data = dataset(file, "kspace", path)
+    if data.shape is None or data.ndim not in axes:
+        raise InputError(f"{path}: kspace has shape {data.shape}; {needed}")
     if data.dtype.kind != "c":
         raise InputError(
             f"{path}: kspace is {data.dtype}; complex samples needed (complex64, or compound r, i)"
@@ -41,13 +60,7 @@ def kspace_shape(file: h5py.File, path: Path) -> tuple[tuple[int, int, int, int]
         raise InputError(
             f"{path}: kspace has shape {data.shape}; every axis needs at least one sample"
         )
-    if math.prod(data.shape[1:]) > LARGEST_SLICE:
-        raise InputError(
-            f"{path}: kspace declares slices of {data.shape[1:]}; at most {LARGEST_SLICE} samples"
-            " are read"
-        )
-    slices, *coils, rows, columns = data.shape
-    return (slices, coils[0] if coils else 1, rows, columns), bool(coils)
+    return tuple(data.shape)
 
 
 def read_mask(file: h5py.File, path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from deqlab.core.errors import InputError
-from deqlab.data.formats.fastmri_fields import LARGEST_SLICE
+from deqlab.data.formats.fastmri_fields import LARGEST_SLICE, complex_samples, require
 from deqlab.data.formats.hdf5 import dataset, pair_attribute, read
 
 LARGEST_TRAJECTORY = 2**26  # positions, 1 GiB in float64
@@ -24,28 +24,13 @@ OPTIONAL = ("density", "readout_times", "field_map", "target", "reference")
 def kspace_facts(file: h5py.File, path: Path) -> tuple[tuple[int, int, int], bool]:
     """((slices, coils, samples), has a coil axis) of `kspace`; InputError where it is unusable."""
     for name in ("kspace", "trajectory"):
-        if name not in file.keys():
-            raise InputError(
-                f"{path}: no `{name}`; it holds {', '.join(list(file.keys())[:8]) or 'nothing'}"
-            )
-    data = dataset(file, "kspace", path)
-    if data.shape is None or data.ndim not in (2, 3):
+        require(file, path, name)
+    needed = "(slices, samples) or (slices, coils, samples) needed beside a trajectory"
+    shape = complex_samples(file, path, (2, 3), needed)
+    slices, *coils, samples = shape
+    if math.prod(shape[1:]) > LARGEST_SLICE or samples > LARGEST_TRAJECTORY:
         raise InputError(
-            f"{path}: kspace has shape {data.shape}; (slices, samples) or (slices, coils, samples)"
-            " needed beside a trajectory"
-        )
-    if data.dtype.kind != "c":
-        raise InputError(
-            f"{path}: kspace is {data.dtype}; complex samples needed (complex64, or compound r, i)"
-        )
-    if 0 in data.shape:
-        raise InputError(
-            f"{path}: kspace has shape {data.shape}; every axis needs at least one sample"
-        )
-    slices, *coils, samples = data.shape
-    if math.prod(data.shape[1:]) > LARGEST_SLICE or samples > LARGEST_TRAJECTORY:
-        raise InputError(
-            f"{path}: kspace declares slices of {data.shape[1:]}; "
+            f"{path}: kspace declares slices of {shape[1:]}; "
             f"at most {LARGEST_SLICE} samples at {LARGEST_TRAJECTORY} positions are read"
         )
     return (slices, coils[0] if coils else 1, samples), bool(coils)
