@@ -157,8 +157,10 @@ def card_path(name: str | Path) -> Path:
     shipped = SHIPPED / f"{name}.json"
     if not shipped.exists():
         plain = [other for other in METHODS if not learned(other)]
+        untrained = name in METHODS and learned(str(name))
+        what = "no weights are shipped of the" if untrained else "unknown"
         raise InputError(
-            f"unknown model {str(name)!r}; valid: {', '.join([*plain, *shipped_names()])}, or the"
+            f"{what} model {str(name)!r}; valid: {', '.join([*plain, *shipped_names()])}, or the"
             " path of a .json card"
         )
     return shipped

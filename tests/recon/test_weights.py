@@ -158,3 +158,8 @@ def test_saving_replaces_and_never_mixes(card: Path, model: nn.Module) -> None:
         model.log_step.fill_(0.25)
     save(model, card, CARD)
     assert float(load(card).log_step) == 0.25
+
+
+def test_a_method_without_shipped_weights_is_not_called_unknown() -> None:
+    with pytest.raises(InputError, match=r"no weights are shipped of the model 'pdnet'.*\.json"):
+        load("pdnet")
