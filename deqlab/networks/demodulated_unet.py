@@ -8,10 +8,13 @@ homodyne reconstruction: D. C. Noll, D. G. Nishimura and A. Macovski, Homodyne d
 resonance imaging, IEEE TMI 10 (1991).
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, option, options
@@ -27,7 +30,14 @@ FLOOR = 1e-12
 class DemodulatedUNetOptions(Options):
     """The architecture of a `DemodulatedUNet`."""
 
-    widths: tuple[Count, ...] = option((32, 64, 96, 128), "channels at each scale, finest first")
+    widths: tuple[Count, ...] = option((64, 96, 128), "channels at each scale, finest first")
+    fold: Count = option(
+        2,
+        "pixels along a side that the network sees as channels of one: the finest scale is theirs",
+    )
+    level: Positive = option(
+        0.02, "noise that the network removes unless it is told, relative to the image's peak"
+    )
     blur: Positive = option(
         1.2, "standard deviation in pixels of the Gaussian whose phase is taken out"
     )
@@ -43,12 +53,16 @@ class DemodulatedUNetOptions(Options):
 
 
 class DemodulatedUNet(nn.Module):
-    """R(x) = x + p N(conj(p) x, conj(p) G' x, ..., |x|) on complex images (batch, y, x) of any
-    size, with p = G x / |G x|; N is a `MultiScale` network. Its arguments are
+    """R(x) = x + p N(conj(p) x, conj(p) G' x, ..., |x|, level) on complex images (batch, y, x) of
+    any size, with p = G x / |G x|; N is a `MultiScale` network. Its arguments are
     `DemodulatedUNetOptions`.
 
-    G and the G' are Gaussian averages. R(c x) = c R(x) for every complex number c, and nearly so
-    for a c that varies slowly. R starts as the identity; it promises no Lipschitz bound.
+    G and the G' are Gaussian averages. level: the standard deviation of the noise (of real and of
+    imaginary part), a constant channel, so that one network is as strong as it is told to be (K.
+    Zhang, W. Zuo and L. Zhang, FFDNet: toward a fast and flexible solution for CNN-based image
+    denoising, IEEE TIP 27, 2018, which folds pixels into channels, too). R(c x, |c| level) = c R(x,
+    level) for every complex number c, and nearly so for a c that varies slowly. R starts as the
+    identity; it promises no Lipschitz bound.
     """
 
     Options = DemodulatedUNetOptions
@@ -58,25 +72,58 @@ class DemodulatedUNet(nn.Module):
     def __init__(self, *values: Any, **named: Any):
         super().__init__()
         self.options = self.Options.of(*values, **named)
-        inside = 3 + 2 * len(self.options.wide)
-        self.network = MultiScale(inside, 2, self.options.widths)
+        inside, folded = 4 + 2 * len(self.options.wide), self.options.fold**2
+        self.network = MultiScale(inside * folded, 2 * folded, self.options.widths)
 
     def after_step(self) -> None:
         """Nothing: no bound is enforced."""
 
-    def forward(self, image: Tensor) -> Tensor:
-        """R(x), complex (batch, y, x)."""
-        # In units of its peak, so that no square leaves the range of the numbers. R commutes with
+    def at(self, level: Tensor) -> "AtLevel":
+        """R for images whose noise is known: real (batch, 1, 1), in the units of the image."""
+        return AtLevel(self, level)
+
+    def forward(self, image: Tensor, level: Tensor | None = None) -> Tensor:
+        """R(x), complex (batch, y, x). level: real (batch, 1, 1), in the units of the image; None
+        for that of the options.
+        """
+        peak = image.abs().amax((-2, -1), keepdim=True)
+        if level is None:
+            level = self.options.level * peak
+        # In units of the peak, so that no square leaves the range of the numbers. R commutes with
         # the unit, so the gradient need not know of it.
-        unit = image.detach().abs().amax((-2, -1), keepdim=True)
-        inside = image / torch.where(unit > 0, unit, torch.ones_like(unit))
+        unit = peak.detach()
+        unit = torch.where(unit > 0, unit, torch.ones_like(unit))
+        inside = image / unit
         phase = local_phase(gaussian_blur(inside, self.options.blur))
         seen = [inside, *(gaussian_blur(inside, sigma) for sigma in self.options.wide)]
         turned = [to_channels(phase.conj() * part) for part in seen]
-        channels = torch.cat([*turned, modulus(inside).unsqueeze(1)], 1)
-        change = self.network(channels.contiguous(memory_format=torch.channels_last))
+        told = (level / unit).expand_as(inside.real).unsqueeze(1)
+        change = self._folded(torch.cat([*turned, modulus(inside).unsqueeze(1), told], 1))
         # Under autocast the convolutions ran in bfloat16; the image keeps the precision it came in.
         return image + unit * (phase * to_complex(change.to(image.real.dtype)))
+
+    def _folded(self, channels: Tensor) -> Tensor:
+        """N of the pixels in squares of `fold`, each square one position of many channels."""
+        fold = self.options.fold
+        rows, columns = channels.shape[-2:]
+        even = pad(channels, (0, -columns % fold, 0, -rows % fold))
+        squares = pixel_unshuffle(even, fold).contiguous(memory_format=torch.channels_last)
+        return pixel_shuffle(self.network(squares), fold)[..., :rows, :columns]
+
+
+@dataclass(frozen=True)
+class AtLevel:
+    """x -> R(x, level). level: real, one for each sample (batch, 1, 1) or one for all (1, 1, 1)."""
+
+    denoiser: Callable[[Tensor, Tensor], Tensor]
+    level: Tensor
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return self.denoiser(image, self.level)
+
+    def select(self, index: Tensor) -> "AtLevel":
+        """That of the batch members in `index`."""
+        return AtLevel(self.denoiser, self.level[index] if len(self.level) > 1 else self.level)
 
 
 def local_phase(average: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What a denoiser promises to whoever puts it into a reconstruction."""
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -22,6 +23,21 @@ class Denoiser(Protocol):
         """Bring the weights back to what the denoiser promises: called after each training step,
         never inside a solve.
         """
+
+
+@runtime_checkable
+class ToldDenoiser(Protocol):
+    """A denoiser that can be told how strong the noise is."""
+
+    def at(self, level: Tensor) -> Callable[[Tensor], Tensor]:
+        """R for noise of that standard deviation of real and of imaginary part: real (batch, 1, 1),
+        in the units of the image.
+        """
+
+
+def at_level(network: Callable[[Tensor], Tensor], level: Tensor) -> Callable[[Tensor], Tensor]:
+    """The network, told of the noise if it is one that can be; see `ToldDenoiser`."""
+    return network.at(level) if isinstance(network, ToldDenoiser) else network
 
 
 def keep_promise(network: object) -> None:

@@ -47,6 +47,26 @@ def test_it_commutes_with_every_complex_number(factor: complex) -> None:
     torch.testing.assert_close(single(factor * x) / factor, single(x), rtol=1e-4, atol=1e-5)
 
 
+def test_it_is_as_strong_as_it_is_told() -> None:
+    """In the units of the image; untold, it takes the share of the peak that its options name."""
+    model, x = trained(level=0.03), image(2, 9, 12)
+    peak = x.abs().amax((-2, -1), keepdim=True)
+    torch.testing.assert_close(model.at(0.03 * peak)(x), model(x))
+    told = model.at(0.2 * peak)
+    assert (told(x) - model(x)).norm() > 1e-3 * x.norm()
+    torch.testing.assert_close(model.at(6 * 0.2 * peak)(6j * x) / 6j, told(x))
+    index = torch.tensor([1])
+    torch.testing.assert_close(told.select(index)(x[index]), told(x)[index])
+    torch.testing.assert_close(told.select(index).select(torch.tensor([0]))(x[1:]), told(x)[1:])
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_pixels_may_be_folded_into_channels(fold: int) -> None:
+    x = image(2, 11, 13)
+    assert torch.equal(DemodulatedUNet(fold=fold).double()(x), x)
+    assert trained(fold=fold)(x).shape == x.shape
+
+
 def test_a_phase_that_varies_slowly_turns_it_nearly() -> None:
     """A turn over 64 pixels changes N by a few per cent, where an image turned in the wrong way
     would change it by its own size.
@@ -105,8 +125,9 @@ def test_the_average_and_its_phase() -> None:
 def test_it_is_a_denoiser_by_name() -> None:
     model = DENOISERS.make("demodulated-unet", **SMALL)
     assert isinstance(model, Denoiser) and model.lipschitz is None
-    card = {"name": "demodulated-unet", "widths": [4, 6], "blur": 1.2, "wide": [2.0]}
-    assert DENOISERS.to_json(model) == card
-    for wrong in ({"widths": ()}, {"widths": (4, 0)}, {"blur": 0}, {"wide": (1.0, -2.0)}):
+    card = {"widths": [4, 6], "fold": 2, "level": 0.02, "blur": 1.2, "wide": [2.0]}
+    assert DENOISERS.to_json(model) == {"name": "demodulated-unet", **card}
+    wrongs = ({"widths": ()}, {"widths": (4, 0)}, {"blur": 0}, {"wide": (1.0, -2.0)}, {"fold": 0})
+    for wrong in wrongs:
         with pytest.raises(InputError, match=next(iter(wrong))):
             DENOISERS.make("demodulated-unet", **wrong)

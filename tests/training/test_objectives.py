@@ -127,7 +127,8 @@ def test_denoising_may_be_relative(batch: Batch) -> None:
     made, objective = model(), Denoising(levels=(0.1, 0.1), relative=True)
     loss, logs = objective(made, batch, step())
     clean = batch.known("reference")
-    noisy = with_noise(clean, (0.1, 0.1), step().generator())
+    noisy, level = with_noise(clean, (0.1, 0.1), step().generator())
+    assert level.flatten().tolist() == pytest.approx([0.1 / 2**0.5] * len(clean))
     left = (made.denoiser(noisy) - clean).flatten(1).norm(dim=1)
     assert_close(loss, (left / (noisy - clean).flatten(1).norm(dim=1)).mean())
     assert logs == {"loss": loss.item()}

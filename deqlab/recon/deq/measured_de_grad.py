@@ -5,14 +5,17 @@ of the denoiser, and so do fewer data. The map and its equilibria are those of D
 (`deqlab.recon.deq.de_grad`).
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from deqlab.core.options import Number, Positive, option, options
+from deqlab.networks.protocol import at_level
 from deqlab.operators import CartesianOperator
 from deqlab.recon.base import CARTESIAN, Takes
+from deqlab.recon.deq.base import log_parameter
 from deqlab.recon.deq.de_grad import DEGrad, DEGradOptions, GradientMap, PreconditionedMap
 from deqlab.signal.sampling.noise_level import noise_level
 
@@ -34,12 +37,37 @@ class MeasuredDEGradOptions(DEGradOptions):
         (0.0, 0.0),
         "of noise and of acceleration, with which the weight grows to begin with; they are learned",
     )
+    level: Positive = option(
+        0.02,
+        "noise that the denoiser is told of at 1 % noise and 4x to begin with, relative to max"
+        " |A^H y|; it is learned",
+    )
+    level_powers: tuple[Number, Number] = option(
+        (0.5, 0.5), "those of the level to begin with; they are learned"
+    )
     strength: Positive = option(1.0, "factor of every weight, for a user's own taste")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the rules know of each sample, real (batch, 1, 1). peak: max |A^H y|; noise and
+    acceleration: logarithms, relative to the usual ones.
+    """
+
+    peak: Tensor
+    noise: Tensor
+    acceleration: Tensor
+
+    def rule(self, logarithm: Tensor, powers: Tensor) -> Tensor:
+        """exp(a + b log(noise / 0.01) + c log(acceleration / 4))."""
+        of_noise, of_acceleration = powers
+        return (logarithm + of_noise * self.noise + of_acceleration * self.acceleration).exp()
 
 
 class MeasuredDEGrad(DEGrad):
     """DE-Grad with weight = strength exp(a + b log(sigma / 0.01) + c log(acceleration / 4)), one
-    for each sample; a, b and c are learned. Its arguments are `MeasuredDEGradOptions`.
+    for each sample; a, b and c are learned. A denoiser that can be told of the noise is told of a
+    level that follows another rule of that form. Its arguments are `MeasuredDEGradOptions`.
 
     sigma: the noise of `noise_level` relative to max |A^H y|. acceleration: positions of the grid
     over measured ones. Off the grid neither of the two means the same, so other operators are
@@ -52,16 +80,23 @@ class MeasuredDEGrad(DEGrad):
     def __init__(self, *values: Any, **named: Any):
         super().__init__(*values, **named)
         self.powers = nn.Parameter(torch.tensor(self.options.powers, dtype=torch.float32))
+        self.log_level = log_parameter("level", self.options.level)
+        self.level_powers = nn.Parameter(
+            torch.tensor(self.options.level_powers, dtype=torch.float32)
+        )
 
     def scalars(self) -> dict[str, float]:
-        """The step and the rule."""
-        noise, acceleration = self.powers.tolist()
-        rule = {"weight": self.log_weight.exp().item()}
-        return super().scalars() | rule | {"of noise": noise, "of acceleration": acceleration}
+        """The step and the rules."""
+        found = super().scalars() | {"weight": self.log_weight.exp().item()}
+        found |= dict(zip(("of noise", "of acceleration"), self.powers.tolist()))
+        found |= {"level": self.log_level.exp().item()}
+        return found | dict(
+            zip(("level of noise", "level of acceleration"), self.level_powers.tolist())
+        )
 
-    def weight_for(self, kspace: Tensor, A: CartesianOperator, projection: Tensor) -> Tensor:
-        """The weight of each sample, real (batch, 1, 1). projection: A^H y. InputError for an
-        operator off the grid.
+    def measured(self, kspace: Tensor, A: CartesianOperator, projection: Tensor) -> Measured:
+        """What the rules want to know. projection: A^H y. InputError for an operator off the
+        grid.
         """
         self.takes.check(A, type(self).__name__)
         peak = projection.detach().abs().amax((-2, -1))
@@ -69,18 +104,24 @@ class MeasuredDEGrad(DEGrad):
         noise = noise.clamp(LEAST_NOISE, MOST_NOISE) / USUAL_NOISE
         share = A.mask.to(noise).mean((1, 2, 3)).clamp_min(torch.finfo(noise.dtype).tiny)
         acceleration = 1 / (share * USUAL_ACCELERATION)
-        of_noise, of_acceleration = self.powers
-        logarithm = self.log_weight + of_noise * noise.log() + of_acceleration * acceleration.log()
-        return self.options.strength * logarithm.exp().reshape(-1, 1, 1)
+        shape = (-1, 1, 1)
+        return Measured(
+            peak.reshape(shape), noise.log().reshape(shape), acceleration.log().reshape(shape)
+        )
+
+    def _parts(self, kspace: Tensor, A: CartesianOperator) -> tuple[Any, ...]:
+        """A^H y, A, the denoiser, the step and the weight."""
+        projection = A.H(kspace)
+        measured = self.measured(kspace, A, projection)
+        level = measured.peak * measured.rule(self.log_level, self.level_powers)
+        weight = self.options.strength * measured.rule(self.log_weight, self.powers)
+        return projection, A, at_level(self.denoiser, level), self.step, weight
 
     def fixed_point_map(self, kspace: Tensor, A: Any) -> GradientMap:
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""
-        projection = A.H(kspace)
-        weight = self.weight_for(kspace, A, projection)
-        return GradientMap(projection, A, self.denoiser, self.step, weight)
+        return GradientMap(*self._parts(kspace, A))
 
     def iterated_map(self, kspace: Tensor, A: Any) -> PreconditionedMap:
         """f(x) = x - eta P (A^H (A x - y) + weight (x - R(x))), P near (A^H A + weight)^-1."""
-        projection = A.H(kspace)
-        weight, largest = self.weight_for(kspace, A, projection), A.squared_norm(projection)
-        return PreconditionedMap(projection, A, self.denoiser, self.step, weight, largest=largest)
+        parts = self._parts(kspace, A)
+        return PreconditionedMap(*parts, largest=A.squared_norm(parts[0]))

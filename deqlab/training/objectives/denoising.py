@@ -1,7 +1,6 @@
 """Gaussian denoising: what an equilibrium's network learns before it meets any k-space."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch.linalg import vector_norm
 
 from deqlab.core.options import Positive, option, options
 from deqlab.data.sample import Batch
+from deqlab.networks.protocol import at_level
 from deqlab.training.objectives.protocol import Logs, Objective, Phase, Step
 
 
@@ -35,28 +35,31 @@ class Denoising(Objective):
     def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:
         """(loss of `model.denoiser`, {"loss"})."""
         clean = batch.known("reference")
-        noisy = with_noise(clean, self.levels, step.generator())
+        noisy, level = with_noise(clean, self.levels, step.generator())
+        denoised = at_level(model.denoiser, level)(noisy)
         if self.relative:
-            loss = left_of_noise(model.denoiser, clean, noisy)
+            loss = left_of_noise(denoised, clean, noisy)
         else:
-            loss = step.loss(model.denoiser(noisy), clean)
+            loss = step.loss(denoised, clean)
         return loss, {"loss": loss.item()}
 
 
-def with_noise(clean: Tensor, levels: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """Images (batch, y, x) with complex noise, each of a standard deviation drawn log-uniformly
-    between the levels.
+def with_noise(
+    clean: Tensor, levels: tuple[float, float], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(images with complex noise, each of a standard deviation drawn log-uniformly between the
+    levels; the standard deviation of its real and of its imaginary part, real (batch, 1, 1)).
     """
     low, high = levels
     sigma = low * (high / low) ** torch.rand(clean.shape[0], 1, 1, generator=generator)
     noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
-    return clean + (sigma * noise).to(clean.device)
+    return clean + (sigma * noise).to(clean.device), (sigma / math.sqrt(2)).to(clean.device)
 
 
-def left_of_noise(denoiser: Callable[[Tensor], Tensor], clean: Tensor, noisy: Tensor) -> Tensor:
-    """The mean of ||R(noisy) - clean|| / ||noisy - clean||, a real scalar."""
+def left_of_noise(denoised: Tensor, clean: Tensor, noisy: Tensor) -> Tensor:
+    """The mean of ||denoised - clean|| / ||noisy - clean||, a real scalar."""
     axes = tuple(range(1, clean.ndim))
-    error = vector_norm(denoiser(noisy) - clean, dim=axes)
+    error = vector_norm(denoised - clean, dim=axes)
     return (error / vector_norm(noisy - clean, dim=axes)).mean()
 
 

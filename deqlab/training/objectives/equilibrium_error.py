@@ -1,6 +1,7 @@
 """The equilibrium's own error, and penalties that keep it an equilibrium and R a denoiser."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from deqlab.data.sample import Batch
 from deqlab.equilibrium import JacobianFree, jacobian_penalty
 from deqlab.equilibrium.measure import expansion, worst_direction
 from deqlab.equilibrium.registry import GRADIENTS
+from deqlab.networks.protocol import at_level
 from deqlab.solvers import Anderson
 from deqlab.solvers.registry import SOLVERS
 from deqlab.training.objectives.denoising import Denoising, left_of_noise, log_uniform, with_noise
@@ -92,9 +94,10 @@ class EquilibriumError(Objective):
         }
         if self.keep > 0:
             clean = batch.known("reference")
-            noisy = with_noise(clean, self.keep_levels, step.generator(NOISE))
+            noisy, level = with_noise(clean, self.keep_levels, step.generator(NOISE))
             f = model.fixed_point_map(batch.kspace, batch.operator)
-            left = left_of_noise(f.denoised, clean, noisy)
+            told = replace(f, denoiser=at_level(model.denoiser, level))
+            left = left_of_noise(told.denoised(noisy), clean, noisy)
             logs["noise left"] = left.item()
             loss = loss + self.keep * left
         if self.hinge == 0 and self.jacobian == 0:

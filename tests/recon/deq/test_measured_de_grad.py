@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from deqlab.core.errors import InputError
 from deqlab.equilibrium import JacobianFree
-from deqlab.networks import DnCNN
+from deqlab.networks import DemodulatedUNet, DnCNN
 from deqlab.operators import CartesianOperator, NUFFTOperator
 from deqlab.recon import METHODS, create
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad
@@ -38,6 +38,11 @@ def noise_only(levels: list[float], masks: torch.Tensor) -> tuple[torch.Tensor, 
     return kspace / peak[:, None, None, None], A
 
 
+def weight(model: MeasuredDEGrad, kspace: torch.Tensor, A: CartesianOperator) -> torch.Tensor:
+    """That of the map, real (batch, 1, 1)."""
+    return model.fixed_point_map(kspace, A).weight.detach()
+
+
 def lines(every: int) -> torch.Tensor:
     return torch.arange(64) % every == 0
 
@@ -58,8 +63,7 @@ def test_the_weight_follows_noise_and_acceleration() -> None:
     levels, masks = [0.02, 0.08], torch.stack([lines(2), lines(4)])
     kspace, A = noise_only(levels, masks)
     model = build(weight=0.3, powers=(0.5, -0.25), strength=2.0)
-    projection = A.H(kspace)
-    found = model.weight_for(kspace, A, projection).detach()
+    found = weight(model, kspace, A)
     assert found.shape == (2, 1, 1)
     for member, acceleration in ((0, 2), (1, 4)):
         # max |A^H y| is 1 here
@@ -67,14 +71,14 @@ def test_the_weight_follows_noise_and_acceleration() -> None:
         right = 2 * 0.3 * (sigma / 0.01) ** 0.5 * (acceleration / 4) ** -0.25
         assert float(found[member]) == pytest.approx(right, rel=1e-5)
     # Whatever the scanner's units.
-    assert_close(model.weight_for(1e6 * kspace, A, 1e6 * projection), found)
+    assert_close(weight(model, 1e6 * kspace, A), found)
 
 
 def test_noise_outside_of_what_is_believed_counts_as_its_limit() -> None:
     kspace, A = noise_only([0.0, 5.0], lines(2)[None].expand(2, -1))
-    found = build(weight=1.0, powers=(1.0, 0.0)).weight_for(kspace, A, A.H(kspace)).detach()
+    found = weight(build(weight=1.0, powers=(1.0, 0.0)), kspace, A)
     assert float(found[0]) == pytest.approx(0.1) and float(found[1]) == pytest.approx(10)
-    empty = build(powers=(1.0, 1.0)).weight_for(0 * kspace, A, 0 * A.H(kspace))
+    empty = weight(build(powers=(1.0, 1.0)), 0 * kspace, A)
     assert bool(torch.isfinite(empty).all())
 
 
@@ -108,7 +112,32 @@ def test_gradients_reach_the_rule(measure) -> None:
     for parameter in (model.powers, model.log_weight, model.log_step):
         assert parameter.grad is not None
     assert model.powers.grad.abs().min() > 0 and model.log_weight.grad.abs() > 0
-    assert set(model.scalars()) == {"step", "weight", "of noise", "of acceleration"}
+    rule = {"weight", "of noise", "of acceleration"}
+    assert set(model.scalars()) == {"step"} | rule | {
+        "level",
+        "level of noise",
+        "level of acceleration",
+    }
+
+
+def test_a_denoiser_is_told_of_a_level_that_follows_them_too() -> None:
+    """Each sample of its own, also when others leave; and the rule learns from what it does."""
+    levels, masks = [0.02, 0.08], torch.stack([lines(2), lines(4)])
+    kspace, A = noise_only(levels, masks)
+    chosen = DemodulatedUNet.Options(widths=(3, 4), wide=())
+    model = MeasuredDEGrad(denoiser=chosen, level=0.04, level_powers=(0.5, -0.25)).double()
+    for parameter in model.denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    f = model.fixed_point_map(kspace, A)
+    for member, acceleration in ((0, 2), (1, 4)):
+        sigma = float(noise_level(kspace, A.mask)[member])
+        right = 0.04 * (sigma / 0.01) ** 0.5 * (acceleration / 4) ** -0.25
+        assert float(f.denoiser.level[member].detach()) == pytest.approx(right, rel=1e-5)
+    x, index = torch.randn(2, 64, 64, dtype=torch.complex128), torch.tensor([1])
+    assert_close(f.select(index)(x[index]), f(x)[index])
+    model.gradient = JacobianFree()
+    model(kspace, A).abs().square().sum().backward()
+    assert model.level_powers.grad.abs().min() > 0 and model.log_level.grad.abs() > 0
 
 
 def test_off_the_grid_it_is_refused() -> None:
