@@ -2,6 +2,7 @@
 
 from deqlab.losses.l1 import L1Loss
 from deqlab.losses.l2 import L2Loss
+from deqlab.losses.nrmse import NRMSELoss
 from deqlab.losses.registry import LOSSES
 
-__all__ = ["LOSSES", "L1Loss", "L2Loss"]
+__all__ = ["LOSSES", "L1Loss", "L2Loss", "NRMSELoss"]

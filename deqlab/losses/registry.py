@@ -3,6 +3,7 @@
 from deqlab.core.registry import Registry
 from deqlab.losses.l1 import L1Loss
 from deqlab.losses.l2 import L2Loss
+from deqlab.losses.nrmse import NRMSELoss
 from deqlab.losses.protocol import Loss
 
-LOSSES: Registry[Loss] = Registry("loss", {"l1": L1Loss, "l2": L2Loss})
+LOSSES: Registry[Loss] = Registry("loss", {"l1": L1Loss, "l2": L2Loss, "nrmse": NRMSELoss})

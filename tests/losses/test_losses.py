@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.losses import LOSSES, L1Loss, L2Loss
+from deqlab.losses import LOSSES, L1Loss, L2Loss, NRMSELoss
 
 IMAGE = torch.tensor([[3 + 4j, 1, 2j, 5]])
 REFERENCE = torch.tensor([[0, 1, 0, 5 + 1j]])
@@ -22,7 +22,7 @@ def test_values_by_hand() -> None:
     assert float(L2Loss()(IMAGE.real, REFERENCE.real)) == pytest.approx(9 / 4)
 
 
-@pytest.mark.parametrize("loss", [L1Loss(), L2Loss()], ids=repr)
+@pytest.mark.parametrize("loss", [L1Loss(), L2Loss(), NRMSELoss()], ids=repr)
 def test_is_a_differentiable_real_scalar_with_its_minimum_at_the_reference(loss) -> None:
     torch.manual_seed(0)
     image, reference = (torch.randn(2, 3, 4, dtype=torch.complex128) for _ in range(2))
@@ -67,3 +67,16 @@ def test_names() -> None:
     assert LOSSES.make("l1") == L1Loss() and LOSSES.make("l2") == L2Loss()
     with pytest.raises(InputError, match="'l3'.*l1, l2"):
         LOSSES.make("l3")
+
+
+def test_nrmse_counts_every_sample_alike() -> None:
+    """Whatever its brightness; an empty reference costs a finite number and has a finite slope."""
+    reference = torch.randn(2, 5, 7, dtype=torch.complex128)
+    image = 1.1 * reference
+    image[1] = 0.7 * reference[1]
+    dim = torch.tensor([1.0, 1e-3]).reshape(-1, 1, 1)
+    assert float(NRMSELoss()(dim * image, dim * reference)) == pytest.approx(0.2, rel=1e-2)
+    empty = torch.zeros(1, 5, 7, dtype=torch.complex128, requires_grad=True)
+    loss = NRMSELoss()(empty, torch.zeros_like(empty))
+    loss.backward()
+    assert loss.item() == 0 and not empty.grad.any()
