@@ -15,6 +15,7 @@ from torch.nn import functional
 from deqlab.core.options import NonNegative, Positive, Share, option, options
 from deqlab.data.varied.anatomies import Anatomies, Pair
 from deqlab.data.varied.dead_leaves import dead_leaves
+from deqlab.data.varied.uniform_object import uniform_object
 from deqlab.data.varied.varied_phase import PhaseVariation, local_phase_of, smooth_field
 
 # Averages of so many samples along each axis at most stand for a pixel of a coarser image.
@@ -48,6 +49,7 @@ class Variation:
     bias: NonNegative = option(0.9, "logarithm of the shading by surface coils at most")
     vessels: Share = option(0.3, "share with bright dots, as inflow makes them")
     leaves: Share = option(0.2, "share of dead leaves in place of anatomy: edges of no organ")
+    uniform: Share = option(0.06, "share of vessels of fluid: even surfaces with a sharp edge")
     ringing: Share = option(
         0.25, "share measured at low resolution and interpolated, so that edges ring"
     )
@@ -65,8 +67,9 @@ class Variation:
         whole: the object lies in the image, as a field of view is chosen; else the image is a
             window of any place of it.
         """
-        if random.random() < self.leaves:
-            water = dead_leaves(random, shape)
+        kind = random.random()
+        if kind < self.leaves + self.uniform:
+            water = (dead_leaves if kind < self.leaves else uniform_object)(random, shape)
             fat = torch.zeros_like(water)
         else:
             water, fat = self._placed(anatomies.draw(random), random, shape, whole)

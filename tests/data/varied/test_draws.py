@@ -14,6 +14,7 @@ from deqlab.data.sample import Sample, collate
 from deqlab.data.varied.anatomies import Anatomies
 from deqlab.data.varied.dead_leaves import dead_leaves
 from deqlab.data.varied.draws import Varied, VariedOptions
+from deqlab.data.varied.uniform_object import uniform_object
 from deqlab.data.varied.varied_images import Variation
 from deqlab.data.varied.varied_measurements import Measurements
 from deqlab.data.varied.varied_phase import PhaseVariation
@@ -29,6 +30,7 @@ STILL = Variation(
     bias=0,
     vessels=0,
     leaves=0,
+    uniform=0,
     ringing=0,
     phase=PhaseVariation(fat=0, tissue=0, smooth=0, echo=0, bumps=0, demodulated=0),
 )
@@ -130,6 +132,7 @@ def test_where_nothing_varies_an_image_is_its_anatomy(discs: Anatomies) -> None:
         {"bias": 0.9},
         {"vessels": 1},
         {"leaves": 1},
+        {"uniform": 1},
         {"ringing": 1},
         *({"phase": {name: 1}} for name in ("fat", "tissue", "smooth", "echo", "bumps")),
         {"phase": {"demodulated": 1, "smooth": 1}},
@@ -149,6 +152,16 @@ def test_leaves_have_edges_and_repeat() -> None:
     first, again = (dead_leaves(np.random.default_rng(3), (30, 50)) for _ in range(2))
     assert torch.equal(first, again) and first.shape == (30, 50)
     assert len(first.abs().unique()) > 20 and (first[:, 1:] - first[:, :-1]).abs().max() > 0.2
+
+
+def test_vessels_of_fluid_are_even_and_lie_in_air() -> None:
+    for seed in range(20):
+        first, again = (uniform_object(np.random.default_rng(seed), (64, 50)) for _ in range(2))
+        assert torch.equal(first, again) and first.shape == (64, 50)
+        vessel = first.abs() > 0.5
+        even = (first.abs() - 1).abs() < 1e-6
+        assert (vessel & even).sum() > 0.4 * vessel.sum() and vessel.float().mean() > 0.08
+        assert not first[0, 0] and not first[-1, -1], "air"
 
 
 @pytest.mark.parametrize(
