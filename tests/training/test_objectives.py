@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from deqlab.core.errors import InputError
 from deqlab.data.sample import Batch
 from deqlab.data.truth import KnownTruth
+from deqlab.equilibrium import Unrolled
 from deqlab.losses.registry import LOSSES
 from deqlab.networks import DnCNN
 from deqlab.recon import create
@@ -157,3 +158,25 @@ def test_uses_of_random_numbers_are_apart() -> None:
     drawn = [log_uniform(1.0, 100.0, step(n).generator()) for n in range(400)]
     assert min(drawn) >= 1 and max(drawn) <= 100
     assert 0.4 < sum(number < 10 for number in drawn) / 400 < 0.6
+
+
+def test_what_still_moves_is_paid_for(batch: Batch) -> None:
+    """The weight times what is logged, which one more evaluation gives; of no weight it changes
+    nothing, and its gradient makes the map come nearer to rest.
+    """
+    resting = replace(PLAIN, still=3.0, gradient=Unrolled(2), max_evaluations=3)
+    made = model(resting)
+    plain, none = replace(resting, still=0.0)(made, batch, step())
+    loss, logs = resting(made, batch, step())
+    with torch.no_grad():
+        f = made.iterated_map(batch.kspace, batch.operator)
+        x = f(f(made.solve(batch.kspace, batch.operator).value))
+        motion = ((f(x) - x).flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)).mean()
+    assert "motion" not in none and logs["motion"] == pytest.approx(float(motion))
+    assert_close(loss, plain + 3 * motion)
+    (loss - plain).backward()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.grad is not None:
+                parameter -= 1e-3 * parameter.grad
+    assert resting(made, batch, step())[1]["motion"] < logs["motion"]

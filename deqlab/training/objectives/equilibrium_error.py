@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -35,7 +36,8 @@ class EquilibriumError(Objective):
 
     Trained by its equilibria alone, R is pinned down only there, and elsewhere does what it likes:
     `keep` holds it to be a denoiser at the true images, and `shortest` lets it be seen at the
-    iterates on the way.
+    iterates on the way. With the gradient `unrolled`, the loss sees the last k evaluations and not
+    only one of them: what it then teaches is to arrive, from wherever a solve has led.
     """
 
     pretrain_epochs: Whole = option(2, "epochs in which the denoiser learns from Gaussian noise")
@@ -56,6 +58,11 @@ class EquilibriumError(Objective):
     hinge_radius: Positive = option(0.05, "length of the perturbation relative to the image")
     jacobian: NonNegative = option(
         0.0, "weight of the mean squared singular value of the map's Jacobian; 0 for none"
+    )
+    still: NonNegative = option(
+        0.0,
+        "weight of ||f(x) - x|| / ||x|| at the image x that the loss looks at, with its gradient in"
+        " both: f shall come to rest within the budget, wherever a solve has led; 0 for none",
     )
     keep: NonNegative = option(
         0.0, "weight of ||R(t + noise) - t|| / ||noise|| at the reference t; 0 for none"
@@ -100,10 +107,17 @@ class EquilibriumError(Objective):
             left = left_of_noise(told.denoised(noisy), clean, noisy)
             logs["noise left"] = left.item()
             loss = loss + self.keep * left
-        if self.hinge == 0 and self.jacobian == 0:
+        if self.hinge == self.jacobian == self.still == 0:
             return loss, logs
         f = model.iterated_map(batch.kspace, batch.operator).as_one_image()
-        x = f.state(solution.value).detach()
+        x = f.state(solution.value)
+        if self.still > 0:
+            axes = tuple(range(1, x.ndim))
+            size = vector_norm(x.detach(), dim=axes).clamp_min(torch.finfo(x.dtype).tiny)
+            motion = (vector_norm(f(x) - x, dim=axes) / size).mean()
+            logs["motion"] = motion.item()
+            loss = loss + self.still * motion
+        x = x.detach()
         if self.hinge > 0:
             ratio = self._stretch(f, x)
             logs["expansion"] = ratio.mean().item()
