@@ -1,131 +1,126 @@
-"""Measured scans that no weight has seen: models beside classical methods, each of these at its
-best weight for that very scan. PSNR in dB inside the head, at the least-squares scale.
+"""Models on scans that no weight has seen, beside classical methods at their best weight for each;
+on scans turned, cropped and noisy; on test heads; on a bottle; and against the clock.
 
 The folder that DEQLAB_REAL_DATA names holds fully sampled files in fastMRI's schema; where it is
-not set, there is nothing to do. Coil maps are ESPIRiT's, from the calibration lines of the
-undersampled data. Classical methods are solved to 2e-5 or their budget, models as they come and
-once more to a tenth of their tolerance, for a stop is not yet an equilibrium.
+not set, only those questions are asked that need none. A row is printed as soon as it is there,
+then the means, spreads, least and most of each group. What classical methods reach is kept in the
+cache folder, so that a run that was interrupted, or one of other models, does not solve them again;
+several runs at once, each with its own --only, share it.
 """
 
 import argparse
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from scans import bottle, duration, harder, margins, stops, turns
+from scans.cases import Effort, Row
+from scans.judging import Models
 
+from deqlab.core.errors import InputError
 from deqlab.core.text_table import table
-from deqlab.data import SliceDataset, collate
-from deqlab.recon import Budget, create, load
-from deqlab.signal.coils.espirit import ESPIRiT
-from deqlab.signal.sampling.masks import RandomMask, default_center_fraction
+from deqlab.recon import load
+from deqlab.recon.fixed_point import FixedPointMethod
 
-WEIGHTS = {
-    "cg-sense": (4e-4, 1.6e-3, 6.4e-3, 2.56e-2),
-    "wavelet": (5e-4, 1e-3, 2e-3, 4e-3),
-    "tv": (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3),
+QUESTIONS = {
+    "margins": margins,
+    "turns": turns,
+    "harder": harder,
+    "stops": stops,
+    "bottle": bottle,
+    "duration": duration,
 }
-TIGHT, MOST = Budget(2e-5, 400), 150
-INSIDE = 0.1  # of the reference's maximum: what counts as head
-
-
-@dataclass(frozen=True)
-class Case:
-    """One scan under one mask. lines: calibration lines, None for the usual share."""
-
-    path: Path
-    acceleration: float
-    lines: int | None
-    seed: int
-
-    def batch(self):
-        """Its only slice, as a batch of one."""
-        width = SliceDataset(self.path).volumes[0].shape[-1]
-        usual = default_center_fraction(self.acceleration)
-        share = usual if self.lines is None else self.lines / width
-        rule = RandomMask(self.acceleration, share)
-        dataset = SliceDataset(self.path, rule, seed=self.seed, coil_maps=ESPIRiT())
-        return collate([dataset[0]])
-
-    @property
-    def name(self) -> str:
-        """In tables."""
-        lines = "" if self.lines is None else f", {self.lines} lines"
-        return f"{self.path.stem} {self.acceleration:g}x{lines}, mask {self.seed}"
-
-
-def psnr(image: Tensor, reference: Tensor) -> float:
-    """dB inside the head, after the scale that fits best."""
-    image, reference = image.abs().flatten().double(), reference.abs().flatten().double()
-    image = image * (image @ reference) / (image @ image)
-    inside = reference > INSIDE * reference.max()
-    error = (image - reference)[inside].square().mean()
-    return float(10 * torch.log10(reference.max().square() / error))
-
-
-def judged(case: Case, models: list[str]) -> dict[str, float | int]:
-    """One row: the best of each classical method, then each model at its stop and beyond it."""
-    batch = case.batch()
-    y, A, reference = batch.kspace, batch.operator, batch.known("reference")
-    row: dict[str, float | int] = {}
-    for name, weights in WEIGHTS.items():
-        images = [create(name, weight=weight).run(y, A, TIGHT).image for weight in weights]
-        row[name] = max(psnr(image, reference) for image in images)
-    best = max(row.values())
-    for name in models:
-        model = load(name)
-        stopped = model.solve(y, A)
-        rest = model.solve(y, A, model.tolerance / 10, MOST, x0=stopped)
-        f = model.fixed_point_map(y, A)
-        away = torch.linalg.vector_norm(f.denoised(reference) - reference)
-        row |= {
-            f"{name} at its stop": psnr(stopped.value, reference),
-            f"{name} evaluations": int(stopped.evaluations),
-            f"{name} later": psnr(rest.value, reference),
-            f"{name} over the best": psnr(rest.value, reference) - best,
-            f"{name} |R(t) - t| / |t|": float(away / torch.linalg.vector_norm(reference)),
-        }
-    return row
-
-
-def cases(folder: Path, seeds: int) -> Iterator[Case]:
-    """Every fully sampled file of the folder, at 4x and 8x, with the usual lines and with 16."""
-    for path in sorted(folder.glob("*.h5")):
-        if SliceDataset(path).volumes[0].sampled_by is None:
-            for acceleration in (4.0, 8.0):
-                for lines in (None, 16):
-                    yield from (Case(path, acceleration, lines, seed) for seed in range(seeds))
+QUICK = Effort(1, (4.0,), 1, 1, 1)
 
 
 def main() -> None:
-    """Prints a row as soon as it is there, then means and spreads."""
+    """Asks every question, or those of --only."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", nargs="+", default=["de-grad"])
-    parser.add_argument("--seeds", type=int, default=5, help="masks of each kind")
+    parser.add_argument(
+        "--model", nargs="+", default=["de-grad"], metavar="NAME_OR_CARD", help="equilibria"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--masks", type=int, help="of each kind (default: 5 for margins and bottle, 1 elsewhere)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one mask, 4x, one head: the figures mean little"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=QUESTIONS,
+        default=list(QUESTIONS),
+        metavar="QUESTION",
+        help=", ".join(QUESTIONS),
+    )
     arguments = parser.parse_args()
-    folder = os.environ.get("DEQLAB_REAL_DATA")
-    if not folder:
-        print("DEQLAB_REAL_DATA is not set: no measured scans to judge by")
+    if arguments.masks is not None and arguments.masks < 1:
+        parser.error(f"--masks: {arguments.masks} given, 1 or more needed")
+    torch.set_num_threads(arguments.threads)
+    try:
+        models = equilibria(arguments.model)
+    except InputError as error:
+        parser.error(str(error))
+    named = os.environ.get("DEQLAB_REAL_DATA")
+    folder = Path(named) if named else None
+    effort = QUICK if arguments.quick else Effort()
+    if arguments.masks is not None:
+        effort = replace(effort, masks=arguments.masks)
+    for name in arguments.only:
+        ask(QUESTIONS[name], models, folder, effort)
+
+
+def equilibria(names: Sequence[str]) -> Models:
+    """Models by the stems of their cards; InputError for one that is no equilibrium."""
+    models = {}
+    for name in names:
+        model = load(name)
+        if not isinstance(model, FixedPointMethod):
+            raise InputError(f"--model: {name} given, an equilibrium needed")
+        models[Path(name).stem if name.endswith(".json") else name] = model
+    return models
+
+
+@torch.no_grad()
+def ask(question, models: Models, folder: Path | None, effort: Effort) -> None:
+    """One question's rows, then their summary."""
+    print(f"\n== {question.TITLE}")
+    if question.NEEDS_SCANS and folder is None:
+        print("   DEQLAB_REAL_DATA is not set: no measured scans to ask about")
         return
-    rows: dict[str, dict[str, float | int]] = {}
-    with torch.no_grad():
-        for case in cases(Path(folder), arguments.seeds):
-            rows[case.name] = judged(case, arguments.model)
-            shown = ", ".join(f"{key} {value:.4g}" for key, value in rows[case.name].items())
-            print(f"{case.name}: {shown}", flush=True)
-    for rate in ("4x", "8x"):
-        chosen = [row for name, row in rows.items() if f" {rate}" in name]
-        if not chosen:
-            continue
-        lines = [[rate, "mean", "spread", "least"]]
+    begin, rows = time.perf_counter(), []
+    try:
+        for row in question.rows(models, folder, effort):
+            rows.append(row)
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in row.values.items())
+            print(f"{row.name}: {shown}", flush=True)
+    except InputError as error:
+        print(f"   {error}")
+    for summary in summaries(rows):
+        print(f"\n{summary}")
+    for note in question.NOTES:
+        print(f"   {note}")
+    print(f"({time.perf_counter() - begin:.0f} s)", flush=True)
+
+
+def summaries(rows: Sequence[Row]) -> list[str]:
+    """A table for each group of rows."""
+    tables = []
+    for group in dict.fromkeys(row.group for row in rows):
+        chosen = [row.values for row in rows if row.group == group]
+        lines = [[f"{group}, {len(chosen)} rows", "mean", "spread", "least", "most"]]
         for key in chosen[0]:
             values = np.array([row[key] for row in chosen], dtype=float)
             spread = values.std(ddof=1) if len(values) > 1 else 0.0
-            lines.append([key, *(f"{part:.3g}" for part in (values.mean(), spread, values.min()))])
-        print(table(lines))
+            parts = values.mean(), spread, values.min(), values.max()
+            lines.append([key, *(f"{part:.3g}" for part in parts)])
+        tables.append(table(lines))
+    return tables
 
 
 if __name__ == "__main__":
