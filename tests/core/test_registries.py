@@ -19,7 +19,7 @@ from deqlab.metrics.registry import METRICS
 from deqlab.networks.registry import DENOISERS
 from deqlab.recon import weights
 from deqlab.recon.registry import METHODS
-from deqlab.signal.coils.registry import COIL_MAPS
+from deqlab.signal.coils.registry import COIL_MAPS, WHITENING
 from deqlab.signal.sampling.masks import MASKS
 from deqlab.solvers.registry import SOLVERS
 from deqlab.training.objectives.registry import OBJECTIVES
@@ -31,6 +31,7 @@ ALL: list[Registry[Any]] = [
     METRICS,
     MASKS,
     COIL_MAPS,
+    WHITENING,
     SOLVERS,
     GRADIENTS,
     OBJECTIVES,

@@ -19,6 +19,8 @@ from deqlab.operators.gridding import (
     weigh,
 )
 from deqlab.recon import create
+from deqlab.signal.coils.air_noise import WhiteningByAir
+from deqlab.signal.coils.automatic import Auto
 from deqlab.signal.coils.coil_compression import compress_coils, compression_matrix, energy_kept
 from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps, rss
 from deqlab.signal.coils.espirit import ESPIRiT
@@ -63,6 +65,7 @@ MAPS = {
     "low-resolution": LowResolution(),
     "walsh": Walsh(3),
     "espirit": ESPIRiT(3),
+    "auto": Auto(patches=0.3),
     "espirit-zero": ESPIRiT((3, 4), outside="zero", phase="virtual-coil"),
 }
 
@@ -83,6 +86,20 @@ def test_coils(same) -> None:
         return kept, rss(compress_coils(kspace, 2)), whiten(kspace, noise_covariance(background))
 
     same(compute, noise(2, 4, 6, 7), noise(4, 50))
+
+
+def test_whitening_by_air(same) -> None:
+    head = torch.zeros(4, 32, 24, dtype=torch.complex128)
+    head[:, 10:20] = noise(4, 10, 24)
+    loud = torch.tensor([5.0, 1, 1, 1]).reshape(4, 1, 1)
+
+    def compute(kspace: Tensor, mask: Tensor) -> Tensor:
+        found = WhiteningByAir().matrix([kspace], mask).matrix
+        assert found is not None
+        return found
+
+    kspace = fft2c(head) + 0.1 * loud * noise(4, 32, 24)
+    same(compute, kspace, torch.ones(24, dtype=torch.bool), tolerance=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(9, 12), (10, 200)])
