@@ -9,12 +9,14 @@ from torch.utils.data import Dataset
 from deqlab.core.errors import InputError
 from deqlab.data.formats.protocol import GridVolume, OffGridVolume, Volume
 from deqlab.data.formats.registry import open_volume, suffixes
+from deqlab.data.prepare.mixed_coils import with_mixed_coils
 from deqlab.data.prepare.off_grid import OffGridSlices
-from deqlab.data.prepare.on_grid import OnGridSlices
+from deqlab.data.prepare.on_grid import OnGridSlices, acquired_only
 from deqlab.data.prepare.options import Preparation
 from deqlab.data.prepare.stored_maps import CoilMaps
 from deqlab.data.sample import Sample
 from deqlab.data.sampling import Sampling
+from deqlab.signal.coils.air_noise import NoWhitening, Whitener
 from deqlab.signal.coils.coil_maps import LowResolution
 from deqlab.signal.sampling.masks import MaskRule
 
@@ -34,7 +36,8 @@ class SliceDataset(Dataset):
         stop); or a list of indices.
     seed: changes every mask and noise draw of `dataset[i]`; with 0 the mask depends on the file's
         name alone.
-    coil_maps, noise, max_pixels: as in `Preparation`.
+    coil_maps, noise, max_pixels, whiten, coils: as in `Preparation`. Coils are mixed by what the
+        mask of `dataset[i]` measures, whatever mask is drawn.
 
     `dataset[i]` is for evaluation: the same at every access, and one mask for all slices of a
     volume. `dataset.sample(i, rng)` is for training: mask, noise and strip are drawn from `rng`
@@ -51,14 +54,20 @@ class SliceDataset(Dataset):
         coil_maps: CoilMaps = LowResolution(),
         noise: float | tuple[float, float] = 0.0,
         max_pixels: int | None = None,
+        whiten: Whitener = NoWhitening(),
+        coils: int | None = None,
     ):
-        options = Preparation(coil_maps, noise, max_pixels)
+        options = Preparation(coil_maps, noise, max_pixels, whiten, coils)
         rules = () if mask is None else tuple(mask) if isinstance(mask, Sequence) else (mask,)
         self.seed = seed
-        self.scans = [scan_of(open_volume(path), rules, options) for path in find_files(paths)]
-        self.items = [
-            (scan, index) for scan in self.scans for index in choose_slices(scan.volume, slices)
-        ]
+        self.scans: list[OnGridSlices | OffGridSlices] = []
+        self.items: list[tuple[OnGridSlices | OffGridSlices, int]] = []
+        for path in find_files(paths):
+            volume = open_volume(path)
+            chosen = choose_slices(volume, slices)
+            scan = scan_of(volume, rules, options, chosen, seed)
+            self.scans.append(scan)
+            self.items += [(scan, index) for index in chosen]
 
     @property
     def volumes(self) -> list[Volume]:
@@ -99,11 +108,20 @@ class SliceDataset(Dataset):
 
 
 def scan_of(
-    volume: Volume, rules: tuple[MaskRule, ...], options: Preparation
+    volume: Volume,
+    rules: tuple[MaskRule, ...],
+    options: Preparation,
+    slices: Sequence[int],
+    seed: int = 0,
 ) -> OnGridSlices | OffGridSlices:
     """What turns the slices of a volume into Samples, for the kind of volume that it is; `rules`
-    undersample one that is fully sampled.
+    undersample one that is fully sampled. slices, seed: what coils are mixed by.
     """
+    if not isinstance(options.whiten, NoWhitening) or options.coils is not None:
+        mask = Sampling(volume, rules).mask_of_volume(seed)
+        if mask is not None and isinstance(volume, GridVolume):
+            mask = acquired_only(mask, volume)
+        volume = with_mixed_coils(volume, mask, options, slices)
     if isinstance(volume, GridVolume):
         return OnGridSlices(Sampling(volume, rules), options)
     if isinstance(volume, OffGridVolume):

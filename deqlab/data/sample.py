@@ -14,6 +14,7 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.data.truth import BatchTruth, KnownTruth, Truth
 from deqlab.operators import LinearOperator
+from deqlab.signal.transforms.crop import center_crop
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Measured:
     crop: (h, w), the centre of |image| that `target` shows.
     truth: what is known of the image. It is read when `target`, `reference` or `maximum` are asked
         for, so that a reconstruction reads none of it.
+    shading: real (y, x), what |image| has to be multiplied by to be shaded like `target`; None for
+        1. Coils that were mixed leave one.
     """
 
     kspace: Tensor
@@ -42,6 +45,7 @@ class Measured:
     contrast: str | list[str]
     crop: tuple[int, int]
     truth: Truth = KnownTruth()
+    shading: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +73,13 @@ class Measured:
             raise InputError(f"{self.name}: its {part} is not known; a fully sampled file has one")
         return image
 
+    def magnitude(self, image: Tensor) -> Tensor:
+        """|image| as `target` shows it, in units of `scale`: complex (..., y, x) to real (..., h,
+        w).
+        """
+        size = image.abs() if self.shading is None else image.abs() * self.shading
+        return center_crop(size, self.crop)
+
     def to(self, device: torch.device | str) -> Self:
         """The same on `device`; the operator is copied, not moved."""
         return replace(self._each(lambda tensor: tensor.to(device)), operator=self._copied(device))
@@ -93,12 +104,16 @@ class Measured:
 
 @dataclass
 class Sample(Measured):
-    """A slice or a volume, ready for any reconstructor once `collate` has given it a batch axis."""
+    """A slice or a volume, ready for any reconstructor once `collate` has given it a batch axis.
+
+    coil_maps_by: what estimated the maps of the operator, or which file has them, in words.
+    """
 
     scale: float
     file: str
     slice: int
     contrast: str
+    coil_maps_by: str = ""
 
     @property
     def maximum(self) -> float:
@@ -165,7 +180,17 @@ def collate(samples: Sequence[Sample]) -> Batch:
         contrast=[s.contrast for s in samples],
         crop=first.crop,
         truth=BatchTruth([s.truth for s in samples]),
+        shading=_shadings(samples),
     )
+
+
+def _shadings(samples: Sequence[Sample]) -> Tensor | None:
+    """Those of all samples, real (batch, y, x); None where none has one."""
+    known = [sample.shading for sample in samples if sample.shading is not None]
+    if not known:
+        return None
+    none = torch.ones_like(known[0])
+    return torch.stack([none if s.shading is None else s.shading for s in samples])
 
 
 def _stacked(samples: Sequence[Sample]) -> LinearOperator:

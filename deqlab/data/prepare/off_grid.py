@@ -17,9 +17,10 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.data.formats.protocol import OffGridVolume
 from deqlab.data.formats.samples import in_unit_range
+from deqlab.data.prepare.mixed_coils import shading, stored_maps
 from deqlab.data.prepare.on_grid import combine
 from deqlab.data.prepare.options import Preparation
-from deqlab.data.prepare.stored_maps import CoilMaps, StoredMaps
+from deqlab.data.prepare.stored_maps import CoilMaps, StoredMaps, method_told
 from deqlab.data.sample import Sample
 from deqlab.data.sampling import Sampling
 from deqlab.data.truth import FileTruth
@@ -33,6 +34,7 @@ from deqlab.operators.gridding import (
 )
 from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.off_resonance import OffResonance
+from deqlab.signal.coils.automatic import chosen
 from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
 
 # The density of the samples within so many cycles per pixel of the centre is made 1, whatever the
@@ -144,7 +146,7 @@ def prepare_off_grid(
         level = noise * volume.peak(index) / unit / math.sqrt(2)
         parts = rng.standard_normal((*samples.shape, 2), np.float32) * np.float32(level)
         samples = samples + torch.view_as_complex(torch.from_numpy(parts))
-    maps = _maps(volume, index, samples, trajectory, density, coil_maps)
+    maps, told = _maps(volume, index, samples, trajectory, density, coil_maps)
     fourier = NUFFTOperator(trajectory, volume.recon_shape, maps, weights=density)
     off_resonance = volume.field_map(index)
     A: NonCartesianOperator | OffResonance = (
@@ -162,6 +164,8 @@ def prepare_off_grid(
         contrast=volume.contrast,
         crop=volume.recon_shape,
         truth=OffGridTruth(volume, index, scale * unit, maps=maps),
+        coil_maps_by=told,
+        shading=shading(volume, index, maps),
     )
 
 
@@ -172,18 +176,24 @@ def _maps(
     trajectory: Tensor,
     density: Tensor,
     source: CoilMaps,
-) -> Tensor:
-    """Coil maps of a slice, complex64 (coil, y, x), an error with the file's name."""
+) -> tuple[Tensor, str]:
+    """(coil maps of a slice, complex64 (coil, y, x), where they come from); an error with the
+    file's name.
+    """
     shape = volume.recon_shape
     if isinstance(source, StoredMaps):
-        return source.read(index, volume.slices, (len(samples), *shape))
+        return stored_maps(volume, index, source, shape), source.told
     try:
-        if isinstance(source, LowResolution):
-            # Its window can follow the samples; the other methods need a block of the grid.
-            return coil_maps_from_center(samples, trajectory, density, shape)
-        gridded, lines, rows = gridded_center(samples, trajectory, density, shape)
-        return estimate_coil_maps(gridded, lines, source, rows)
+        if not isinstance(source, LowResolution):
+            gridded, lines, rows = gridded_center(samples, trajectory, density, shape)
+            method = chosen(source, gridded, lines, rows)
+            if not isinstance(method, LowResolution):
+                maps = estimate_coil_maps(gridded, lines, method, rows)
+                return maps, f"{method_told(method)} from the centre"
+        # Its window can follow the samples; the other methods need a block of the grid.
+        maps = coil_maps_from_center(samples, trajectory, density, shape)
+        return maps, f"{method_told(LowResolution())} from the centre"
     except InputError as error:
         if len(samples) > 1:
             raise InputError(f"{volume.path}: coil maps: {error}") from None
-        return samples.new_ones(1, *shape)  # one coil can do without
+        return samples.new_ones(1, *shape), "none"  # one coil can do without

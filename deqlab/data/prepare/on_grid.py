@@ -18,12 +18,14 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.data.formats.protocol import GridVolume
 from deqlab.data.formats.samples import in_unit_range
+from deqlab.data.prepare.mixed_coils import shading, stored_maps
 from deqlab.data.prepare.options import Preparation
-from deqlab.data.prepare.stored_maps import CoilMaps, StoredMaps
+from deqlab.data.prepare.stored_maps import CoilMaps, StoredMaps, method_told
 from deqlab.data.sample import Sample
 from deqlab.data.sampling import Sampling
 from deqlab.data.truth import FileTruth
 from deqlab.operators.cartesian import CartesianOperator
+from deqlab.signal.coils.automatic import chosen
 from deqlab.signal.coils.coil_maps import CoilMapMethod, LowResolution, estimate_coil_maps
 from deqlab.signal.sampling.masks import calibration_lines
 from deqlab.signal.transforms.crop import center_crop
@@ -132,13 +134,14 @@ def prepare(
     hybrid = hybrid * mask
     kspace = fftc(hybrid, -2) if mask.ndim == 1 else hybrid
     if isinstance(coil_maps, StoredMaps):
-        maps = coil_maps.read(index, volume.slices, tuple(kspace.shape))
+        maps = stored_maps(volume, index, coil_maps, (kspace.shape[-2], kspace.shape[-1]))
+        told = coil_maps.told
+    elif lines is None:
+        maps, told = torch.ones_like(kspace), "none"
     else:
-        maps = (
-            _estimated(kspace, lines, block, coil_maps, volume)
-            if lines
-            else torch.ones_like(kspace)
-        )
+        method = chosen(coil_maps, kspace, lines, block)
+        maps = _estimated(kspace, lines, block, method, volume)
+        told = f"{method_told(method)} from {lines.stop - lines.start} lines"
     zero_filled = combine(ifftc(hybrid, axes), maps)
     scale = float(zero_filled.abs().max()) or 1.0
 
@@ -161,6 +164,8 @@ def prepare(
         crop=(kspace.shape[-2] if mask.ndim == 1 else volume.recon_shape[0], volume.recon_shape[1]),
         # Without a two-dimensional mask the image has exactly the target's rows.
         truth=OnGridTruth(volume, index, scale * unit, rows, reference),
+        coil_maps_by=told,
+        shading=shading(volume, index, maps),
     )
 
 

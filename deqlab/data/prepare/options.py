@@ -1,13 +1,15 @@
 """What every volume undergoes on its way to a Sample."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, option, options
 from deqlab.data.prepare.stored_maps import StoredMaps
+from deqlab.signal.coils.air_noise import NoWhitening
 from deqlab.signal.coils.coil_maps import LowResolution
+from deqlab.signal.coils.registry import WHITENING
 
 
 @options
@@ -29,12 +31,18 @@ class Preparation:
         "keep a random strip of at most so many pixels (whole rows, at least one), which is exact;"
         " off the grid there are no strips, and a larger image is refused",
     )
+    whiten: Annotated[Any, WHITENING] = option(
+        NoWhitening(), "whether coils are mixed so that their noise is white, and how it is found"
+    )
+    coils: Count | None = option(
+        None, "compress to at most so many virtual coils, after whitening; None to keep all"
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.coil_maps, StoredMaps) and not hasattr(self.coil_maps, "estimate"):
             raise InputError(
-                f"coil_maps: {self.coil_maps!r} given; LowResolution(), ESPIRiT(), Walsh() or"
-                " StoredMaps(path) needed"
+                f"coil_maps: {self.coil_maps!r} given; LowResolution(), Auto(), ESPIRiT(),"
+                " Walsh() or StoredMaps(path) needed"
             )
         low, high = self.noise_range
         if not 0 <= low <= high < float("inf"):

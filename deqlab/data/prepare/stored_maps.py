@@ -10,6 +10,7 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.data.formats.hdf5 import dataset, opened, read
 from deqlab.signal.coils.coil_maps import CoilMapMethod, rss
+from deqlab.signal.coils.espirit import ESPIRiT
 from deqlab.signal.coils.registry import COIL_MAPS
 from deqlab.signal.transforms.crop import center_window
 
@@ -28,6 +29,11 @@ class StoredMaps:
     """
 
     path: Path
+
+    @property
+    def told(self) -> str:
+        """Where the maps come from, in words."""
+        return f"those of {self.path.name}"
 
     def read(self, index: int, slices: int, shape: tuple[int, ...]) -> Tensor:
         """The maps of slice `index` of `slices`, complex64 `shape` = (coil, y, x). InputError, one
@@ -62,11 +68,26 @@ class StoredMaps:
                 " finite"
             )
         maps = torch.from_numpy(found[:, center_window(rows, shape[1])].astype(np.complex128))
-        size = rss(maps)
-        return (maps / torch.where(size > 0, size, 1)).to(torch.complex64)
+        return of_unit_size(maps).to(torch.complex64)
+
+
+def of_unit_size(maps: Tensor) -> Tensor:
+    """Maps, complex (coil, y, x), over their root-sum-of-squares; where that is zero they stay
+    zero.
+    """
+    size = rss(maps)
+    return maps / torch.where(size > 0, size, 1)
 
 
 CoilMaps = CoilMapMethod | StoredMaps
+
+
+def method_told(method: CoilMapMethod) -> str:
+    """An estimator in words: its name, and the side of its patches where it has such."""
+    if not isinstance(method, tuple(COIL_MAPS[name] for name in COIL_MAPS)):
+        return type(method).__name__
+    name = COIL_MAPS.name_of(method)
+    return f"{name} (kernel {method.kernel})" if isinstance(method, ESPIRiT) else name
 
 
 def coil_maps_by_name(text: str) -> CoilMaps:
