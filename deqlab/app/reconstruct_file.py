@@ -18,12 +18,16 @@ from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.data.dataset import SliceDataset, Slices
 from deqlab.data.formats.protocol import GridVolume
 from deqlab.data.formats.write_fastmri import hdf5_bytes
-from deqlab.data.prepare.on_grid import acquired_only, crop_magnitude
+from deqlab.data.prepare.mixed_coils import preparation_told
+from deqlab.data.prepare.on_grid import acquired_only
 from deqlab.data.prepare.stored_maps import CoilMaps
 from deqlab.data.sample import Batch, Sample, collate
+from deqlab.operators.cartesian import CartesianOperator
 from deqlab.recon.base import Budget, Reconstructor
-from deqlab.signal.coils.coil_maps import LowResolution
+from deqlab.signal.coils.air_noise import Whitener, WhiteningByAir
+from deqlab.signal.coils.automatic import Auto
 from deqlab.signal.sampling.masks import MaskRule
+from deqlab.signal.sampling.noise_level import noise_level
 
 # Beyond these peaks a float32 file cannot hold the image at the input's own scale.
 FLOAT32_RANGE = (1e-35, 1e35)
@@ -36,15 +40,17 @@ class Request:
     source: a file of any known format. destination: the file to write.
     mask: the rule that undersamples a fully sampled source (`deqlab.data.sampling.Seeded` for one
         with a seed of its own); None for a source that is undersampled already.
-    slices, coil_maps: as in SliceDataset. attributes: texts to store with the images, such as the
-        model's name.
+    slices, coil_maps, whiten, coils: as in SliceDataset. attributes: texts to store with the
+        images, such as the model's name.
     """
 
     source: Path
     destination: Path
     mask: MaskRule | None = None
     slices: Slices = "all"
-    coil_maps: CoilMaps = LowResolution()
+    coil_maps: CoilMaps = Auto()
+    whiten: Whitener = WhiteningByAir()
+    coils: int | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -57,6 +63,9 @@ class Reconstruction:
         None off the grid.
     evaluations, residual, converged: one entry per slice; all three empty for a method without a
         solver.
+    noise: of each slice, the standard deviation of its real part in k-space over max |A^H y|; empty
+        off the grid. preparation: what was done to the coils and why, and where their maps come
+        from, in words.
     """
 
     images: np.ndarray
@@ -65,6 +74,8 @@ class Reconstruction:
     evaluations: list[int] = field(default_factory=list)
     residual: list[float] = field(default_factory=list)
     converged: list[bool] = field(default_factory=list)
+    noise: list[float] = field(default_factory=list)
+    preparation: str = ""
 
 
 def reconstruct_file(
@@ -85,7 +96,14 @@ def reconstruct_file(
     """
     model.check(budget)
     source, destination = Path(request.source), Path(request.destination)
-    dataset = SliceDataset(source, request.mask, request.slices, coil_maps=request.coil_maps)
+    dataset = SliceDataset(
+        source,
+        request.mask,
+        request.slices,
+        coil_maps=request.coil_maps,
+        whiten=request.whiten,
+        coils=request.coils,
+    )
     refuse_same_file(source, destination)
     (scan,) = dataset.scans
     volume, sampling = scan.volume, scan.sampling
@@ -108,16 +126,19 @@ def reconstruct_file(
         "patient_id": volume.patient_id,
         **request.attributes,
     }
-    model = model.to(device)
+    model, maps = model.to(device), []
     with reserved(destination, result, attributes) as write:
         for position, index in enumerate(
             tqdm(chosen, desc=source.name, unit="slice", disable=not progress)
         ):
             sampling.refuse_holes(index)
             sample = checked(dataset[position], source)
+            note_noise(sample, result)
+            maps.append(sample.coil_maps_by)
             image = solve_slice(model, collate([sample]).to(device), budget, result)
             result.images[position] = magnitude_of(image[0], sample, source)
         warn_of_unsettled(result, source)
+        result.preparation = preparation_told(volume, maps)
         write(result)
     return result
 
@@ -130,6 +151,13 @@ def checked(sample: Sample, path: Path) -> Sample:
             "which float32 images cannot hold; rescale the k-space"
         )
     return sample
+
+
+def note_noise(sample: Sample, result: Reconstruction) -> None:
+    """The noise of a slice on the grid is added to `result`."""
+    if isinstance(sample.operator, CartesianOperator):
+        level = noise_level(sample.kspace[None], sample.operator.mask)
+        result.noise.append(float(level))
 
 
 @contextmanager
@@ -167,7 +195,7 @@ def magnitude_of(image: torch.Tensor, sample: Sample, path: Path) -> np.ndarray:
     """|image| in the target's field of view at the input's own scale, float64 (h, w); InputError
     where the model gave something else.
     """
-    magnitude = crop_magnitude(image, sample.crop).double().cpu().numpy() * sample.scale
+    magnitude = sample.magnitude(image.cpu()).double().numpy() * sample.scale
     if not np.isfinite(magnitude).all():
         raise InputError(
             f"{path}: slice {sample.slice}: the model gave no finite image; its weights do not suit"
@@ -199,10 +227,19 @@ def _content(result: Reconstruction, attributes: dict[str, str]) -> bytes:
         per_slice["evaluations"] = np.asarray(result.evaluations)
         per_slice["residual"] = np.asarray(result.residual)
         per_slice["converged"] = np.asarray(result.converged)
+    if result.noise:
+        per_slice["noise"] = np.asarray(result.noise)
     sampled = {} if result.mask is None else {"mask": result.mask}
+    told = {**attributes, "preparation": result.preparation}
     return hdf5_bytes(
-        {"reconstruction": result.images, **sampled}, attributes, {"reconstruction": per_slice}
+        {"reconstruction": result.images, **sampled}, told, {"reconstruction": per_slice}
     )
+
+
+def prepared(result: Reconstruction) -> str:
+    """How the data were prepared, on one line."""
+    noise = [f"noise {np.median(result.noise):.2%} of max |A^H y|"] if result.noise else []
+    return "; ".join([*noise, result.preparation])
 
 
 def summary(result: Reconstruction) -> str:

@@ -4,7 +4,7 @@ acceleration.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deqlab.data.dataset import SliceDataset
-from deqlab.data.prepare.on_grid import crop_magnitude
+from deqlab.data.prepare.mixed_coils import preparation_told
 from deqlab.data.sample import Batch, collate
 from deqlab.evaluation.conditions import Conditions
 from deqlab.metrics.registry import METRICS
@@ -28,7 +28,8 @@ class Row:
 
     scores: by metric, over the volume; the data range is its target's maximum. evaluations,
     converged: per slice, None for a method that does not iterate. residual: the largest relative
-    residual of the volume's slices.
+    residual of the volume's slices. prepared: what was done to the coils and where their maps come
+    from, in words.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Row:
     evaluations: list[int] | None = None
     converged: list[bool] | None = None
     residual: float | None = None
+    prepared: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """All of it, the scores beside the rest."""
@@ -75,17 +77,21 @@ def evaluate(
                 slices=conditions.slices,
                 seed=conditions.seed,
                 coil_maps=conditions.coil_maps,
+                whiten=conditions.whiten,
+                coils=conditions.coils,
             )
             dataset.require("target", "evaluation")
             own = dataset.scans[0].sampling.own_acceleration
             if own is not None and number > 0:
                 continue  # sampled as its file says, so judged once
             factor = acceleration if own is None else own
-            batch = collate([dataset[index] for index in range(len(dataset))]).to(device)
+            samples = [dataset[index] for index in range(len(dataset))]
+            told = preparation_told(dataset.volumes[0], (sample.coil_maps_by for sample in samples))
+            batch = collate(samples).to(device)
             for label, method in methods.items():
                 if progress is not None:
                     progress(f"{label} {path.name} {factor:g}x")
-                rows.append(judge(label, method, batch, factor, budget))
+                rows.append(replace(judge(label, method, batch, factor, budget), prepared=told))
     return rows
 
 
@@ -98,7 +104,7 @@ def judge(
     outcome = method.run(volume.kspace, volume.operator, budget)
     seconds = time.perf_counter() - begin
     target = to_volume(volume.known("target"), volume)
-    magnitude = to_volume(crop_magnitude(outcome.image, volume.crop), volume)
+    magnitude = to_volume(volume.magnitude(outcome.image), volume)
     # `maximum` belongs to the whole volume also where only some of its slices are judged.
     peak = float(volume.maximum[0])
     scores = {name: METRICS.make(name)(target, magnitude, peak) for name in METRICS}

@@ -24,6 +24,7 @@ from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.registry import create
 from deqlab.recon.weights import save
+from deqlab.signal.coils.air_noise import NoWhitening, WhiteningByAir
 from deqlab.signal.sampling.masks import EquispacedMask, RandomMask
 
 FULL = RandomMask(1, 0.3)
@@ -152,7 +153,7 @@ def test_slices_that_do_not_converge_are_told(full, out):
 def test_a_method_without_solver_claims_no_convergence(full, out):
     reconstruct_file(Request(full, out, FULL), ZeroFilled())
     with h5py.File(out) as file:
-        assert set(file["reconstruction"].attrs) == {"slices"}
+        assert set(file["reconstruction"].attrs) == {"slices", "noise"}
 
 
 def test_scaling_the_input_scales_the_output_and_nothing_else(tmp_path, full, out):
@@ -458,3 +459,53 @@ def test_coil_maps_are_those_that_were_asked_for(shell, full, tmp_path, out, how
 def test_coil_maps_that_are_neither_method_nor_file_are_named(shell, full, out):
     status, _, errors = shell(full, out, "--model", "cg-sense", "--coil-maps", "esprit")
     assert status == 2 and "'esprit'" in errors[-1] and "espirit" in errors[-1] and not out.exists()
+
+
+def noisy(path: Path, noise: float = 0.02) -> Path:
+    """A file of four coils, the first of which is four times as loud as the others."""
+    kspace = volume(coils=4, rows=64, columns=48)
+    parts = np.random.default_rng(0).standard_normal((*kspace.shape, 2)) @ [1, 1j]
+    parts[:, 0] *= 4
+    return write_volume(path, (kspace + noise * parts).astype(np.complex64), "AXT2", (64, 48))
+
+
+def test_how_the_data_were_prepared_is_printed_and_stored(shell, tmp_path, out):
+    words = noisy(tmp_path / "noisy.h5"), out, "--model", "cg-sense", "--acceleration", "2"
+    status, output, errors = shell(*words, "--coils", "3")
+    assert status == 0, errors
+    line = output.splitlines()[1]
+    assert line.startswith("prepared: noise ") and "% of max |A^H y|; coils whitened (noise" in line
+    assert "; 3 of 4 coils kept; coil maps espirit (kernel " in line and line.endswith(" lines")
+    with h5py.File(out) as file:
+        assert line.endswith(file.attrs["preparation"])
+        noise = file["reconstruction"].attrs["noise"]
+        assert noise.shape == (2,) and f"noise {np.median(noise):.2%} of" in line
+    status, output, _ = shell(*words, "--whiten", "none", "--coil-maps", "lowres")
+    assert "coils not whitened (not asked for); 4 of 4 coils kept; coil maps lowres" in output
+
+
+def test_whitened_coils_give_an_image_of_the_same_shading_with_less_noise(tmp_path, out):
+    path, truth = noisy(tmp_path / "noisy.h5"), np.linalg.norm(blobs(), axis=1)
+    plain, white = (
+        reconstruct_file(Request(path, out, FULL, whiten=how), CGSense()).images * 1.01
+        for how in (NoWhitening(), WhiteningByAir())
+    )
+    inside = truth > 0.1
+    assert relative(white[inside], truth[inside]) < 0.7 * relative(plain[inside], truth[inside])
+    assert relative(white[inside], truth[inside]) < 0.06
+
+
+def blobs() -> np.ndarray:
+    """The coil images of `noisy` without noise."""
+    axes = (-2, -1)
+    kspace = np.fft.ifftshift(volume(coils=4, rows=64, columns=48), axes)
+    return np.fft.fftshift(np.fft.ifft2(kspace, norm="ortho"), axes)
+
+
+def test_what_the_shell_cannot_prepare_is_named(shell, full, out):
+    for words, told in (
+        (["--whiten", "atuo"], "did you mean auto?"),
+        (["--coils", "0"], "coils: 0 given"),
+    ):
+        status, _, errors = shell(full, out, "--model", "zero-filled", *words)
+        assert status == 2 and told in errors[-1] and not out.exists()

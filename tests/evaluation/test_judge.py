@@ -6,11 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from deqlab.app.cli import main
+from deqlab.data import write_volume
 from deqlab.data.dataset import SliceDataset
 from deqlab.data.prepare.on_grid import crop_magnitude
 from deqlab.evaluation.conditions import Conditions
@@ -19,9 +21,12 @@ from deqlab.metrics import METRICS, nmse, psnr, ssim
 from deqlab.networks import DnCNN
 from deqlab.recon import Outcome, create
 from deqlab.recon.base import Method
-from deqlab.signal.coils.coil_maps import LowResolution
+from deqlab.signal.coils.air_noise import NoWhitening, WhiteningByAir
+from deqlab.signal.coils.coil_maps import LowResolution, simulate_coil_maps
+from deqlab.signal.coils.espirit import ESPIRiT
 from deqlab.signal.coils.walsh import Walsh
 from deqlab.signal.sampling.masks import mask_rules
+from deqlab.signal.transforms.fourier import fft2c
 
 SMALL = DnCNN.Options(depth=2, width=2)
 
@@ -153,6 +158,39 @@ def test_the_shell_judges_with_the_coil_maps_that_were_asked_for(tiny_data, tmp_
         )
         assert found[name] == pytest.approx([row.scores["psnr"] for row in expected], abs=1e-6)
     assert abs(found["walsh"][0] - found["lowres"][0]) > 1e-3
+
+
+def test_the_shell_prepares_as_it_was_asked_to_and_says_how(tiny_data, tmp_path) -> None:
+    path = tiny_data["test"][0]
+    words = ["evaluate", "--data", str(path), "--model", "cg-sense", "--acceleration", "4"]
+    found = {}
+    for name, own in (("default", []), ("plain", ["--whiten", "none"]), ("one", ["--coils", "1"])):
+        assert main([*words, "--json", str(tmp_path / name), *own]) == 0
+        (found[name],) = json.loads((tmp_path / name).read_text())["rows"]
+    assert "; 2 of 2 coils kept; coil maps espirit (kernel" in found["default"]["prepared"]
+    assert found["plain"]["prepared"].startswith("coils not whitened (not asked for); 2 of 2")
+    assert "; 1 of 2 coils kept; coil maps lowres" in found["one"]["prepared"]
+    # Simulated noise is white, so nothing is done about it.
+    assert found["default"]["psnr"] == found["plain"]["psnr"]
+    assert abs(found["one"]["psnr"] - found["plain"]["psnr"]) > 1e-3
+
+
+def test_whitened_coils_are_judged_by_the_files_own_target(tmp_path) -> None:
+    """Of a fully sampled file with uneven noise, the combination of whitened coils is nearest."""
+    y, x = (torch.linspace(-1, 1, side) for side in (64, 48))
+    image = ((y[:, None] / 0.5) ** 2 + (x / 0.7) ** 2 < 1).float()
+    noise = torch.randn(1, 4, 64, 48, dtype=torch.complex64)
+    noise[:, 0] *= 8
+    kspace = fft2c(simulate_coil_maps(4, (64, 48), 0) * image)
+    path = write_volume(tmp_path / "loud.h5", (kspace + 0.01 * noise).numpy(), "T1", (64, 48))
+    with h5py.File(path, "r+") as file:
+        file["reconstruction_rss"][...] = image
+    one = Conditions(acceleration=(1,), center_fraction=1.0, coil_maps=ESPIRiT())
+    plain, white = (
+        evaluate({"zero": create("zero-filled")}, [path], replace(one, whiten=how))[0].scores
+        for how in (NoWhitening(), WhiteningByAir())
+    )
+    assert white["psnr"] > plain["psnr"] + 1
 
 
 def test_summary_by_hand() -> None:

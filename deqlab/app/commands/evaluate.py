@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from deqlab.app.preparation import PREPARATION
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, OneOf, flags, page_of, said, settings
 
 MODELS = ("zero-filled", "cg-sense", "de-prox", "de-grad")
@@ -24,6 +25,7 @@ def run(
     data: tuple[str, ...],
     split: str,
     coil_maps: str,
+    whiten: str,
     device: str,
     json_file: Path | None,
     tolerance: float | None,
@@ -41,11 +43,14 @@ def run(
     from deqlab.evaluation.judge import evaluate, summarise, table_text
     from deqlab.recon.base import Budget
     from deqlab.recon.weights import ready
+    from deqlab.signal.coils.registry import WHITENING
 
     given = said(chosen)
     if "slices" in given:
         given["slices"] = list(given["slices"])
-    conditions = Conditions(coil_maps=coil_maps_by_name(coil_maps), **given)
+    conditions = Conditions(
+        coil_maps=coil_maps_by_name(coil_maps), whiten=WHITENING.make(whiten), **given
+    )
     budget = Budget(tolerance, max_evaluations)
     where, options = device_by_name(device), settings(words, model)
     methods = {}
@@ -118,13 +123,7 @@ def _command() -> Command:
                 metavar="I",
                 help="default: 11 to 27 where a volume has them, else all",
             ),
-            click.Option(
-                ["--coil-maps"],
-                default="lowres",
-                show_default=True,
-                metavar="HOW",
-                help="lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file",
-            ),
+            *PREPARATION,
             *flags(Budget, ("tolerance", "max_evaluations")),
             DEVICE,
             click.Option(

@@ -3,6 +3,8 @@
 IN is masked (it has `mask`), or fully sampled: then it is undersampled first; or it has a
 `trajectory` (radial, spiral). OUT receives `reconstruction` (slices, rows, columns), magnitudes at
 the input's own intensity scale, and per slice the solver's evaluations, residual and convergence.
+How the data were prepared is printed and stored: their noise, whether coils were whitened and why,
+which coil maps, how many coils.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 
 import click
 
+from deqlab.app.preparation import PREPARATION
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, page_of, settings
 
 ACCELERATION = 4.0
@@ -21,11 +24,12 @@ ACCELERATION = 4.0
 
 def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **given: Any) -> None:
     """Writes OUT."""
-    from deqlab.app.reconstruct_file import Request, reconstruct_file, summary
+    from deqlab.app.reconstruct_file import Request, prepared, reconstruct_file, summary
     from deqlab.core.device import device_by_name
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
     from deqlab.recon.base import Budget
     from deqlab.recon.weights import ready
+    from deqlab.signal.coils.registry import WHITENING
 
     args = SimpleNamespace(source=source, **given)
     # What needs no file is refused before one is read.
@@ -38,11 +42,13 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
         destination=destination,
         mask=_mask(args),
         slices=parse_slices(args.slices),
-        coil_maps=coil_maps_by_name(args.coil_maps or "lowres"),
+        coil_maps=coil_maps_by_name(args.coil_maps),
+        whiten=WHITENING.make(args.whiten),
+        coils=args.coils,
         attributes={"model": model},
     )
     result = reconstruct_file(request, method, budget, device, progress=sys.stderr.isatty())
-    print(f"{destination}: {summary(result)}")
+    print(f"{destination}: {summary(result)}\nprepared: {prepared(result)}")
 
 
 def _mask(args: Any) -> Any:
@@ -122,12 +128,7 @@ def _command() -> Command:
                 " without weights",
             ),
             SET,
-            click.Option(
-                ["--coil-maps"],
-                metavar="HOW",
-                help="lowres, espirit, espirit-cropped (zero in air), walsh, or an HDF5 file with"
-                " `coil_maps` (slices, coils, rows, columns) (default: lowres)",
-            ),
+            *PREPARATION,
             click.Option(
                 ["--acceleration"],
                 type=float,
