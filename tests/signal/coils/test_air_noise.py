@@ -140,6 +140,7 @@ def test_what_says_too_little_leaves_coils_alone() -> None:
     for mask, samples, why in (
         (few, kspace, "no air beside the object, so no noise without signal"),
         (EVERY, kspace[:1], "one coil"),
+        (EVERY, signal()[:1], "one coil"),
         (EVERY, 0 * kspace, "nothing was measured"),
         (EVERY.expand(SHAPE), kspace, "its readout is not fully sampled"),
     ):
