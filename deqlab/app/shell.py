@@ -98,12 +98,10 @@ def _values_of(flag: str, words: Sequence[str]) -> list[str]:
 
 
 def page_of(model: str) -> str:
-    """The options of a model that is to be used: those of a name, or none, of weights as a file."""
-    from deqlab.recon.registry import METHODS
+    """The options that may be set of a model that is to be used, a name or a card."""
+    from deqlab.recon import weights
 
-    if model.endswith((".json", ".safetensors")):
-        return "trained weights, which fix its options"
-    return METHODS.page(model)
+    return weights.page_of(model)
 
 
 class NameOf(click.ParamType):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from annotated_types import Ge
@@ -44,6 +44,8 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Ge(1)]
 Whole = Annotated[int, Ge(0)]
 
+ADJUSTABLE = "adjustable"
+
 Made = TypeVar("Made")
 Cls = TypeVar("Cls", bound=type)
 
@@ -51,6 +53,13 @@ Cls = TypeVar("Cls", bound=type)
 def option(default: Any, sentence: str) -> Any:
     """A field with its default and the sentence that explains it; its type holds its limits."""
     return Field(default, description=sentence)
+
+
+def adjustable(default: Any, sentence: str) -> Any:
+    """As `option`, of a model with weights, for what belongs to its user and not to what was
+    learned: it may be set on trained weights too.
+    """
+    return Field(default, description=sentence, json_schema_extra={ADJUSTABLE: True})
 
 
 def required(sentence: str) -> Any:
@@ -104,6 +113,12 @@ class Options:
 def sentence(kind: type, name: str) -> str:
     """What the option `name` is, in its own words; empty where it says nothing."""
     return getattr(_field(kind, name), "description", None) or ""
+
+
+def adjustables(kind: type) -> list[str]:
+    """The names of the options made by `adjustable`."""
+    extras = {name: getattr(_field(kind, name), "json_schema_extra", None) for name in hints(kind)}
+    return [name for name, extra in extras.items() if extra and ADJUSTABLE in extra]
 
 
 def default_of(kind: type, name: str) -> Any:
@@ -189,10 +204,13 @@ def _value(word: Any, choice: Choice | None) -> Any:
         return {"true": True, "false": False, "none": None}.get(word, word)
 
 
-def page(kind: type, prefix: str = "") -> str:
-    """Every option with its range, its default and its sentence; those of choices indented."""
-    lines = []
-    for name, hint in hints(kind).items():
+def page(kind: type, prefix: str = "", names: Iterable[str] | None = None) -> str:
+    """Every option (or those of `names`) with its range, its default and its sentence; those of
+    choices indented.
+    """
+    lines, known = [], hints(kind)
+    for name in known if names is None else names:
+        hint = known[name]
         default, choice = default_of(kind, name), choice_of(hint)
         shown = choice.to_json(default)["name"] if choice and is_options(default) else default
         lines.append(f"{prefix}{name}: {sentence(kind, name)}".removesuffix(": "))

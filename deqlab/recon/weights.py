@@ -8,6 +8,7 @@ beside those of the model, and are still read.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,23 @@ from torch import nn
 
 from deqlab.core.atomic import atomic_path
 from deqlab.core.errors import InputError
-from deqlab.core.options import names_of, updated
+from deqlab.core.options import adjustables, names_of, page, updated
 from deqlab.networks.dncnn import DnCNNOptions
 from deqlab.recon.base import Model, Reconstructor
 from deqlab.recon.registry import METHODS, create, learned
 
 SHIPPED = Path(__file__).parent / "shipped"
 SCHEMA = 2
+FIXED = "trained weights, which fix its options"
 
 
-def load(name: str | Path) -> Model:
+def load(name: str | Path, words: Mapping[str, Any] | None = None) -> Model:
     """The trained reconstructor `name` in evaluation mode: a shipped one, or the path of a .json
     that `save` wrote.
 
-    The weight file's hash and every tensor's name and shape are checked; an InputError says what
-    does not fit.
+    words: options to be set, as `updated` takes them; those that are `adjustable` may be, the
+    others are what the weights were trained as. The weight file's hash and every tensor's name and
+    shape are checked; an InputError says what does not fit.
     """
     card_at = card_path(name)
     card = read_card(card_at)
@@ -60,6 +63,8 @@ def load(name: str | Path) -> Model:
             f"{card_at}: options {card['options']} make no {card['model']}:"
             f" {str(error).splitlines()[0]}"
         ) from None
+    if words:
+        model = METHODS.build(_adjusted(model.options, words, name))
     _check_tensors(model, tensors, weights_path)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
@@ -67,26 +72,31 @@ def load(name: str | Path) -> Model:
 
 def ready(name: str | Path, words: dict[str, str] | None = None) -> Reconstructor:
     """The reconstructor that the shell means by `name`, ready to be used: trained weights, or a
-    method without weights with its options set from `words`, {"weight": "0.003"}.
+    method without weights, with options set from `words`, {"weight": "0.003"}.
 
-    InputError for options of trained weights, which are what they were trained as.
+    InputError for options that trained weights fix, see `load`.
     """
     words = words or {}
     if name not in METHODS or learned(str(name)):
-        if words:
-            plain = ", ".join(other for other in METHODS if not learned(other))
-            first = next(iter(words))
-            raise InputError(
-                f"--set {first}: {name} has trained weights, which fix its options; it is for"
-                f" {plain}"
-            )
-        return load(name)
+        return load(name, words)
     kind = METHODS[str(name)]
     if "denoiser" not in names_of(kind):
         return updated(METHODS.defaults(str(name)), words)
     # Plug-and-play takes the denoiser of trained weights.
     words = dict(words)
     return updated(create(str(name), denoiser=denoiser(words.pop("denoiser", "de-prox"))), words)
+
+
+def page_of(name: str | Path) -> str:
+    """What may be set of `name` where it is to be used, explained: every option of a method without
+    weights, and of trained weights those that are `adjustable`.
+    """
+    if name in METHODS and not learned(str(name)):
+        return METHODS.page(str(name))
+    model = str(name) if name in METHODS else read_card(card_path(name))["model"]
+    kind = METHODS.options(model)
+    own = page(kind, names=adjustables(kind))
+    return f"trained weights, which fix its other options\n{own}" if own else FIXED
 
 
 def denoiser(name: str | Path) -> nn.Module:
@@ -164,6 +174,18 @@ def card_path(name: str | Path) -> Path:
             " path of a .json card"
         )
     return shipped
+
+
+def _adjusted(options: Any, words: Mapping[str, Any], name: str | Path) -> Any:
+    """The options of trained weights with `words` set; InputError for one that the weights fix."""
+    known, free = names_of(type(options)), adjustables(type(options))
+    for word in words:
+        first = word.partition(".")[0]
+        if first in known and first not in free:
+            raise InputError(
+                f"{word}: {name} is {FIXED}; what may be set: {', '.join(free) or 'nothing'}"
+            )
+    return updated(options, words)
 
 
 def _check_tensors(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:

@@ -1,18 +1,25 @@
-"""Options as words: typed by the option itself, refused with the nearest valid one, never for
-trained weights.
+"""Options as words: typed by the option itself, refused with the nearest valid one, and of trained
+weights only those that belong to the user.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
+import torch
 
 from deqlab.app.cli import main
 from deqlab.app.shell import settings
 from deqlab.core.errors import InputError
+from deqlab.data.dataset import SliceDataset
+from deqlab.recon import create, load
 from deqlab.recon.sparse.wavelet import WaveletFISTA
-from deqlab.recon.weights import ready
+from deqlab.recon.weights import ready, save
+from deqlab.signal.sampling.masks import mask_rules
 
 
 def test_words_become_options_of_the_right_type() -> None:
@@ -70,7 +77,7 @@ def test_words_that_name_nothing(words: list[str], models: list[str], expected: 
         ("wavelet", {"weight": "much"}, ["weight", "'much'", "a finite number >= 0 needed"]),
         ("wavelet", {"weight": "True"}, ["weight: True given", "a finite number >= 0 needed"]),
         ("wavelet", {"wavelet.levels": "2.5"}, ["levels: 2.5 given", "a whole number"]),
-        ("de-grad", {"weight": "1"}, ["de-grad", "trained weights", "wavelet"]),
+        ("de-grad", {"weight": "1"}, ["weight: de-grad", "trained weights", "may be set: nothing"]),
         ("tv", {"solver": "andersen"}, ["solver", "'andersen'", "did you mean anderson?"]),
         ("tv", {"solver.memory": "few"}, ["solver.memory: 'few' given", "a whole number"]),
         ("tv", {"weight.size": "1"}, ["weight.size", "no options of its own"]),
@@ -95,3 +102,48 @@ def test_the_shell_reconstructs_and_evaluates_with_options(
     assert capsys.readouterr().out.count("%") >= 2
     assert main(["reconstruct", source, out, "--model", "tv", "--set", "wieght=1"]) == 2
     assert "did you mean weight?" in capsys.readouterr().err
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> str:
+    """The card of trained weights that have an option which may be set."""
+    torch.manual_seed(0)
+    model = create("de-grad-measured", denoiser={"name": "dncnn", "depth": 2, "width": 2})
+    for parameter in model.denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    save(model, tmp_path / "mine.json", {})
+    return str(tmp_path / "mine.json")
+
+
+def test_trained_weights_let_their_user_choose_the_strength(
+    card: str, tiny_data, tmp_path: Path
+) -> None:
+    plain, halved = load(card), load(card, {"strength": 0.5})
+    assert halved.options == replace(plain.options, strength=0.5)
+    sample = SliceDataset(tiny_data["test"][:1], mask_rules(["random"], [4]), slices="all")[0]
+    y, A = sample.kspace[None], sample.operator
+    weights = [model.fixed_point_map(y, A).weight for model in (plain, halved)]
+    torch.testing.assert_close(weights[1], weights[0] / 2)
+    source, images = str(tiny_data["test"][0]), []
+    for number, words in enumerate(([], ["--set", "strength=0.5"], ["--set", "strength=1"])):
+        out = tmp_path / f"{number}.h5"
+        assert main(["reconstruct", source, str(out), "--model", card, *words]) == 0
+        with h5py.File(out) as file:
+            images.append(file["reconstruction"][:])
+    assert np.array_equal(images[0], images[2]) and not np.allclose(images[0], images[1])
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        ({"denoiser.width": "3"}, ["denoiser.width: ", "fix its options", "may be set: strength"]),
+        ({"strength": "1", "step": "2"}, ["step: ", "may be set: strength"]),
+        ({"strenght": "1"}, ["'strenght'", "did you mean strength?"]),
+        ({"strength": "-1"}, ["strength: -1 given", "> 0 needed"]),
+    ],
+)
+def test_what_trained_weights_fix_is_refused(card: str, words: dict, expected: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        ready(card, words)
+    assert all(word in str(error.value) for word in expected), str(error.value)
+    assert "\n" not in str(error.value)

@@ -4,6 +4,7 @@ options, what moved, and pages of help.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import click
@@ -17,6 +18,7 @@ from deqlab.core.options import (
     Count,
     Number,
     Positive,
+    adjustables,
     names_of,
     option,
     options,
@@ -24,7 +26,8 @@ from deqlab.core.options import (
     sentence,
 )
 from deqlab.losses.registry import LOSSES
-from deqlab.recon.registry import METHODS, trainable
+from deqlab.recon.registry import METHODS, create, trainable
+from deqlab.recon.weights import save
 from deqlab.training.objectives.registry import OBJECTIVES
 
 MODEL = click.Option(["--model"], multiple=True)
@@ -204,8 +207,11 @@ def test_a_models_page_stands_below_the_help(command: str, name: str, capsys) ->
         assert "nothing to train" in below
         return
     kind = METHODS.options(name)
+    fixed = command != "train" and name in trainable()
+    assert ("trained weights, which fix its" in below) == fixed
     for own in names_of(kind):
-        assert f"  {own}: {sentence(kind, own)}\n" in below
+        shown = not fixed or own in adjustables(kind)
+        assert (f"  {own}: {sentence(kind, own)}\n" in below) == shown
     if command == "train":
         objective = OBJECTIVES.options(METHODS[name].trained_by)
         for own in names_of(objective):
@@ -224,7 +230,11 @@ def test_pages_of_several_models_and_none_without_a_name(capsys) -> None:
     assert "did you mean de-grad?" in capsys.readouterr().err
 
 
-def test_the_page_of_weights_of_ones_own_says_that_they_fix_the_options(capsys) -> None:
-    for command in ("evaluate", "reconstruct"):
-        assert main([command, "--model", "runs/mine.json", "--help"]) == 0
-        assert "trained weights, which fix its options" in capsys.readouterr().out
+def test_the_page_of_weights_of_ones_own_says_what_they_fix(capsys, tmp_path: Path) -> None:
+    card = tmp_path / "mine.json"
+    pages = {"de-grad": "fix its options", "de-grad-measured": "fix its other options\n  strength:"}
+    for name, words in pages.items():
+        save(create(name, denoiser={"name": "dncnn", "depth": 2, "width": 2}), card, {})
+        for command in ("evaluate", "reconstruct"):
+            assert main([command, "--model", str(card), "--help"]) == 0
+            assert f"trained weights, which {words}" in capsys.readouterr().out

@@ -23,6 +23,8 @@ from deqlab.core.options import (
     Positive,
     Share,
     Whole,
+    adjustable,
+    adjustables,
     default_of,
     hints,
     names_of,
@@ -353,3 +355,21 @@ def test_defaults_and_sentences_are_those_of_the_fields() -> None:
             count: Count = option(0, "a default that its own field refuses")
 
         Wrong()
+
+
+def test_what_belongs_to_the_user_is_told_from_what_was_learned() -> None:
+    @options
+    class Learned:
+        width: Whole = option(3, "of the network")
+        taste: Positive = adjustable(1.0, "of the user")
+
+    @options
+    class More(Learned):
+        depth: Whole = option(2, "of the network")
+
+    assert adjustables(Learned) == adjustables(More) == ["taste"] and adjustables(Plain) == []
+    assert sentence(More, "taste") == "of the user" and More().taste == 1.0
+    with pytest.raises(InputError, match="taste: -1"):
+        More(taste=-1)
+    assert page(More, names=["taste"]).splitlines()[0] == "taste: of the user"
+    assert len(page(More, names=["taste"]).splitlines()) == 2

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from deqlab.core.options import Number, Positive, option, options
+from deqlab.core.options import Number, Positive, adjustable, option, options
 from deqlab.networks.protocol import at_level
 from deqlab.operators import CartesianOperator
 from deqlab.recon.base import CARTESIAN, Takes
@@ -45,7 +45,7 @@ class MeasuredDEGradOptions(DEGradOptions):
     level_powers: tuple[Number, Number] = option(
         (0.5, 0.5), "those of the level to begin with; they are learned"
     )
-    strength: Positive = option(1.0, "factor of every weight, for a user's own taste")
+    strength: Positive = adjustable(1.0, "factor of every weight, for a user's own taste")
 
 
 @dataclass(frozen=True)
