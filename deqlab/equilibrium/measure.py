@@ -155,3 +155,9 @@ def expansion(f: Callable[[Tensor], Tensor], x: Tensor, fx: Tensor, direction: T
     what the training hinge bounds.
     """
     return (_length(f(x + direction) - fx) / _length(direction)).flatten()
+
+
+def displacement(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """||f(x) - x|| / ||x|| per sample, real (batch,): how far f moves x, 0 for a fixed point."""
+    tiny = torch.finfo(x.abs().dtype).tiny
+    return (_length(f(x) - x) / _length(x).clamp_min(tiny)).flatten()

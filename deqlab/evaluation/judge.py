@@ -16,10 +16,15 @@ from deqlab.data.dataset import SliceDataset
 from deqlab.data.prepare.mixed_coils import preparation_told
 from deqlab.data.sample import Batch, collate
 from deqlab.evaluation.conditions import Conditions
+from deqlab.evaluation.denoiser_error import denoiser_error, noise_share
 from deqlab.metrics.registry import METRICS
 from deqlab.recon.base import Budget, Reconstructor
 from deqlab.recon.deq.base import MAX_EVALUATIONS, TOLERANCE
 from deqlab.signal.sampling.masks import mask_rules
+
+# Fields of a row and of a summary, and what a table calls them.
+AT_THE_TRUTH = {"denoiser_error": "|R(t)-t|/|t|", "noise_share": "|noise|/|t|"}
+WIDE = max(map(len, AT_THE_TRUTH.values()))
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Row:
     converged: list[bool] | None = None
     residual: float | None = None
     prepared: str = ""
+    denoiser_error: float | None = None
+    noise_share: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All of it, the scores beside the rest."""
@@ -115,6 +122,10 @@ def judge(
             "converged": outcome.solution.converged.tolist(),
             "residual": float(outcome.solution.residual.max()),
         }
+    error, noise = denoiser_error(method, volume), noise_share(volume)
+    if error is not None:
+        details["denoiser_error"] = float(error.mean())
+        details["noise_share"] = None if noise is None else float(noise.mean())
     where = volume.file[0], volume.contrast[0], float(acceleration)
     return Row(label, *where, scores, seconds, **details)
 
@@ -127,7 +138,7 @@ def to_volume(magnitude: Tensor, volume: Batch) -> np.ndarray:
 
 def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Mean and standard deviation over volumes for every method and acceleration, with the share of
-    slices that converged.
+    slices that converged and what denoisers do to the truth.
     """
     keys = list(dict.fromkeys((row.acceleration, row.method) for row in rows))
     table = []
@@ -146,16 +157,23 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
         if flags:
             counts = [count for row in group for count in row.evaluations or ()]
             entry |= {"converged": float(np.mean(flags)), "evaluations": float(np.median(counts))}
+        for name in AT_THE_TRUTH:
+            values = [value for row in group if (value := getattr(row, name)) is not None]
+            entry |= {name: float(np.mean(values))} if values else {}
         entry["seconds"] = sum(row.seconds for row in group)
         table.append(entry)
     return table
 
 
 def table_text(table: Sequence[dict[str, Any]]) -> str:
-    """The summary as aligned text, a column for each metric."""
+    """The summary as aligned text, a column for each metric, and two where there is a denoiser."""
     names = [name for name in METRICS if table and name in table[0]]
     heads = "".join(f" {METRICS[name].title:>15}" for name in names)
-    lines = [f"{'accel':>5} {'method':<14}{heads} {'converged':>9} {'evals':>5} {'volumes':>7}"]
+    inside = {key: title for key, title in AT_THE_TRUTH.items() if any(key in e for e in table)}
+    last = "".join(f" {title:>{WIDE}}" for title in inside.values())
+    lines = [
+        f"{'accel':>5} {'method':<14}{heads} {'converged':>9} {'evals':>5} {'volumes':>7}{last}"
+    ]
     for entry in table:
         share = f"{entry['converged']:.0%}" if "converged" in entry else "-"
         count = f"{entry['evaluations']:.0f}" if "evaluations" in entry else "-"
@@ -166,6 +184,7 @@ def table_text(table: Sequence[dict[str, Any]]) -> str:
         lines.append(
             f"{entry['acceleration']:>4g}x {entry['method']:<14}{scores} {share:>9} {count:>5}"
             f" {entry['volumes']:>7}"
+            + "".join(f" {f'{entry[k]:.3f}' if k in entry else '-':>{WIDE}}" for k in inside)
         )
     return "\n".join(lines)
 
@@ -173,8 +192,8 @@ def table_text(table: Sequence[dict[str, Any]]) -> str:
 def validator(
     files: Sequence[Path], accelerations: Iterable[float], mask: str, slices: Sequence[int] = (4,)
 ) -> Callable[[Any], dict[str, float]]:
-    """A function for `train`: model -> mean PSNR and, of equilibria, converged share on a few
-    slices of `files`, for every acceleration.
+    """A function for `train`: model -> mean PSNR and, of equilibria, converged share and what the
+    denoiser does to the truth, on a few slices of `files`, for every acceleration.
 
     The model is judged at the tolerance and the budget that it is used with, whatever those of its
     training are.
@@ -189,7 +208,7 @@ def validator(
         return {
             f"val_{key}_{entry['acceleration']:g}x": entry[key]
             for entry in summarise(rows)
-            for key in ("psnr", "converged")
+            for key in ("psnr", "converged", *AT_THE_TRUTH)
             if key in entry
         }
 

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from deqlab.equilibrium.measure import (
     dense_jacobian,
+    displacement,
     expansion,
     jacobian_products,
     spectral_norm,
@@ -271,3 +272,10 @@ def test_expansion_sees_a_neighbourhood_and_is_differentiable() -> None:
     assert_close(torch.cat(ratios), torch.tensor([0.0, 2 * 3 / 4], dtype=torch.float64))
     assert float(torch.autograd.grad(ratios[1].sum(), w)[0]) == pytest.approx(3 / 4)
     assert float(expansion(f, x, fx, torch.full_like(x, 4.0)).detach()) == pytest.approx(1.5)
+
+
+def test_how_far_a_point_is_moved() -> None:
+    x = points(3, 5, torch.complex128)
+    factors = torch.tensor([1.0, 0.75, -1.0])[:, None]
+    assert_close(displacement(lambda v: factors * v, x), torch.tensor([0, 0.25, 2]).double())
+    assert displacement(lambda v: v, torch.zeros(2, 3)).tolist() == [0, 0]

@@ -215,6 +215,23 @@ def test_summary_by_hand() -> None:
         and first["seconds"] == 1.0
     )
     assert table[1]["psnr_std"] == 0 and "converged" not in table[1]
+    assert all("denoiser_error" not in entry for entry in table)
+    assert "|R(t)-t|" not in table_text(table)
+
+
+def test_what_denoisers_do_to_the_truth_is_in_the_summary_and_the_table(rows) -> None:
+    assert all((r.denoiser_error is None) == (r.method != "equilibrium") for r in rows)
+    ours = [r for r in rows if (r.method, r.acceleration) == ("equilibrium", 4.0)]
+    assert all(r.to_json()["denoiser_error"] > 0 and r.noise_share > 0 for r in ours)
+    table = summarise(rows)
+    entry = next(e for e in table if (e["method"], e["acceleration"]) == ("equilibrium", 4.0))
+    for name in ("denoiser_error", "noise_share"):
+        assert entry[name] == pytest.approx(np.mean([getattr(r, name) for r in ours]))
+    head, *lines = table_text(table).splitlines()
+    assert head.endswith("|R(t)-t|/|t|  |noise|/|t|") and len({len(line) for line in lines}) == 1
+    shown = {line.split()[1]: line.split()[-2:] for line in lines if line.split()[0] == "4x"}
+    assert shown["zero"] == ["-", "-"]
+    assert shown["equilibrium"] == [f"{entry['denoiser_error']:.3f}", f"{entry['noise_share']:.3f}"]
 
 
 def test_the_table_shows_the_summary(rows) -> None:
@@ -234,7 +251,8 @@ def test_the_validator_gives_one_pair_per_acceleration(tiny_data) -> None:
     validate = validator(tiny_data["test"], iter((4, 8)), "random", slices=(1,))
     model = create("de-grad", denoiser=SMALL, step=0.5)
     first = validate(model)
-    assert set(first) == {f"val_{key}_{a}x" for key in ("psnr", "converged") for a in (4, 8)}
+    keys = ("psnr", "converged", "denoiser_error", "noise_share")
+    assert set(first) == {f"val_{key}_{a}x" for key in keys for a in (4, 8)}
     # Called once an epoch: the accelerations must not be used up.
     assert validate(model) == first
 
