@@ -62,6 +62,7 @@ def evaluate(
     files: Sequence[Path],
     conditions: Conditions = Conditions(),
     *,
+    baselines: Mapping[float, Mapping[str, Reconstructor]] = {},
     budget: Budget = Budget(),
     device: str | torch.device = "cpu",
     progress: Callable[[str], None] | None = None,
@@ -69,24 +70,19 @@ def evaluate(
     """A Row for every volume, acceleration and method; all methods see the same k-space. A file off
     the grid is judged once, at the acceleration of its own trajectory.
 
-    methods: by label. budget: of those that iterate; InputError before any work where one of them
-    does not and something is asked. progress: called with a label before each piece of work.
+    methods: by label. baselines: more of them, tuned for one acceleration each; the budget is not
+    theirs. budget: of those that iterate; InputError before any work where one of them does not and
+    something is asked. progress: called with a label before each piece of work.
     """
     for method in methods.values():
         method.check(budget)
     rows = []
     for number, acceleration in enumerate(conditions.acceleration):
-        rules = mask_rules([conditions.mask], [acceleration], conditions.center_fraction)
+        tuned = baselines.get(acceleration, {})
+        judged = {label: (method, budget) for label, method in methods.items()}
+        judged |= {label: (method, Budget()) for label, method in tuned.items()}
         for path in files:
-            dataset = SliceDataset(
-                [path],
-                rules,
-                slices=conditions.slices,
-                seed=conditions.seed,
-                coil_maps=conditions.coil_maps,
-                whiten=conditions.whiten,
-                coils=conditions.coils,
-            )
+            dataset = slices_of(path, conditions, acceleration)
             dataset.require("target", "evaluation")
             own = dataset.scans[0].sampling.own_acceleration
             if own is not None and number > 0:
@@ -95,11 +91,25 @@ def evaluate(
             samples = [dataset[index] for index in range(len(dataset))]
             told = preparation_told(dataset.volumes[0], (sample.coil_maps_by for sample in samples))
             batch = collate(samples).to(device)
-            for label, method in methods.items():
+            for label, (method, limits) in judged.items():
                 if progress is not None:
                     progress(f"{label} {path.name} {factor:g}x")
-                rows.append(replace(judge(label, method, batch, factor, budget), prepared=told))
+                row = judge(label, method, batch, factor, limits)
+                rows.append(replace(row, prepared=told))
     return rows
+
+
+def slices_of(path: Path, conditions: Conditions, acceleration: float) -> SliceDataset:
+    """The slices of a file under the conditions, at one of their accelerations."""
+    return SliceDataset(
+        [path],
+        mask_rules([conditions.mask], [acceleration], conditions.center_fraction),
+        slices=conditions.slices,
+        seed=conditions.seed,
+        coil_maps=conditions.coil_maps,
+        whiten=conditions.whiten,
+        coils=conditions.coils,
+    )
 
 
 @torch.no_grad()
@@ -158,8 +168,8 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
             counts = [count for row in group for count in row.evaluations or ()]
             entry |= {"converged": float(np.mean(flags)), "evaluations": float(np.median(counts))}
         for name in AT_THE_TRUTH:
-            values = [value for row in group if (value := getattr(row, name)) is not None]
-            entry |= {name: float(np.mean(values))} if values else {}
+            known = [value for row in group if (value := getattr(row, name)) is not None]
+            entry |= {name: float(np.mean(known))} if known else {}
         entry["seconds"] = sum(row.seconds for row in group)
         table.append(entry)
     return table

@@ -104,6 +104,7 @@ def test_the_shell_passes_it_on(model_of, tiny_data, tmp_path: Path, capsys, nam
     source, table, out = tiny_data["test"][0], tmp_path / "table.json", tmp_path / "out.h5"
     model = ["--model", model_of(name), "--max-evaluations", "2"]
     data = ["--data", str(source), "--acceleration", "4", "--slices", "0", "--json", str(table)]
+    data += ["--baselines", "none"]
     assert main(["evaluate", *model, *data]) == 0
     (row,) = json.loads(table.read_text())["rows"]
     assert row["evaluations"] == [2]

@@ -98,6 +98,7 @@ def test_the_shell_reconstructs_and_evaluates_with_options(
         assert main(["reconstruct", source, out, "--model", name, *words]) == 0
         assert "converged" in capsys.readouterr().out
     words = ["--model", "wavelet", "tv", "--set", "tv.weight=0.01", "--acceleration", "4"]
+    words += ["--baselines", "none"]
     assert main(["evaluate", "--data", source, *words]) == 0
     assert capsys.readouterr().out.count("%") >= 2
     assert main(["reconstruct", source, out, "--model", "tv", "--set", "wieght=1"]) == 2

@@ -1,8 +1,9 @@
 """Measures reconstructors on fully sampled files: every metric per volume, and which slices
 converged.
 
-All models see the same k-space. The table gives mean and standard deviation over volumes; --json
-keeps every volume's row.
+All models see the same k-space, and so do classical methods, whose weights are tuned beforehand on
+validation heads under the same conditions. The table gives mean and standard deviation over
+volumes; --json keeps every volume's row.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import click
 from deqlab.app.preparation import PREPARATION
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, OneOf, flags, page_of, said, settings
 
-MODELS = ("zero-filled", "cg-sense", "de-prox", "de-grad")
+MODELS = ("zero-filled", "de-prox", "de-grad")
 
 
 def run(
     model: tuple[str, ...],
     words: tuple[str, ...],
+    baselines: tuple[str, ...],
     data: tuple[str, ...],
     split: str,
     coil_maps: str,
@@ -39,12 +41,14 @@ def run(
     from deqlab.core.device import device_by_name
     from deqlab.data.files import split_files
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
+    from deqlab.evaluation import baselines as classical
     from deqlab.evaluation.conditions import Conditions
     from deqlab.evaluation.judge import evaluate, summarise, table_text
     from deqlab.recon.base import Budget
     from deqlab.recon.weights import ready
     from deqlab.signal.coils.registry import WHITENING
 
+    names = classical.named(baselines)
     given = said(chosen)
     if "slices" in given:
         given["slices"] = list(given["slices"])
@@ -59,23 +63,44 @@ def run(
         method.check(budget)
         method.to(where)
     files = split_files(data, split)
-    total = len(files) * len(methods) * len(conditions.acceleration)
+    rates = conditions.acceleration
+    total = len(rates) * (len(names) + len(files) * (len(methods) + len(names)))
     with tqdm(total=total, desc="evaluating", unit="volume") as bar:
 
         def progress(label: str) -> None:
             bar.set_postfix_str(label)
             bar.update()
 
-        rows = evaluate(methods, files, conditions, budget=budget, device=where, progress=progress)
+        chosen_weights = {
+            rate: classical.baselines(names, conditions, rate, where, progress=progress)
+            for rate in rates
+        }
+        tuned = {
+            rate: {f"tuned {one.name}": one.method for one in found}
+            for rate, found in chosen_weights.items()
+        }
+        rows = evaluate(
+            methods,
+            files,
+            conditions,
+            baselines=tuned,
+            budget=budget,
+            device=where,
+            progress=progress,
+        )
     table = summarise(rows)
+    for rate, found in chosen_weights.items() if names else ():
+        print(f"weights tuned at {rate:g}x: {', '.join(map(str, found))}")
     print(table_text(table))
     if json_file:
-        content = {"summary": table, "rows": [row.to_json() for row in rows]}
+        weights = {f"{rate:g}": {b.name: b.weight for b in chosen_weights[rate]} for rate in rates}
+        content = {"summary": table, "rows": [row.to_json() for row in rows], "baselines": weights}
         with atomic_path(json_file) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _command() -> Command:
+    from deqlab.evaluation.baselines import COARSE
     from deqlab.evaluation.conditions import Conditions
     from deqlab.recon.base import Budget
     from deqlab.signal.sampling.masks import MASKS
@@ -100,6 +125,14 @@ def _command() -> Command:
                 help="names, or .json cards of trained weights",
             ),
             SET,
+            click.Option(
+                ["--baselines"],
+                multiple=True,
+                default=tuple(COARSE),
+                show_default=True,
+                metavar="NAME",
+                help="classical methods to be tuned and judged as well, or none",
+            ),
             click.Option(
                 ["--data"],
                 multiple=True,
