@@ -4,6 +4,7 @@ weights only those that belong to the user.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +133,18 @@ def test_trained_weights_let_their_user_choose_the_strength(
         with h5py.File(out) as file:
             images.append(file["reconstruction"][:])
     assert np.array_equal(images[0], images[2]) and not np.allclose(images[0], images[1])
+
+
+def test_two_cards_of_one_name_are_both_judged(card: str, tiny_data, tmp_path: Path) -> None:
+    other, table = tmp_path / "other", tmp_path / "table.json"
+    other.mkdir()
+    save(load(card, {"strength": 0.5}), other / "mine.json", {})
+    words = ["--data", str(tiny_data["test"][0]), "--acceleration", "4", "--baselines", "none"]
+    words += ["--model", card, str(other / "mine.json"), "--set", f"{card}.strength=2"]
+    assert main(["evaluate", *words, "--json", str(table)]) == 0
+    rows = json.loads(table.read_text())["rows"]
+    assert [row["method"] for row in rows] == ["mine", str(other / "mine.json")]
+    assert rows[0]["psnr"] != rows[1]["psnr"]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ def run(
     where, options = device_by_name(device), settings(words, model)
     methods = {}
     for name in model:
-        methods[Path(name).stem] = method = ready(name, options[name])
+        method = ready(name, options[name])
+        label = Path(name).stem  # of a card, unless another one is called so
+        methods[name if label in methods else label] = method
         method.check(budget)
         method.to(where)
     files = split_files(data, split)
