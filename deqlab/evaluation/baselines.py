@@ -1,9 +1,10 @@
 """The classical methods that stand in every judgement, each at its best weight: beside a weak
 baseline anything looks strong.
 
-The weights are sought on slices of the built-in validation heads, in two passes: over weights that
-lie a factor of 4 apart, then a factor of 2 to either side of the best. What was found is kept in
-the cache, under a name that follows from all that it depends on.
+The weights are sought on slices of the built-in validation heads: over weights that lie a factor of
+4 apart, then a factor of 2 to either side of the best, and on in that direction while it is the
+last one tried. What was found is kept in the cache, under a name that follows from all that it
+depends on.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ COARSE = {
     "wavelet": (2e-3, 8e-3, 3.2e-2),
     "tv": (2e-3, 8e-3, 3.2e-2),
 }
+FURTHER = 4  # steps at most beyond the last weight
 SLICES = [8]  # of each head, whose 16 lie between chin and crown
 # Part of a cached file's name. Raise it whenever a method or its data would give another best
 # weight than before.
@@ -79,12 +81,20 @@ def tuned(
     device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """All trials of both passes, by weight; arguments as in `tune`."""
-    coarse = tune(name, {"weight": COARSE[name]}, data, metric, device, progress)
-    best = coarse.options["weight"]
-    fine = tune(name, {"weight": [best / 2, best * 2]}, data, metric, device, progress)
-    trials = sorted([*coarse.trials, *fine.trials], key=lambda trial: trial.options["weight"])
-    return Tuning(metric, {"weight": [trial.options["weight"] for trial in trials]}, trials)
+    """All trials, by weight; arguments as in `tune`."""
+    found = tune(name, {"weight": COARSE[name]}, data, metric, device, progress)
+    best = found.options["weight"]
+    further = [best / 2, best * 2]
+    for _ in range(1 + FURTHER):
+        more = tune(name, {"weight": further}, data, metric, device, progress)
+        trials = sorted([*found.trials, *more.trials], key=lambda trial: trial.options["weight"])
+        weights = [trial.options["weight"] for trial in trials]
+        found = Tuning(metric, {"weight": weights}, trials)
+        if not found.at_edge:
+            break
+        best = found.options["weight"]
+        further = [best / 2 if best == weights[0] else best * 2]
+    return found
 
 
 def baselines(
