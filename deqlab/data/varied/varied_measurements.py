@@ -14,15 +14,15 @@ from deqlab.core.options import Count, NonNegative, Positive, Share, option, opt
 from deqlab.data.sample import Sample
 from deqlab.data.truth import KnownTruth
 from deqlab.operators import CartesianOperator
+from deqlab.signal.coils.automatic import Auto
 from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
 from deqlab.signal.coils.coil_simulation import simulate_coil_maps
-from deqlab.signal.coils.espirit import ESPIRiT
 from deqlab.signal.coils.whitening import mix_coils
 from deqlab.signal.sampling.masks import EquispacedMask, RandomMask, calibration_lines
 from deqlab.signal.transforms.fourier import fft2c, ifft2c
 
-# Lines that ESPIRiT needs, its patches, and smaller ones for many coils, whose matrices grow.
-LINES, PATCH, SMALL_PATCH, MANY_COILS = 6, 6, 5, 8
+# Patches of ESPIRiT, and smaller ones for many coils, whose matrices grow.
+PATCH, SMALL_PATCH, MANY_COILS = 6, 4, 8
 # The centre takes at most this share of the measured lines.
 MOST_CALIBRATION = 0.9
 
@@ -63,7 +63,9 @@ class Measurements:
     equispaced: Share = option(0.3, "share of equispaced masks; the others are random")
     half: Share = option(0.05, "share whose mask lacks one side: partial Fourier")
     espirit: Share = option(
-        0.7, "share of maps by ESPIRiT where there are lines enough; the others from low resolution"
+        0.7,
+        "share of maps by ESPIRiT where there are lines enough for it (`auto`); the others are of"
+        " low resolution",
     )
     gain: NonNegative = option(0.5, "spread of the logarithm of coils' gains where they are mixed")
 
@@ -153,11 +155,9 @@ class Measurements:
 
     def _maps(self, random: np.random.Generator, kspace: Tensor, mask: Tensor) -> Tensor:
         """The maps that a user would estimate, complex (coil, y, x)."""
-        lines, coils = calibration_lines(mask), len(kspace)
-        if coils > 1 and lines.stop - lines.start >= LINES and random.random() < self.espirit:
-            patch = SMALL_PATCH if coils > MANY_COILS else PATCH
-            return estimate_coil_maps(kspace, lines, ESPIRiT(kernel=patch))
-        return estimate_coil_maps(kspace, lines, LowResolution())
+        auto = Auto(kernel=SMALL_PATCH if len(kspace) > MANY_COILS else PATCH)
+        method = auto if random.random() < self.espirit else LowResolution()
+        return estimate_coil_maps(kspace, calibration_lines(mask), method)
 
 
 def _combined(kspace: Tensor, maps: Tensor) -> Tensor:
