@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from deqlab.core.errors import InputError
-from deqlab.signal.coils.espirit import ESPIRiT
 from deqlab.signal.coils.whitening import noise_covariance, whiten
 from scans.cases import Case, Effort, Row, Slice
 from scans.judging import INSIDE, Models, at_best, psnr, scaled, settled
@@ -20,8 +19,7 @@ TITLE = "water bottle, 16 raw coils, 4x: ghosts in its air (0.03 at most wanted)
 NEEDS_SCANS = True
 MASKS = 5
 NOTES = (
-    "Coils are whitened by the noise of k-space's corners, for all methods; maps: ESPIRiT's, of the"
-    " usual lines with patches of 4 columns. ghost: the largest"
+    "Coils are whitened by the noise of k-space's corners, for all methods. ghost: the largest"
     " difference from the fully sampled image in the air, averaged over 3x3 pixels so that noise"
     " hardly counts, over the median of the object. nothing in the air: what an image has that is"
     " right in the object and zero elsewhere, and so how much of a ghost may be the reference's own"
@@ -29,9 +27,7 @@ NOTES = (
 )
 FILE = "bottle_pulseq_16ch.dat"
 ACCELERATION = 4.0
-# Ten usual lines hold too few patches of six columns to tell the maps of 16 coils: with them every
-# method fails alike. Of four columns they hold enough.
-CALIBRATIONS = ((None, ESPIRiT(kernel=(6, 4))), (16, ESPIRiT()))
+CALIBRATIONS = (None, 16)
 CORNERS = 0.75  # from there to the end of both half axes there is hardly any signal
 SMOOTH = 3  # pixels over which a ghost is averaged
 RIM = 4  # pixels about the object that are no air yet, for they hold its edge and its ringing
@@ -93,9 +89,9 @@ def rows(models: Models, folder: Path, effort: Effort) -> Iterator[Row]:
     if not path.exists():
         raise InputError(f"{path}: missing; the bottle cannot be asked about without it")
     scan = Slice.of(path, whitened(read_twix(path)))
-    for lines, maps in CALIBRATIONS:
+    for lines in CALIBRATIONS:
         for seed in range(effort.masks or MASKS):
-            case = Case(scan, ACCELERATION, lines, seed, coil_maps=maps)
+            case = Case(scan, ACCELERATION, lines, seed)
             group = f"{ACCELERATION:g}x, {lines or 'the usual'} calibration lines"
             yield Row(group, case.name, _found(case, models))
 

@@ -14,9 +14,9 @@ from deqlab.data import Batch, collate, open_volume
 from deqlab.data.dataset import scan_of
 from deqlab.data.formats.protocol import GridVolume
 from deqlab.data.prepare.options import Preparation
-from deqlab.signal.coils.coil_maps import CoilMapMethod, LowResolution
-from deqlab.signal.coils.espirit import ESPIRiT
-from deqlab.signal.sampling.masks import RandomMask, calibration_lines, default_center_fraction
+from deqlab.signal.coils.automatic import Auto
+from deqlab.signal.coils.coil_maps import CoilMapMethod
+from deqlab.signal.sampling.masks import RandomMask, default_center_fraction
 from deqlab.signal.transforms.crop import crop_readout
 
 
@@ -82,8 +82,8 @@ def fully_sampled(folder: Path) -> Iterator[Slice]:
 @dataclass(frozen=True)
 class Case:
     """A slice under one mask of random lines. lines: calibration lines, None for the usual share.
-    noise: added, as a share of the fully sampled image's maximum. coil_maps: None for ESPIRiT, but
-    low resolution where there are fewer calibration lines than its patches are wide.
+    noise: added, as a share of the fully sampled image's maximum. coil_maps: the
+    shell's default unless told otherwise.
     """
 
     slice: Slice
@@ -91,7 +91,7 @@ class Case:
     lines: int | None = None
     seed: int = 0
     noise: float = 0.0
-    coil_maps: CoilMapMethod | None = None
+    coil_maps: CoilMapMethod = Auto()
 
     @cached_property
     def mask(self) -> Tensor:
@@ -109,7 +109,7 @@ class Case:
         """Equal for equal measurements and references, whatever the slice is called."""
         content = hashlib.sha256(self.slice.samples.tobytes())
         content.update(self.mask.numpy().tobytes())
-        return f"{content.hexdigest()} {self.slice.shape} {self.noise} {self._maps} {self._own}"
+        return f"{content.hexdigest()} {self.slice.shape} {self.noise} {self.coil_maps} {self._own}"
 
     @property
     def name(self) -> str:
@@ -133,14 +133,5 @@ class Case:
         return RandomMask(self.acceleration, share)
 
     @cached_property
-    def _maps(self) -> CoilMapMethod:
-        if self.coil_maps is not None:
-            return self.coil_maps
-        mask = scan_of(self.slice, (self._rule,), Preparation()).sampling.mask_of_volume(self.seed)
-        lines = calibration_lines(mask)
-        fits = lines.stop - lines.start >= max(ESPIRiT().sides)
-        return ESPIRiT() if fits else LowResolution()
-
-    @cached_property
     def _scan(self):
-        return scan_of(self.slice, (self._rule,), Preparation(self._maps, self.noise))
+        return scan_of(self.slice, (self._rule,), Preparation(self.coil_maps, self.noise), [0])

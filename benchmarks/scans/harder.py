@@ -16,8 +16,7 @@ NEEDS_SCANS = True
 MASKS = 1
 NOTES = (
     "96 rows: the centre of the field of view along the readout. half resolution: coil images"
-    " averaged over 2x2 pixels; where that leaves fewer calibration lines than ESPIRiT's patches"
-    " are wide, coil maps are those of low resolution, for all methods. n coils: the first n of the"
+    " averaged over 2x2 pixels. n coils: the first n of the"
     " file. 1 % noise: of the brightest pixel, added to k-space; the reference stays without.",
 )
 ROWS, COILS, NOISE = 96, (1, 2, 4), 0.01

@@ -11,9 +11,10 @@ NEEDS_SCANS = True
 MASKS = 5
 LINES = 16
 NOTES = (
-    "PSNR in dB inside the head, after the scale that fits best. Coil maps: ESPIRiT's, from the"
-    " calibration lines. Classical methods are solved to 2e-5 or 400 evaluations. at its stop: the"
-    " model as it comes; later: carried on to a tenth of its tolerance or 150 evaluations more."
+    "PSNR in dB inside the head, after the scale that fits best. Coil maps: as the"
+    " shell makes them unless told otherwise. Classical methods are solved to 2e-5 or 400"
+    " evaluations. at its stop: the model as it comes; later: carried on to a"
+    " tenth of its tolerance or 150 evaluations more."
     " |R(t) - t| / |t| is wanted below noise / |t|, the scan's own noise from k-space's corners.",
 )
 

@@ -3,7 +3,10 @@
 from deqlab.core.registry import Registry
 from deqlab.losses.l1 import L1Loss
 from deqlab.losses.l2 import L2Loss
+from deqlab.losses.log_error import LogErrorLoss
 from deqlab.losses.nrmse import NRMSELoss
 from deqlab.losses.protocol import Loss
 
-LOSSES: Registry[Loss] = Registry("loss", {"l1": L1Loss, "l2": L2Loss, "nrmse": NRMSELoss})
+LOSSES: Registry[Loss] = Registry(
+    "loss", {"l1": L1Loss, "l2": L2Loss, "nrmse": NRMSELoss, "log-error": LogErrorLoss}
+)

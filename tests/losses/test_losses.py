@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.losses import LOSSES, L1Loss, L2Loss, NRMSELoss
+from deqlab.losses import LOSSES, L1Loss, L2Loss, LogErrorLoss, NRMSELoss
 
 IMAGE = torch.tensor([[3 + 4j, 1, 2j, 5]])
 REFERENCE = torch.tensor([[0, 1, 0, 5 + 1j]])
@@ -80,3 +80,22 @@ def test_nrmse_counts_every_sample_alike() -> None:
     loss = NRMSELoss()(empty, torch.zeros_like(empty))
     loss.backward()
     assert loss.item() == 0 and not empty.grad.any()
+
+
+def test_log_error_counts_factors_of_the_error() -> None:
+    """Halving an error costs log 2 less, be it large or small, in any units of the image; what is
+    below the floor counts no more, and slopes are finite there.
+    """
+    reference = torch.randn(2, 5, 7, dtype=torch.complex128)
+    error = torch.randn_like(reference) * reference.abs().mean()
+    loss = LogErrorLoss(floor=1e-12)
+    large, small = (float(loss(reference + size * error, reference)) for size in (0.5, 0.005))
+    assert large - small == pytest.approx(math.log(100))
+    assert float(loss(3 * (reference + 0.5 * error), 3 * reference)) == pytest.approx(large)
+    halves = torch.tensor([0.5, 1.0]).reshape(-1, 1, 1)
+    better = float(loss(reference + 0.5 * halves * error, reference))
+    assert large - better == pytest.approx(math.log(2) / 2)
+    image = reference.clone().requires_grad_()
+    at_floor = LogErrorLoss(floor=0.01)(image, reference)
+    at_floor.backward()
+    assert at_floor.item() == pytest.approx(math.log(0.01)) and not image.grad.any()

@@ -19,7 +19,7 @@ class Auto:
     whatever was seen spans the whole of the signal's subspace or of what it is mistaken for, and
     maps go wrong. On a measured array of 16 coils that costs total variation more than ten decibels
     at 8 % calibration lines, be the patches too large or the maps of low resolution; on heads of 4
-    and 7 coils low resolution and the best patch agree to a few tenths.
+    and 7 coils low resolution stands 0.1 to 0.9 decibels above what is chosen here.
     One coil has no map but a phase, which low resolution gives.
     """
 
