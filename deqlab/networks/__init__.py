@@ -2,7 +2,8 @@
 
 from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
+from deqlab.networks.gradient_step import GradientStep
 from deqlab.networks.registry import DENOISERS
 from deqlab.networks.unet import UNet
 
-__all__ = ["DENOISERS", "DemodulatedUNet", "DnCNN", "UNet"]
+__all__ = ["DENOISERS", "DemodulatedUNet", "DnCNN", "GradientStep", "UNet"]

@@ -5,11 +5,17 @@ from torch import nn
 from deqlab.core.registry import Registry
 from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
+from deqlab.networks.gradient_step import GradientStep
 from deqlab.networks.protocol import Denoiser
 from deqlab.networks.unet import UNet
 
 DENOISERS: Registry[Denoiser] = Registry(
     "denoiser",
-    {"dncnn": DnCNN, "unet": UNet, "demodulated-unet": DemodulatedUNet},
+    {
+        "dncnn": DnCNN,
+        "unet": UNet,
+        "demodulated-unet": DemodulatedUNet,
+        "gradient-step": GradientStep,
+    },
     also=(nn.Module,),
 )
