@@ -45,7 +45,9 @@ class MeasuredDEGradOptions(DEGradOptions):
     level_powers: tuple[Number, Number] = option(
         (0.5, 0.5), "those of the level to begin with; they are learned"
     )
-    strength: Positive = adjustable(1.0, "factor of every weight, for a user's own taste")
+    strength: Positive = adjustable(
+        1.0, "factor of weight and level, for a user's own taste: less of the denoiser, or more"
+    )
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Measured:
 class MeasuredDEGrad(DEGrad):
     """DE-Grad with weight = strength exp(a + b log(sigma / 0.01) + c log(acceleration / 4)), one
     for each sample; a, b and c are learned. A denoiser that can be told of the noise is told of a
-    level that follows another rule of that form. Its arguments are `MeasuredDEGradOptions`.
+    level that follows another rule of that form, times max |A^H y|: where nothing was measured the
+    weight says nothing, and the level alone how smooth an image has to be. Its arguments are
+    `MeasuredDEGradOptions`.
 
     sigma: the noise of `noise_level` relative to max |A^H y|. acceleration: positions of the grid
     over measured ones. Off the grid neither of the two means the same, so other operators are
@@ -113,8 +117,9 @@ class MeasuredDEGrad(DEGrad):
         """A^H y, A, the denoiser, the step and the weight."""
         projection = A.H(kspace)
         measured = self.measured(kspace, A, projection)
-        level = measured.peak * measured.rule(self.log_level, self.level_powers)
-        weight = self.options.strength * measured.rule(self.log_weight, self.powers)
+        strength = self.options.strength
+        level = strength * measured.peak * measured.rule(self.log_level, self.level_powers)
+        weight = strength * measured.rule(self.log_weight, self.powers)
         return projection, A, at_level(self.denoiser, level), self.step, weight
 
     def fixed_point_map(self, kspace: Tensor, A: Any) -> GradientMap:

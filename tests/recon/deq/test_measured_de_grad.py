@@ -125,13 +125,14 @@ def test_a_denoiser_is_told_of_a_level_that_follows_them_too() -> None:
     levels, masks = [0.02, 0.08], torch.stack([lines(2), lines(4)])
     kspace, A = noise_only(levels, masks)
     chosen = DemodulatedUNet.Options(widths=(3, 4), wide=())
-    model = MeasuredDEGrad(denoiser=chosen, level=0.04, level_powers=(0.5, -0.25)).double()
+    model = MeasuredDEGrad(denoiser=chosen, strength=1.5, level=0.04, level_powers=(0.5, -0.25))
+    model = model.double()
     for parameter in model.denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     f = model.fixed_point_map(kspace, A)
     for member, acceleration in ((0, 2), (1, 4)):
         sigma = float(noise_level(kspace, A.mask)[member])
-        right = 0.04 * (sigma / 0.01) ** 0.5 * (acceleration / 4) ** -0.25
+        right = 1.5 * 0.04 * (sigma / 0.01) ** 0.5 * (acceleration / 4) ** -0.25
         assert float(f.denoiser.level[member].detach()) == pytest.approx(right, rel=1e-5)
     x, index = torch.randn(2, 64, 64, dtype=torch.complex128), torch.tensor([1])
     assert_close(f.select(index)(x[index]), f(x)[index])
