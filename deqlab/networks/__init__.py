@@ -4,6 +4,7 @@ from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
 from deqlab.networks.registry import DENOISERS
+from deqlab.networks.ridge import Ridge
 from deqlab.networks.unet import UNet
 
-__all__ = ["DENOISERS", "DemodulatedUNet", "DnCNN", "GradientStep", "UNet"]
+__all__ = ["DENOISERS", "DemodulatedUNet", "DnCNN", "GradientStep", "Ridge", "UNet"]

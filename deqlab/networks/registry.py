@@ -7,6 +7,7 @@ from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
 from deqlab.networks.protocol import Denoiser
+from deqlab.networks.ridge import Ridge
 from deqlab.networks.unet import UNet
 
 DENOISERS: Registry[Denoiser] = Registry(
@@ -16,6 +17,7 @@ DENOISERS: Registry[Denoiser] = Registry(
         "unet": UNet,
         "demodulated-unet": DemodulatedUNet,
         "gradient-step": GradientStep,
+        "ridge": Ridge,
     },
     also=(nn.Module,),
 )
