@@ -11,6 +11,7 @@ from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.recon.deq.de_admm import DEADMM
 from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.deq.de_prox import DEProx
+from deqlab.recon.deq.de_ridge import DERidge
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad
 from deqlab.recon.deq.mol import MOL
 from deqlab.recon.deq.plug_and_play import PlugAndPlay
@@ -34,6 +35,7 @@ METHODS: Registry[Reconstructor] = Registry(
         "de-admm": DEADMM,
         "mol": MOL,
         "de-grad-measured": MeasuredDEGrad,
+        "de-ridge": DERidge,
         "unet": UNetOnImages,
         "pdnet": PDNet,
     },

@@ -32,6 +32,7 @@ METHOD_COLOURS: dict[str, str] = {
     "pnp": "#e78ac3",
     "de-grad": "#d55e00",
     "de-prox": "#b0559b",
+    "de-ridge": "#117733",
     "de-admm": "#7b3294",
     "mol": "#66c2a5",
     "unet": "#a6761d",

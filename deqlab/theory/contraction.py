@@ -10,7 +10,8 @@ and each norm is a maximum over [mu, L] that is reached at one of its ends. A ma
 `deqlab.theory.jacobian_split` measures what these functions bound.
 
 With mu = 0 (every undersampled A) and a = 1 none of the four is ever below 1: take N = q I and an
-image in the null space.
+image in the null space. DE-Ridge knows more than a Lipschitz constant: its D = I - R is the
+gradient of an energy, whose Hessian lies between two numbers (`Curvature`).
 """
 
 import math
@@ -77,6 +78,32 @@ class DenoiserBound:
         return abs(self.identity) + self.lipschitz
 
 
+@dataclass(frozen=True)
+class Curvature:
+    """The eigenvalues of the regulariser's Hessian lie in [lowest, largest]: it is convex where
+    lowest >= 0, and rho-weakly convex for rho = -lowest.
+    """
+
+    lowest: float
+    largest: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.lowest <= self.largest < math.inf:
+            raise InputError(
+                f"curvature: [{self.lowest}, {self.largest}] given, finite lowest <= largest needed"
+            )
+
+    @classmethod
+    def of(cls, denoiser: nn.Module) -> "Curvature":
+        """What a `Ridge` promises after every `project_`; InputError for a denoiser that is no step
+        along a gradient.
+        """
+        ends = getattr(denoiser, "curvature", None)
+        if ends is None:
+            raise InputError("curvature: the denoiser has no energy; a ridge needed")
+        return cls(*ends)
+
+
 def de_prox(denoiser: DenoiserBound, spectrum: Spectrum, step: float) -> float:
     """Lip(f) <= Lip(R) max |1 - eta lambda| for DE-Prox, f(x) = R(x - eta A^H (A x - y)).
 
@@ -101,6 +128,27 @@ def de_grad(denoiser: DenoiserBound, spectrum: Spectrum, step: float, weight: fl
     return (
         max(abs(1 - step * (eigenvalue + shrink)) for eigenvalue in spectrum.ends)
         + step * weight * denoiser.lipschitz
+    )
+
+
+def de_ridge(curvature: Curvature, spectrum: Spectrum, step: float, weight: float = 1.0) -> float:
+    """Lip(f) <= max |1 - eta e| over e in [mu + w m, L + w M] for DE-Ridge, f(x) = x - eta (A^H (A
+    x - y) + w grad E(x)), the Hessian of E in [m, M].
+
+    The Jacobian is symmetric, so its norm is its largest eigenvalue's modulus, and the Hessian of
+    the energy lies between the sums of the ends. Reached by a quadratic E, a multiple of the
+    identity. `de_grad` knows of the same denoiser no more than a = 1 and q = max(|m|, M), and for
+    mu = 0 is never below 1. Source: Yu. Nesterov, Introductory lectures on convex optimization
+    (2004), section 2.1.5.
+    """
+    step, weight = positive("step", step), positive("weight", weight)
+    return max(abs(1 - step * e) for e in _hessian(curvature, spectrum, weight))
+
+
+def _hessian(curvature: Curvature, spectrum: Spectrum, weight: float) -> tuple[float, float]:
+    return (
+        spectrum.lowest + weight * curvature.lowest,
+        spectrum.largest + weight * curvature.largest,
     )
 
 
@@ -188,6 +236,18 @@ def de_grad_steps(
     return (
         (0.0, 2 / (spectrum.largest + shrink + noise)) if spectrum.lowest + shrink > noise else None
     )
+
+
+def de_ridge_steps(
+    curvature: Curvature, spectrum: Spectrum, weight: float = 1.0
+) -> tuple[float, float] | None:
+    """The open interval of steps for which `de_ridge` is below 1: (0, 2 / (L + w M)) where mu + w m
+    > 0, the energy's strong convexity; else None.
+
+    Without that the same steps still descend.
+    """
+    lowest, largest = _hessian(curvature, spectrum, positive("weight", weight))
+    return (0.0, 2 / largest) if lowest > 0 else None
 
 
 def mol_steps(

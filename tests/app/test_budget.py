@@ -12,7 +12,7 @@ import torch
 
 from deqlab.app.cli import main
 from deqlab.core.errors import InputError
-from deqlab.networks import DnCNN
+from deqlab.networks import DnCNN, Ridge
 from deqlab.recon import METHODS, Budget, create
 from deqlab.recon.registry import learned
 from deqlab.recon.weights import save
@@ -26,7 +26,9 @@ def made(name: str) -> Any:
     """A small reconstructor that needs some evaluations."""
     # Fresh weights: the identity, of which some evaluations are needed, but zero for MOL.
     bound = {"lipschitz": 0.9, "residual": False} if name == "mol" else {}
-    network = DnCNN.Options(depth=2, width=2, **bound)
+    network: Any = DnCNN.Options(depth=2, width=2, **bound)
+    if name == "de-ridge":
+        network = Ridge.Options(filters=(2,))
     if name == "pnp":
         return create(name, denoiser=DnCNN(network), step=0.5)
     if learned(name) and name in ITERATING:
@@ -52,7 +54,7 @@ def model_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_every_method_says_whether_it_iterates() -> None:
-    known = {"cg-sense", "wavelet", "tv", "pnp", "de-prox", "de-grad", "de-admm", "mol"}
+    known = {"cg-sense", "wavelet", "tv", "pnp", "de-prox", "de-grad", "de-admm", "mol", "de-ridge"}
     assert known <= set(ITERATING) and not {"zero-filled", "sense", "grappa", "unet", "pdnet"} & {
         *ITERATING
     }

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from deqlab.core.errors import InputError
 from deqlab.equilibrium.measure import dense_jacobian
-from deqlab.networks import DnCNN
+from deqlab.networks import DnCNN, Ridge
 from deqlab.operators import LinearOperator
 from deqlab.recon.deq.de_admm import DouglasRachfordMap
 from deqlab.recon.deq.de_grad import GradientMap
 from deqlab.recon.deq.de_prox import ProximalMap
 from deqlab.recon.deq.mol import MonotoneMap
 from deqlab.theory import contraction
-from deqlab.theory.contraction import DenoiserBound, Spectrum
+from deqlab.theory.contraction import Curvature, DenoiserBound, Spectrum
 
 SIZE = (2, 3)
 WEIGHT = 0.7
@@ -179,6 +179,72 @@ def test_the_steps_are_those_with_a_bound_below_one(
             assert bound(known, spectrum, end) == pytest.approx(1, rel=1e-12)
 
 
+class Quadratic(nn.Module):
+    """R = I - H with a Hermitian H whose eigenvalues lie in [lowest, largest] and reach both."""
+
+    def __init__(self, curvature: Curvature):
+        super().__init__()
+        n = math.prod(SIZE)
+        values = torch.linspace(curvature.lowest, curvature.largest, n, dtype=torch.complex128)
+        Q = torch.linalg.qr(torch.randn(n, n, dtype=torch.complex128))[0]
+        self.matrix = Q @ torch.diag(values) @ Q.mH
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image - (image.flatten(1) @ self.matrix.mT).unflatten(1, SIZE)
+
+
+CURVATURES = pytest.mark.parametrize(
+    "curvature", [Curvature(-0.5), Curvature(0.0), Curvature(0.2)], ids=str
+)
+
+
+@CURVATURES
+@SPECTRA
+@pytest.mark.parametrize("step", [0.2, 0.9, 1.7])
+def test_no_step_on_an_energy_exceeds_its_bound(
+    gain, curvature: Curvature, spectrum: Spectrum, step: float
+) -> None:
+    """And a multiple of the identity reaches it, where that of a Lipschitz constant is larger."""
+    bound = contraction.de_ridge(curvature, spectrum, step, WEIGHT)
+    found = []
+    for R in (Quadratic(curvature), gain(1 - curvature.lowest), gain(1 - curvature.largest)):
+        A = Matrix(spectrum)
+        y = A.H(torch.randn(1, 1, 1, math.prod(SIZE), dtype=torch.complex128))
+        f = GradientMap(y, A, R, torch.tensor(step, dtype=torch.float64), WEIGHT)
+        found.append(measured_norm(f))
+    assert found[0] <= bound * (1 + 1e-9)
+    assert max(found) == pytest.approx(bound, rel=1e-9)
+    lipschitz = max(abs(curvature.lowest), curvature.largest)
+    assert bound <= contraction.de_grad(DenoiserBound(1, lipschitz), spectrum, step, WEIGHT)
+
+
+@CURVATURES
+@pytest.mark.parametrize("spectrum", [UNDERSAMPLED, FULL], ids=str)
+def test_the_steps_that_contract_on_an_energy(curvature: Curvature, spectrum: Spectrum) -> None:
+    """Those below 2 over the largest curvature where the energy is strongly convex: for an
+    undersampled A where the regulariser is, which no bound on Lip(I - R) allows.
+    """
+    interval = contraction.de_ridge_steps(curvature, spectrum, WEIGHT)
+    grid = [1e-3 * 1.05**k for k in range(220)]
+    bounds = {step: contraction.de_ridge(curvature, spectrum, step, WEIGHT) for step in grid}
+    contracting = [step for step in grid if bounds[step] < 1 - 1e-12]
+    assert (interval is None) == (spectrum.lowest + WEIGHT * curvature.lowest <= 0)
+    if interval is None:
+        assert contracting == []
+        return
+    assert contracting == [step for step in grid if step < interval[1]]
+    assert interval[0] == 0 and bounds[contracting[0]] < 1
+
+
+def test_what_a_ridge_promises() -> None:
+    chosen = {"filters": (2,), "weak_convexity": 0.6}
+    assert Curvature.of(Ridge(**chosen)) == Curvature(-0.6, 1.0)
+    assert Curvature.of(Ridge(**chosen, floor=0.5)) == Curvature(0.2, 1.0)
+    assert DenoiserBound.of(Ridge(**chosen)) == DenoiserBound(1.0, 1.0)
+    with pytest.raises(InputError, match="curvature: the denoiser has no energy"):
+        Curvature.of(DnCNN(2, 2, lipschitz=0.5))
+
+
 def test_the_formulas_of_the_papers_are_special_cases() -> None:
     """Gilton, Ongie and Willett for DE-Prox and DE-Grad; ADMM, undersampled, with each kind of
     denoiser.
@@ -261,7 +327,15 @@ def test_what_cannot_be_is_named(wrong: float) -> None:
     for bound in (contraction.de_grad, contraction.mol):
         with pytest.raises(InputError, match="weight"):
             bound(known, spectrum, 0.5, wrong)
+    with pytest.raises(InputError, match="step"):
+        contraction.de_ridge(Curvature(0.0), spectrum, wrong)
+    with pytest.raises(InputError, match="weight"):
+        contraction.de_ridge(Curvature(0.0), spectrum, 0.5, wrong)
     for call in (
+        lambda: contraction.de_ridge_steps(Curvature(0.0), spectrum, wrong),
+        lambda: Curvature(-math.inf, 1.0),
+        lambda: Curvature(1.0, math.nan),
+        lambda: Curvature(1.0, 0.5),
         lambda: contraction.de_grad_steps(known, spectrum, wrong),
         lambda: contraction.mol_steps(known, spectrum, wrong),
         lambda: contraction.mol_monotone(0.1, 1.9, spectrum, 0.1, wrong),
