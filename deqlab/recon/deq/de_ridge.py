@@ -15,11 +15,15 @@ from annotated_types import Gt, Lt
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.core.options import option, options
+from deqlab.core.options import Number, Positive, option, options
 from deqlab.networks.registry import DENOISERS
 from deqlab.networks.ridge import Ridge, RidgeOptions
 from deqlab.recon.deq.de_grad import ACCURACY, GradientMap, PreconditionedMap
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad, MeasuredDEGradOptions
+
+# A stop at 1e-3 leaves a decibel and more of the equilibrium: what is left lies along slow modes,
+# where nothing was measured.
+TOLERANCE, MAX_EVALUATIONS = 1e-4, 150
 
 # The longest step that training may learn, below the 2 where descent ends.
 LONGEST = 1.9
@@ -31,6 +35,21 @@ class DERidgeOptions(MeasuredDEGradOptions):
 
     denoiser: Annotated[Any, DENOISERS] = option(
         RidgeOptions(), "a ridge regulariser's step of descent"
+    )
+    weight: Positive = option(
+        0.8, "of the regulariser against the data at 1 % noise and 4x to begin with; it is learned"
+    )
+    powers: tuple[Number, Number] = option(
+        (0.8, 0.9),
+        "of noise and of acceleration, with which the weight grows to begin with; they are learned",
+    )
+    level: Positive = option(
+        0.005,
+        "noise that the regulariser is told of at 1 % noise and 4x to begin with, relative to max"
+        " |A^H y|; it is learned",
+    )
+    level_powers: tuple[Number, Number] = option(
+        (0.5, 0.4), "those of the level to begin with; they are learned"
     )
     step: Annotated[float, Gt(0), Lt(LONGEST)] = option(
         1.0, "step to begin with, relative to the inverse of the curvature; it is learned"
@@ -61,8 +80,14 @@ class DERidge(MeasuredDEGrad):
 
     Options = DERidgeOptions
 
-    def __init__(self, *values: Any, **named: Any):
-        super().__init__(*values, **named)
+    def __init__(
+        self,
+        *values: Any,
+        tolerance: float = TOLERANCE,
+        max_evaluations: int = MAX_EVALUATIONS,
+        **named: Any,
+    ):
+        super().__init__(*values, tolerance=tolerance, max_evaluations=max_evaluations, **named)
         if not isinstance(self.denoiser, Ridge):
             raise InputError(
                 f"denoiser: {type(self.denoiser).__name__} given, a ridge needed, for it has an"

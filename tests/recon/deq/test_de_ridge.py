@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from deqlab.core.errors import InputError
 from deqlab.equilibrium.measure import dense_jacobian
+from deqlab.networks import Ridge
 from deqlab.recon import METHODS
 from deqlab.recon.deq.de_ridge import LONGEST, DERidge
 from deqlab.solvers import Picard
@@ -25,8 +26,10 @@ KINDS = pytest.mark.parametrize("kind", ["fixed_point_map", "iterated_map"])
 def build(weight: float = 0.7, step: float = 1.0, level: float = 0.3, **ridge) -> DERidge:
     """A model with random weights, as its promises let them be."""
     chosen = {"filters": (3, 4), "kernel": 5, "pieces": 6, "top": 4.0, **ridge}
-    denoiser = {"name": "ridge", **chosen}
-    model = METHODS.make("de-ridge", denoiser=denoiser, weight=weight, step=step, level=level)
+    denoiser = Ridge.Options(**chosen)
+    model = METHODS.make(
+        "de-ridge", denoiser=denoiser, weight=weight, step=step, level=level, powers=(0, 0)
+    )
     model = model.double()
     for name, parameter in model.denoiser.named_parameters():
         torch.nn.init.normal_(parameter, std=0.3 if "scales" in name else 3.0)
