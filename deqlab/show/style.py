@@ -31,6 +31,7 @@ METHOD_COLOURS: dict[str, str] = {
     "tv": "#8c510a",
     "pnp": "#e78ac3",
     "de-grad": "#d55e00",
+    "de-grad-measured": "#117733",
     "de-prox": "#b0559b",
     "de-ridge": "#117733",
     "de-admm": "#7b3294",

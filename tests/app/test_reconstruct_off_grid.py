@@ -22,6 +22,7 @@ from deqlab.recon.classical.cg_sense import CGSense
 from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.registry import create
+from deqlab.recon.weights import load, shipped_names
 from deqlab.signal.coils.coil_maps import simulate_coil_maps
 from deqlab.signal.sampling.density import ramp
 from deqlab.signal.sampling.trajectories import GoldenAngles, Radial, Spiral, nyquist_spokes
@@ -34,6 +35,8 @@ CHOICES = {
     "spiral": SPIRAL,
     "few spokes": Radial(8, angles=GoldenAngles()),
 }
+ON_THE_GRID = [name for name in shipped_names() if load(name).takes.cartesian]
+ANYWHERE = [name for name in shipped_names() if name not in ON_THE_GRID]
 
 
 def images(slices: int = 2) -> torch.Tensor:
@@ -226,12 +229,19 @@ def test_coil_maps_by_other_methods_and_from_a_file(measured, out, tmp_path, she
 
 
 @pytest.mark.parametrize("name", ["radial", "spiral"])
-@pytest.mark.parametrize("model", ["zero-filled", "cg-sense", "de-grad", "de-prox"])
+@pytest.mark.parametrize("model", ["zero-filled", "cg-sense", *ANYWHERE])
 def test_shell_takes_shipped_models(shell, measured, out, name, model) -> None:
     status, output, errors = shell(measured(name), out, "--model", model, "--slices", "0:1")
     assert (status, errors) == (0, []) and "1 slice of 28x24" in output
     with h5py.File(out) as file:
         assert file["reconstruction"].shape == (1, *SHAPE) and file.attrs["model"] == model
+
+
+@pytest.mark.parametrize("model", ON_THE_GRID)
+def test_shipped_models_that_know_only_the_grid_say_so(shell, measured, out, model) -> None:
+    status, _, errors = shell(measured(), out, "--model", model)
+    assert status == 2 and len(errors) == 1 and not out.exists()
+    assert "takes samples of a Cartesian grid; NUFFTOperator given; use cg-sense" in errors[0]
 
 
 def test_every_bad_input_is_one_line_and_leaves_no_output(shell, measured, out, tmp_path) -> None:
