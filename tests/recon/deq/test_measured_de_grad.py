@@ -51,6 +51,7 @@ def test_it_is_de_grad_where_the_rule_has_no_powers(measure) -> None:
     """At any noise and any acceleration; and so are the gradients of what both have."""
     data, model = measure(3, size=(12, 11)), build(weight=0.7)
     other = create("de-grad", denoiser=SMALL, weight=0.7).double()
+    other.tolerance, other.max_evaluations = model.tolerance, model.max_evaluations
     other.load_state_dict(model.state_dict(), strict=False)
     x = torch.randn(3, 12, 11, dtype=torch.complex128)
     for kind in ("fixed_point_map", "iterated_map"):
