@@ -6,18 +6,24 @@ ones for a model under study.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.core.rank import Rank
 from deqlab.equilibrium.graph import check_graph, detached
 from deqlab.solvers.flat import State, flatten, parts, unflatten
 from deqlab.solvers.protocol import AnyMap
 
 
 def jacobian_penalty(
-    f: AnyMap, x: State, probes: int = 1, generator: torch.Generator | None = None
+    f: AnyMap,
+    x: State,
+    probes: int = 1,
+    generator: torch.Generator | None = None,
+    rank: Rank = Rank(),
 ) -> Tensor:
     """An unbiased estimate of ||J||_F^2 / n per sample, real (batch,), differentiable in what f
     depends on; constant in x.
@@ -27,7 +33,8 @@ def jacobian_penalty(
     ||J||_F^2 / n is the mean squared singular value, so a map of contraction rate r gives at most
     r^2. Add a small multiple of its mean to the loss. Needs a twice differentiable f (for one
     compiled by torch.compile, take its uncompiled form here).
-    generator: of the signs, on the CPU. Without grad it is the number alone.
+    generator: of the signs, on the CPU. rank: whose share of a batch x is. Without grad it is the
+    number alone.
     Source: S. Bai, V. Koltun and J. Z. Kolter, Stabilizing equilibrium models by Jacobian
     regularization, ICML 2021, section 4, with signs (M. F. Hutchinson, 1990) for the Gaussian
     probes: their variance is smaller.
@@ -38,7 +45,8 @@ def jacobian_penalty(
     transpose, like = _pullback(f, x, record)
     total = like.new_zeros(len(like))
     for _ in range(probes):
-        signs = torch.randint(2, like.shape, generator=generator).to(like) * 2 - 1
+        signs = rank.drawn(partial(torch.randint, 2, generator=generator), like.shape)
+        signs = signs.to(like) * 2 - 1
         total = total + transpose(signs).square().sum(dim=1)
     return total / (probes * like.shape[1])
 

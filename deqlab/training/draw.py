@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from deqlab.core.rank import Rank
 from deqlab.data.dataset import SliceDataset
 from deqlab.data.sample import Batch, collate, groups_by_shape
 from deqlab.signal.sampling.masks import mask_rules
@@ -18,10 +19,11 @@ from deqlab.training.config import TrainingConfig
 class Draws(Protocol):
     """Where training batches come from."""
 
-    def batch(self, stream: int, step: int) -> Batch:
+    def batch(self, stream: int, step: int, rank: Rank = Rank()) -> Batch:
         """The batch of `step` (0, 1, ...) in a stream of draws, and nothing but a function of both.
 
         stream: 0 where a denoiser learns from the references alone, 1 for everything else.
+        rank: whose share of the batch it is.
         """
 
 
@@ -39,12 +41,13 @@ class TrainingSlices:
         self.groups = list(groups_by_shape(self.dataset).values())
         self.seed, self.batch_size = config.seed, config.batch_size
 
-    def batch(self, stream: int, step: int) -> Batch:
+    def batch(self, stream: int, step: int, rank: Rank = Rank()) -> Batch:
         """The batch of `step` (0, 1, ...) in a stream of draws: a shape is drawn by its share of
-        the slices, then slices of that shape.
+        the slices, then slices of that shape. What a slice draws depends on those before it, so a
+        process makes all of them and keeps its own.
         """
         rng = np.random.default_rng([self.seed, stream, step])
         sizes = np.array([len(group) for group in self.groups])
         group = self.groups[rng.choice(len(sizes), p=sizes / sizes.sum())]
         chosen = rng.choice(group, size=self.batch_size, replace=len(group) < self.batch_size)
-        return collate([self.dataset.sample(int(index), rng) for index in chosen])
+        return collate(rank.part([self.dataset.sample(int(index), rng) for index in chosen]))

@@ -1,5 +1,6 @@
 """Training batches of varied data, each made when it is asked for."""
 
+from deqlab.core.rank import Rank
 from deqlab.data.sample import Batch, collate
 from deqlab.data.varied.draws import Varied
 from deqlab.training.config import TrainingConfig
@@ -14,7 +15,10 @@ class VariedDraws:
         self.varied = varied
         self.seed, self.batch_size = config.seed, config.batch_size
 
-    def batch(self, stream: int, step: int) -> Batch:
-        """The batch of `step` (0, 1, ...): windows of stream 0, scans of stream 1."""
+    def batch(self, stream: int, step: int, rank: Rank = Rank()) -> Batch:
+        """The batch of `step` (0, 1, ...): windows of stream 0, scans of stream 1. rank: whose
+        share of it.
+        """
         draw = self.varied.window if stream == 0 else self.varied.scan
-        return collate([draw(self.seed, step, index) for index in range(self.batch_size)])
+        indices = rank.part(range(self.batch_size))
+        return collate([draw(self.seed, step, index) for index in indices])

@@ -1,6 +1,7 @@
 """Gaussian denoising: what an equilibrium's network learns before it meets any k-space."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from deqlab.core.options import Positive, option, options
+from deqlab.core.rank import Rank
 from deqlab.data.sample import Batch
 from deqlab.networks.protocol import at_level
 from deqlab.training.objectives.protocol import Logs, Objective, Phase, Step
@@ -35,7 +37,7 @@ class Denoising(Objective):
     def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:
         """(loss of `model.denoiser`, {"loss"})."""
         clean = batch.known("reference")
-        noisy, level = with_noise(clean, self.levels, step.generator())
+        noisy, level = with_noise(clean, self.levels, step.generator(), step.rank)
         denoised = at_level(model.denoiser, level)(noisy)
         if self.relative:
             loss = left_of_noise(denoised, clean, noisy)
@@ -45,14 +47,18 @@ class Denoising(Objective):
 
 
 def with_noise(
-    clean: Tensor, levels: tuple[float, float], generator: torch.Generator
+    clean: Tensor, levels: tuple[float, float], generator: torch.Generator, rank: Rank = Rank()
 ) -> tuple[Tensor, Tensor]:
     """(images with complex noise, each of a standard deviation drawn log-uniformly between the
     levels; the standard deviation of its real and of its imaginary part, real (batch, 1, 1)).
+
+    rank: whose share of a batch the images are.
     """
     low, high = levels
-    sigma = low * (high / low) ** torch.rand(clean.shape[0], 1, 1, generator=generator)
-    noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
+    uniform = partial(torch.rand, generator=generator)
+    normal = partial(torch.randn, generator=generator, dtype=clean.dtype)
+    sigma = low * (high / low) ** rank.drawn(uniform, (clean.shape[0], 1, 1))
+    noise = rank.drawn(normal, clean.shape)
     return clean + (sigma * noise).to(clean.device), (sigma / math.sqrt(2)).to(clean.device)
 
 

@@ -101,7 +101,8 @@ class EquilibriumError(Objective):
         }
         if self.keep > 0:
             clean = batch.known("reference")
-            noisy, level = with_noise(clean, self.keep_levels, step.generator(NOISE))
+            noise = step.generator(NOISE)
+            noisy, level = with_noise(clean, self.keep_levels, noise, step.rank)
             f = model.fixed_point_map(batch.kspace, batch.operator)
             told = replace(f, denoiser=at_level(model.denoiser, level))
             left = left_of_noise(told.denoised(noisy), clean, noisy)
@@ -123,7 +124,7 @@ class EquilibriumError(Objective):
             logs["expansion"] = ratio.mean().item()
             loss = loss + self.hinge * (ratio - self.hinge_bound).clamp_min(0).square().mean()
         if self.jacobian > 0:
-            size = jacobian_penalty(f, x, generator=step.generator()).mean()
+            size = jacobian_penalty(f, x, generator=step.generator(), rank=step.rank).mean()
             logs["jacobian"] = size.item()
             loss = loss + self.jacobian * size
         return loss, logs

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deqlab.core.rank import Rank
 from deqlab.data.sample import Batch
 from deqlab.losses.protocol import Loss
 
@@ -16,11 +17,14 @@ Logs = dict[str, float]
 
 @dataclass(frozen=True)
 class Step:
-    """Which step of a phase it is. loss: between image and reference."""
+    """Which step of a phase it is. loss: between image and reference. rank: whose share of the
+    step's batch it is; whatever is drawn for samples is drawn by `rank.drawn`.
+    """
 
     seed: int
     number: int
     loss: Loss
+    rank: Rank = Rank()
 
     def generator(self, use: int = 0) -> torch.Generator:
         """Random numbers that depend on the run's seed, on the step and on what they are used for,
