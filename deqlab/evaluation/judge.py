@@ -5,6 +5,7 @@ acceleration.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,17 +210,17 @@ def validator(
     training are.
     """
     conditions = Conditions(tuple(accelerations), mask, slices=list(slices))
-    use = Budget(TOLERANCE, MAX_EVALUATIONS)
+    # Not a function within this one: a process that trains is handed it by pickle.
+    return partial(_validated, files, conditions)
 
-    def validate(model: Any) -> dict[str, float]:
-        budget = use if model.iterates else Budget()
-        device = next(model.parameters()).device
-        rows = evaluate({"model": model}, files, conditions, budget=budget, device=device)
-        return {
-            f"val_{key}_{entry['acceleration']:g}x": entry[key]
-            for entry in summarise(rows)
-            for key in ("psnr", "converged", *AT_THE_TRUTH)
-            if key in entry
-        }
 
-    return validate
+def _validated(files: Sequence[Path], conditions: Conditions, model: Any) -> dict[str, float]:
+    budget = Budget(TOLERANCE, MAX_EVALUATIONS) if model.iterates else Budget()
+    device = next(model.parameters()).device
+    rows = evaluate({"model": model}, files, conditions, budget=budget, device=device)
+    return {
+        f"val_{key}_{entry['acceleration']:g}x": entry[key]
+        for entry in summarise(rows)
+        for key in ("psnr", "converged", *AT_THE_TRUTH)
+        if key in entry
+    }

@@ -6,9 +6,12 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +20,14 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from deqlab.core.atomic import atomic_path
-from deqlab.core.device import device_by_name
 from deqlab.core.errors import InputError
+from deqlab.core.rank import Rank
 from deqlab.data.sample import Batch
 from deqlab.recon.base import Model
 from deqlab.training.average import WeightAverage
 from deqlab.training.checkpoint import load_checkpoint, save_checkpoint
 from deqlab.training.config import TrainingConfig
+from deqlab.training.devices import average_gradients, average_logs, fabric_of, launch
 from deqlab.training.draw import Draws, TrainingSlices
 from deqlab.training.objectives.protocol import Objective, Step
 
@@ -50,21 +54,46 @@ def train(
     validate: Validate | None = None,
     progress: bool = True,
     denoiser: nn.Module | None = None,
+    devices: int = 1,
 ) -> Trained:
     """The model of `config`, trained on fully sampled files, or on whatever draws batches.
 
     folder: where the checkpoint lives; training continues from it, to the weights an uninterrupted
-        run would have given (same machine, CPU, same number of threads). None keeps nothing.
+        run would have given (same machine, CPU, same number of threads and devices). None keeps
+        nothing.
     validate: called with the model after every epoch of the last phase; its numbers join the log.
     denoiser: trained weights to start from, of the architecture that the configuration names.
+    devices: how many GPUs, or processes of the CPU, share every batch: the steps are those of one
+        but for rounding, so that a run may go on with another number. With several, a script that
+        calls this needs the guard `if __name__ == "__main__":`, and what it hands over is pickled.
     Raises InputError before any work where a file cannot be trained on, or where `folder` holds
     another configuration's run.
     """
-    precision: Literal["bf16-mixed", "32-true"] = (
-        "bf16-mixed" if config.precision == "bf16" else "32-true"
-    )
-    device = device_by_name(config.device).type
-    fabric = Fabric(accelerator=device, devices=1, precision=precision)
+    fabric = fabric_of(config, devices)
+    if devices == 1:
+        return _run(config, data, folder, validate, progress, denoiser, fabric)
+    with nullcontext(folder) if folder is not None else TemporaryDirectory() as name:
+        kept = Path(name)
+        run = partial(_run, config, data, kept, validate, progress, denoiser)
+        launch(fabric, run)
+        # Nothing is left to train: what the processes have written is read.
+        return run(fabric_of(config))
+
+
+def _run(
+    config: TrainingConfig,
+    data: Sequence[Path] | Draws,
+    folder: Path | None,
+    validate: Validate | None,
+    progress: bool,
+    denoiser: nn.Module | None,
+    fabric: Fabric,
+) -> Trained:
+    """What `train` says, in one of its processes. The first alone validates, shows progress and
+    writes checkpoints.
+    """
+    rank = Rank(fabric.global_rank, fabric.world_size)
+    first = rank.index == 0
     draws = data if isinstance(data, Draws) else TrainingSlices(data, config)
     if folder is not None:
         _claim(folder, config)
@@ -91,7 +120,7 @@ def train(
         bar = tqdm(
             range(config.steps_per_epoch),
             desc=f"{phase.name} {epoch + 1}",
-            disable=not progress,
+            disable=not (progress and first),
             leave=False,
         )
         logs = []
@@ -100,16 +129,17 @@ def train(
             share = step / (phase.epochs * config.steps_per_epoch)
             rise = min(1.0, (step + 1) / (config.warm_up + 1))
             _set_rate(optimizer, rise * config.learning_rate, share)
-            batch = draws.batch(phase.stream, step).to(fabric.device)
-            at = Step(config.seed, step, config.loss)
+            batch = draws.batch(phase.stream, step, rank).to(fabric.device)
+            at = Step(config.seed, step, config.loss, rank)
             logs.append(_step(fabric, model, optimizer, phase.objective, batch, at, config.clip))
             average.update(model, number * config.steps_per_epoch + index)
             bar.set_postfix({key: f"{value:.3g}" for key, value in logs[-1].items()})
         entry = {"phase": phase.name, "epoch": epoch + 1}
-        entry |= {key: float(np.mean([log[key] for log in logs])) for key in logs[0]}
+        means = {key: float(np.mean([log[key] for log in logs])) for key in logs[0]}
+        entry |= average_logs(fabric, means)
         if phase is phases[-1]:
             entry |= model.scalars()
-            if validate is not None:
+            if validate is not None and first:
                 model.eval()
                 with average.applied(model):
                     entry |= validate(model)
@@ -117,14 +147,14 @@ def train(
         done["history"].append(entry)
         done["epochs"] = number + 1
         done["seconds"] = done["seconds"] + time.perf_counter() - begin
-        if progress:
+        if progress and first:
             tqdm.write(
                 " ".join(
                     f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
                     for key, value in entry.items()
                 )
             )
-        if folder is not None:
+        if folder is not None and first:
             save_checkpoint(folder / CHECKPOINT, model, optimizer, done, average.weights)
     average.into(model)
     return Trained(model.eval(), done["history"], done["seconds"])
@@ -143,6 +173,7 @@ def _step(
     with fabric.autocast():
         loss, logs = objective(model, batch, at)
     fabric.backward(loss)
+    average_gradients(fabric, model)
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
     if math.isfinite(norm):
         optimizer.step()

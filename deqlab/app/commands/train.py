@@ -59,19 +59,20 @@ def run(
     out: Path | None,
     denoiser: str | None,
     threads: int | None,
+    devices: int,
     device: Literal["auto", "cpu", "cuda"],
     **chosen: Any,
 ) -> None:
     """Trains, then writes MODEL.safetensors and MODEL.json into the run's folder."""
     import torch
 
-    from deqlab.core.device import device_by_name
     from deqlab.core.options import to_json
     from deqlab.data.files import BUILTIN, split_files
     from deqlab.data.varied.draws import Varied
     from deqlab.evaluation.judge import validator
     from deqlab.recon import weights
     from deqlab.training.config import TrainingConfig
+    from deqlab.training.devices import fabric_of
     from deqlab.training.trainer import train
     from deqlab.training.varied_draws import VariedDraws
 
@@ -83,15 +84,16 @@ def run(
     config = config.with_words(
         {key: word for key, word in pairs.items() if varied is None or not key.startswith(PREFIX)}
     )
-    device_by_name(config.device)
-    config.build()  # an architecture that cannot be built is refused before any data are made
+    # Before any data are made: are the devices there, can the architecture be built?
+    fabric_of(config, devices)
+    config.build()
     start = weights.denoiser(denoiser) if denoiser else None
     files = split_files(data, "train") if varied is None else []
     val_files = split_files(val or ([BUILTIN] if data == (BUILTIN,) else []), "val")
     out = out or Path("runs") / config.name
     validate = validator(val_files, config.acceleration, config.mask[0]) if val_files else None
     draws = files if varied is None else VariedDraws(Varied(varied), config)
-    trained = train(config, draws, out, validate, denoiser=start)
+    trained = train(config, draws, out, validate, denoiser=start, devices=devices)
     card = {
         "command": shlex.join(["deqlab", "train", *click.get_current_context().meta["words"]]),
         "training": config.card(),
@@ -104,6 +106,7 @@ def run(
         "commit": _commit(),
         "steps": {phase.name: phase.epochs * config.steps_per_epoch for phase in config.phases()},
         "device": _device(trained.model),
+        "devices": devices,
         "torch": torch.__version__.split("+")[0],
         "seconds": round(trained.seconds, 1),
         "history": trained.history,
@@ -239,7 +242,19 @@ def _command() -> Command:
                 metavar="NAME",
                 help="start from the denoiser of these trained weights: a name or a .json card",
             ),
-            click.Option(["--threads"], type=int, help="of the CPU (default: torch's)"),
+            click.Option(
+                ["--threads"],
+                type=int,
+                help="of the CPU, for all devices together (default: torch's)",
+            ),
+            click.Option(
+                ["--devices"],
+                type=int,
+                default=1,
+                show_default=True,
+                help="how many GPUs, or processes of the CPU, share every batch; steps are those of"
+                " one but for rounding",
+            ),
             *flags(TrainingConfig, own, {"loss": NameOf(LOSSES), "mask": NameOf(MASKS)}),
             DEVICE,
         ],
