@@ -164,6 +164,7 @@ def test_the_shell_judges_with_the_coil_maps_that_were_asked_for(tiny_data, tmp_
 def test_the_shell_prepares_as_it_was_asked_to_and_says_how(tiny_data, tmp_path) -> None:
     path = tiny_data["test"][0]
     words = ["evaluate", "--data", str(path), "--model", "cg-sense", "--acceleration", "4"]
+    words += ["--baselines", "none"]
     found = {}
     for name, own in (("default", []), ("plain", ["--whiten", "none"]), ("one", ["--coils", "1"])):
         assert main([*words, "--json", str(tmp_path / name), *own]) == 0
