@@ -33,7 +33,7 @@ METHOD_COLOURS: dict[str, str] = {
     "de-grad": "#d55e00",
     "de-grad-measured": "#117733",
     "de-prox": "#b0559b",
-    "de-ridge": "#117733",
+    "de-ridge": "#332288",
     "de-admm": "#7b3294",
     "mol": "#66c2a5",
     "unet": "#a6761d",

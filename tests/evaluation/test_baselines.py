@@ -115,7 +115,7 @@ def test_each_acceleration_has_its_own_and_no_budget_is_theirs(tiny_data) -> Non
 def test_the_shell_puts_them_into_the_table(heads, tiny_data, tmp_path: Path, capsys) -> None:
     source, table = str(tiny_data["test"][0]), tmp_path / "table.json"
     words = ["--model", "zero-filled", "--data", source, "--acceleration", "4", "--slices", "0"]
-    words += ["--json", str(table)]
+    words += ["--coil-maps", "lowres", "--whiten", "none", "--json", str(table)]
     assert main(["evaluate", *words]) == 0
     shown = capsys.readouterr().out.splitlines()
     written = json.loads(table.read_text())
