@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from deqlab.core.errors import InputError
+from deqlab.evaluation.on_scan import INSIDE
 from deqlab.signal.coils.whitening import noise_covariance, whiten
 from scans.cases import Case, Effort, Row, Slice
-from scans.judging import INSIDE, Models, at_best, psnr, scaled, settled
+from scans.judging import Models, at_best, psnr, scaled, settled
 
 TITLE = "water bottle, 16 raw coils, 4x: ghosts in its air (0.03 at most wanted) and PSNR beside tv"
 NEEDS_SCANS = True

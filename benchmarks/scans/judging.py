@@ -15,6 +15,7 @@ from torch import Tensor
 from deqlab.core.atomic import atomic_path
 from deqlab.core.cache import cache_folder
 from deqlab.data import Batch
+from deqlab.evaluation.on_scan import psnr_inside
 from deqlab.operators import LinearOperator
 from deqlab.recon import Budget, create
 from deqlab.recon.fixed_point import FixedPointMethod
@@ -26,7 +27,6 @@ from scans.cases import Case, Slice
 LADDERS = {"cg-sense": (6.4e-3, 4.0), "wavelet": (1e-3, 2.0), "tv": (1e-3, 2.0)}
 WORTH = 0.01  # dB: a gain below which the search for a weight stops
 TIGHT, MOST = Budget(2e-5, 400), 150
-INSIDE = 0.1  # of the reference's maximum: what counts as head
 
 # Raise it whenever a classical method would give another image than before.
 VERSION = 1
@@ -43,10 +43,7 @@ def scaled(image: Tensor, reference: Tensor) -> Tensor:
 
 def psnr(image: Tensor, reference: Tensor) -> float:
     """dB inside the head, after the scale that fits best."""
-    error = scaled(image, reference).abs().double() - reference.abs().double()
-    inside = reference.abs() > INSIDE * reference.abs().max()
-    peak = reference.abs().max().double().square()
-    return float(10 * torch.log10(peak / error[inside].square().mean()))
+    return psnr_inside(image, reference)
 
 
 def solved(case: Case, name: str, weight: float, measures: tuple[Measure, ...]) -> dict:
