@@ -6,6 +6,7 @@ dual network sees the coils one by one, so that their number and order do not ma
 starts as the zero-filled one and not as zero; k-space is brought to one scale and phase.
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -13,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deqlab.core.options import Count, Options, option, options
-from deqlab.operators import LinearOperator
-from deqlab.recon.base import CARTESIAN, Budget, Model, Outcome, Takes
-from deqlab.recon.steps.units import unit
+from deqlab.recon.base import CARTESIAN, Takes
+from deqlab.recon.unrolled.base import Measured, Unrolled
 
 
 @options
@@ -28,7 +28,15 @@ class PDNetOptions(Options):
     width: Count = option(32, "channels of the two hidden layers of each network")
 
 
-class PDNet(Model):
+@dataclass(frozen=True)
+class Buffers:
+    """images: complex (batch, primal, y, x). kspaces: complex (batch, coil, dual, y, x)."""
+
+    images: Tensor
+    kspaces: Tensor
+
+
+class PDNet(Unrolled[Buffers]):
     """image = x_n[0] after n steps d <- d + G(d, A x[0], y), x <- x + P(x, A^H d[0]). Its arguments
     are `PDNetOptions`.
 
@@ -38,7 +46,6 @@ class PDNet(Model):
 
     Options = PDNetOptions
     takes: ClassVar[Takes] = CARTESIAN
-    trained_by: ClassVar[str | None] = "supervised"
 
     def __init__(self, *values: Any, **named: Any):
         super().__init__(*values, **named)
@@ -46,19 +53,29 @@ class PDNet(Model):
         self.dual = nn.ModuleList(Step(size.dual + 2, size.dual, size.width) for _ in steps)
         self.primal = nn.ModuleList(Step(size.primal + 1, size.primal, size.width) for _ in steps)
 
-    def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:
-        """Image, complex (batch, y, x), from k-space (batch, coil, y, x)."""
-        projection = A.H(kspace)
-        u = unit(projection)
-        y = (kspace / u.unsqueeze(1)).unsqueeze(2)
-        x = (projection / u).unsqueeze(1).repeat(1, self.options.primal, 1, 1)
-        d = torch.zeros_like(y).repeat(1, 1, self.options.dual, 1, 1)
-        for dual, primal in zip(self.dual, self.primal):
-            seen = torch.cat((d, A(x[:, 0]).unsqueeze(2), y), 2)
-            # Each coil is a member of a larger batch.
-            d = d + dual(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
-            x = x + primal(torch.cat((x, A.H(d[:, :, 0]).unsqueeze(1)), 1))
-        return Outcome(u * x[:, 0])
+    @property
+    def depth(self) -> int:
+        """Pairs of a dual and a primal step."""
+        return self.options.iterations
+
+    def start(self, measured: Measured) -> Buffers:
+        """The zero-filled image in every buffer, and no k-space."""
+        y = measured.kspace.unsqueeze(2)
+        x = measured.projection.unsqueeze(1).repeat(1, self.options.primal, 1, 1)
+        return Buffers(x, torch.zeros_like(y).repeat(1, 1, self.options.dual, 1, 1))
+
+    def step(self, index: int, state: Buffers, measured: Measured) -> Buffers:
+        """The dual step, then the primal one."""
+        x, d, A = state.images, state.kspaces, measured.A
+        seen = torch.cat((d, A(x[:, 0]).unsqueeze(2), measured.kspace.unsqueeze(2)), 2)
+        # Each coil is a member of a larger batch.
+        d = d + self.dual[index](seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+        x = x + self.primal[index](torch.cat((x, A.H(d[:, :, 0]).unsqueeze(1)), 1))
+        return Buffers(x, d)
+
+    def image(self, state: Buffers) -> Tensor:
+        """The first buffer, which meets the operator."""
+        return state.images[:, 0]
 
 
 class Step(nn.Module):
