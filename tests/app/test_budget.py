@@ -15,10 +15,14 @@ from deqlab.core.errors import InputError
 from deqlab.networks import DnCNN, Ridge
 from deqlab.recon import METHODS, Budget, create
 from deqlab.recon.registry import learned
+from deqlab.recon.unrolled.base import Unrolled
 from deqlab.recon.weights import save
 
 ITERATING = [name for name in METHODS if METHODS[name].iterates]
 OTHERS = [name for name in METHODS if name not in ITERATING]
+# A number of steps is all that these can be asked for.
+STEPPED = [name for name in OTHERS if issubclass(METHODS[name], Unrolled)]
+SOLVERLESS = [name for name in OTHERS if name not in STEPPED]
 PLAIN = [name for name in OTHERS if not learned(name)]
 
 
@@ -78,7 +82,7 @@ def test_who_iterates_stops_where_the_budget_says(measure, name: str) -> None:
     assert torch.equal(again.image, method(data.kspace, data.A))
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", SOLVERLESS)
 @pytest.mark.parametrize("budget", [Budget(0.1), Budget(max_evaluations=3)], ids=str)
 def test_who_does_not_iterate_refuses_it(measure, name: str, budget: Budget) -> None:
     data = measure(1, dtype=torch.complex64)
@@ -119,7 +123,7 @@ def test_the_shell_passes_it_on(model_of, tiny_data, tmp_path: Path, capsys, nam
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", SOLVERLESS)
 @pytest.mark.parametrize("words", [["--tolerance", "0.1"], ["--max-evaluations", "3"]], ids=str)
 def test_the_shell_refuses_it_before_any_data_is_read(
     model_of, tmp_path: Path, capsys, name: str, words: list[str]
@@ -136,6 +140,17 @@ def test_the_shell_refuses_it_before_any_data_is_read(
         line = capsys.readouterr().err
         assert "has no solver, so tolerance and max_evaluations do not apply" in line, line
         assert "missing.h5" not in line and line.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_the_shell_refuses_a_tolerance_of_what_takes_steps(
+    model_of, tmp_path: Path, capsys, name: str
+) -> None:
+    missing, model = str(tmp_path / "missing.h5"), ["--model", model_of(name)]
+    assert main(["reconstruct", missing, str(tmp_path / "out.h5"), *model, "--tolerance", "0.1"])
+    line = capsys.readouterr().err
+    assert "takes a fixed number of steps, so tolerance does not apply" in line, line
+    assert "missing.h5" not in line and line.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["evaluate", "reconstruct"])
