@@ -13,8 +13,8 @@ from torch import Tensor
 
 from deqlab.core.options import options
 from deqlab.operators import LinearOperator
-from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor
 from deqlab.recon.deq.fixed_point_map import FixedPointMap, OneImageMap
+from deqlab.recon.deq.told import ToldOptions, ToldReconstructor
 from deqlab.recon.steps.resolvent import resolvent
 
 Pair = tuple[Tensor, Tensor]
@@ -75,11 +75,11 @@ class DouglasRachfordMap(OneImageMap):
 
 
 @options
-class DEADMMOptions(SteppedOptions):
+class DEADMMOptions(ToldOptions):
     """The architecture of `DEADMM`."""
 
 
-class DEADMM(SteppedReconstructor):
+class DEADMM(ToldReconstructor):
     """The equilibrium of `ADMMMap`: image = z. The step s = 1 / rho is learned through its
     logarithm.
 
@@ -91,4 +91,5 @@ class DEADMM(SteppedReconstructor):
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ADMMMap:
         """f for these measurements, a function of the pair (z, u)."""
-        return ADMMMap(A.H(kspace), A, self.denoiser, self.step)
+        projection = A.H(kspace)
+        return ADMMMap(projection, A, self.told(kspace, A, projection), self.step)

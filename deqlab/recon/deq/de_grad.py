@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from deqlab.core.options import Positive, option, options
-from deqlab.networks.demodulated_unet import AtLevel
 from deqlab.operators import LinearOperator
 from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor, log_parameter
 from deqlab.recon.deq.fixed_point_map import OneImageMap
@@ -42,12 +41,10 @@ class GradientMap(OneImageMap):
 
     def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
-        weight, denoiser = self.weight, self.denoiser
+        weight = self.weight
         if isinstance(weight, Tensor) and weight.ndim > 0 and len(weight) > 1:
             weight = weight[index]
-        if isinstance(denoiser, AtLevel):
-            denoiser = denoiser.select(index)
-        return replace(super().select(index), weight=weight, denoiser=denoiser)
+        return replace(super().select(index), weight=weight)
 
 
 # How far the preconditioner may be from an inverse, relatively: the rate hardly feels it, and the

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from deqlab.core.options import options
 from deqlab.operators import LinearOperator
-from deqlab.recon.deq.base import SteppedOptions, SteppedReconstructor
 from deqlab.recon.deq.fixed_point_map import OneImageMap
+from deqlab.recon.deq.told import ToldOptions, ToldReconstructor
 
 
 @dataclass
@@ -25,15 +25,16 @@ class ProximalMap(OneImageMap):
 
 
 @options
-class DEProxOptions(SteppedOptions):
+class DEProxOptions(ToldOptions):
     """The architecture of `DEProx`."""
 
 
-class DEProx(SteppedReconstructor):
+class DEProx(ToldReconstructor):
     """The equilibrium of `ProximalMap`. Its arguments are `DEProxOptions`."""
 
     Options = DEProxOptions
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ProximalMap:
         """f(x) = R(x - eta A^H (A x - y))."""
-        return ProximalMap(A.H(kspace), A, self.denoiser, self.step)
+        projection = A.H(kspace)
+        return ProximalMap(projection, A, self.told(kspace, A, projection), self.step)

@@ -14,6 +14,7 @@ from typing import Generic, Self
 import torch
 from torch import Tensor
 
+from deqlab.networks.demodulated_unet import AtLevel
 from deqlab.operators import LinearOperator
 from deqlab.solvers.flat import StateT
 
@@ -70,7 +71,11 @@ class FixedPointMap(ABC, Generic[StateT]):
 
     def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
-        return replace(self, projection=self.projection[index], A=self.A.select(index))
+        denoiser = self.denoiser
+        if isinstance(denoiser, AtLevel):
+            denoiser = denoiser.select(index)
+        projection, A = self.projection[index], self.A.select(index)
+        return replace(self, projection=projection, A=A, denoiser=denoiser)
 
 
 class OneImageMap(FixedPointMap[Tensor]):

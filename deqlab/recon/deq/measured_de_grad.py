@@ -5,7 +5,6 @@ of the denoiser, and so do fewer data. The map and its equilibria are those of D
 (`deqlab.recon.deq.de_grad`).
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -17,16 +16,10 @@ from deqlab.operators import CartesianOperator
 from deqlab.recon.base import CARTESIAN, Takes
 from deqlab.recon.deq.base import log_parameter
 from deqlab.recon.deq.de_grad import DEGrad, DEGradOptions, GradientMap, PreconditionedMap
-from deqlab.signal.sampling.noise_level import noise_level
-
-# Noise below and above these shares of max |A^H y| is taken for them.
-LEAST_NOISE, MOST_NOISE = 1e-3, 0.1
+from deqlab.recon.deq.measured_rules import Measured, measure
 
 # Where 1e-3 stops, images at 8x still stand some tenths of a decibel below their equilibria.
 TOLERANCE, MAX_EVALUATIONS = 3e-4, 100
-
-# Noise and acceleration at which the weight is the one that the options name.
-USUAL_NOISE, USUAL_ACCELERATION = 0.01, 4.0
 
 
 @options
@@ -51,22 +44,6 @@ class MeasuredDEGradOptions(DEGradOptions):
     strength: Positive = adjustable(
         1.0, "factor of weight and level, for a user's own taste: less of the denoiser, or more"
     )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the rules know of each sample, real (batch, 1, 1). peak: max |A^H y|; noise and
-    acceleration: logarithms, relative to the usual ones.
-    """
-
-    peak: Tensor
-    noise: Tensor
-    acceleration: Tensor
-
-    def rule(self, logarithm: Tensor, powers: Tensor) -> Tensor:
-        """exp(a + b log(noise / 0.01) + c log(acceleration / 4))."""
-        of_noise, of_acceleration = powers
-        return (logarithm + of_noise * self.noise + of_acceleration * self.acceleration).exp()
 
 
 class MeasuredDEGrad(DEGrad):
@@ -112,15 +89,7 @@ class MeasuredDEGrad(DEGrad):
         grid.
         """
         self.takes.check(A, type(self).__name__)
-        peak = projection.detach().abs().amax((-2, -1))
-        noise = noise_level(kspace, A.mask) / peak.clamp_min(torch.finfo(peak.dtype).tiny)
-        noise = noise.clamp(LEAST_NOISE, MOST_NOISE) / USUAL_NOISE
-        share = A.mask.to(noise).mean((1, 2, 3)).clamp_min(torch.finfo(noise.dtype).tiny)
-        acceleration = 1 / (share * USUAL_ACCELERATION)
-        shape = (-1, 1, 1)
-        return Measured(
-            peak.reshape(shape), noise.log().reshape(shape), acceleration.log().reshape(shape)
-        )
+        return measure(kspace, A, projection)
 
     def _parts(self, kspace: Tensor, A: CartesianOperator) -> tuple[Any, ...]:
         """A^H y, A, the denoiser, the step and the weight."""
