@@ -178,7 +178,7 @@ def test_every_question_of_scans_is_answered(
     part: Part, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(part("judging"), "TIGHT", Budget(1e-3, 5))
-    effort, models = part("cases").Effort(1, (4.0,), 1, 1, 1), {"de-grad": load("de-grad")}
+    effort, models = part("cases").Effort(1, (4.0,), 1, 1, 1), {"de-grad": load("small-de-grad")}
     with torch.no_grad():
         first, with_lines = part("margins").rows(models, folder, effort)
         changed = next(part("turns").rows(models, folder, effort)).values
@@ -221,7 +221,7 @@ def test_the_noise_of_a_scan_is_what_was_added(part: Part, folder: Path) -> None
 def test_what_is_carried_on_is_nearer_to_its_equilibrium(
     part: Part, tiny_data: dict[str, list[Path]]
 ) -> None:
-    stops, model = part("stops"), load("de-grad")
+    stops, model = part("stops"), load("small-de-grad")
     batch = stops._heads(tiny_data["test"][0], 4.0, 2)
     images = stops.carried_on(model, batch)
     f = model.fixed_point_map(batch.kspace, batch.operator)

@@ -41,8 +41,8 @@ def measure(size: problems.Size) -> Iterator[dict]:
     cases = [problems.seeded(*depth, size.pixels) for depth in size.depths]
     if size.more:
         cases += [
-            problems.trained("de-prox", size.pixels),
-            problems.trained("de-grad", size.pixels),
+            problems.trained("small-de-prox", size.pixels),
+            problems.trained("small-de-grad", size.pixels),
         ]
     for problem in cases:
         methods, absent = libraries.backwards(TOLERANCE, BUDGET)

@@ -38,7 +38,7 @@ def measure(size: problems.Size) -> Iterator[dict]:
     cases = [(problems.linear(0.97, size.unknowns), memory) for memory in (MEMORY, 10, 20)]
     cases += [(problems.seeded(*depth, size.pixels), MEMORY) for depth in size.depths]
     if size.more:
-        cases.append((problems.trained("de-prox", size.pixels), MEMORY))
+        cases.append((problems.trained("small-de-prox", size.pixels), MEMORY))
     reference = cases[0][0]
     yield {
         "problem": reference.name,

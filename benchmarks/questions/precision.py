@@ -30,7 +30,7 @@ def measure(size: problems.Size) -> Iterator[dict]:
     """
     cases = [problems.seeded(*depth, size.pixels) for depth in size.depths]
     if size.more:
-        cases.append(problems.trained("de-prox", size.pixels))
+        cases.append(problems.trained("small-de-prox", size.pixels))
     yield from (
         {"problem": problem.name, **row} for problem in cases for row in _rows(problem, size)
     )

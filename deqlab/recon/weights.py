@@ -84,7 +84,7 @@ def ready(name: str | Path, words: dict[str, str] | None = None) -> Reconstructo
         return updated(METHODS.defaults(str(name)), words)
     # Plug-and-play takes the denoiser of trained weights.
     words = dict(words)
-    return updated(create(str(name), denoiser=denoiser(words.pop("denoiser", "de-prox"))), words)
+    return updated(create(str(name), denoiser=denoiser(words.pop("denoiser", "small-de-prox"))), words)
 
 
 def page_of(name: str | Path) -> str:
@@ -103,7 +103,7 @@ def denoiser(name: str | Path) -> nn.Module:
     """The denoiser in trained weights; InputError where they have none."""
     if str(name) in METHODS and not learned(str(name)):
         raise InputError(
-            f"denoiser: {str(name)!r} given, which has none; trained weights such as 'de-prox'"
+            f"denoiser: {str(name)!r} given, which has none; trained weights such as 'de-ridge'"
             " needed"
         )
     found = dict(load(name).named_children()).get("denoiser")

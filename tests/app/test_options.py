@@ -78,7 +78,11 @@ def test_words_that_name_nothing(words: list[str], models: list[str], expected: 
         ("wavelet", {"weight": "much"}, ["weight", "'much'", "a finite number >= 0 needed"]),
         ("wavelet", {"weight": "True"}, ["weight: True given", "a finite number >= 0 needed"]),
         ("wavelet", {"wavelet.levels": "2.5"}, ["levels: 2.5 given", "a whole number"]),
-        ("de-grad", {"weight": "1"}, ["weight: de-grad", "trained weights", "may be set: nothing"]),
+        (
+            "small-de-grad",
+            {"weight": "1"},
+            ["weight: small-de-grad", "trained weights", "may be set: nothing"],
+        ),
         ("tv", {"solver": "andersen"}, ["solver", "'andersen'", "did you mean anderson?"]),
         ("tv", {"solver.memory": "few"}, ["solver.memory: 'few' given", "a whole number"]),
         ("tv", {"weight.size": "1"}, ["weight.size", "no options of its own"]),

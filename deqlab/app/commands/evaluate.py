@@ -17,7 +17,7 @@ import click
 from deqlab.app.preparation import PREPARATION
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, OneOf, flags, page_of, said, settings
 
-MODELS = ("zero-filled", "de-prox", "de-grad", "de-grad-measured")
+MODELS = ("zero-filled", "de-ridge", "de-grad-measured")
 
 
 def run(

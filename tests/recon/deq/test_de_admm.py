@@ -256,7 +256,7 @@ def test_trained_weights_may_be_exchanged_with_de_prox(measure) -> None:
     """What DE-Prox learned, solved as DE-ADMM: the fixed point of one is a fixed point of the
     other.
     """
-    data, prox = measure(2, size=(16, 17)), load("de-prox").double()
+    data, prox = measure(2, size=(16, 17)), load("small-de-prox").double()
     admm = DEADMM(prox.denoiser).double()
     admm.load_state_dict(prox.state_dict())
     image = prox.solve(data.kspace, data.A, tolerance=1e-8, max_evaluations=500)
