@@ -41,7 +41,11 @@ def main() -> None:
     """Asks every question, or those of --only."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--model", nargs="+", default=["de-grad-measured"], metavar="NAME_OR_CARD", help="equilibria"
+        "--model",
+        nargs="+",
+        default=["de-grad-measured"],
+        metavar="NAME_OR_CARD",
+        help="equilibria",
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(

@@ -84,7 +84,8 @@ def ready(name: str | Path, words: dict[str, str] | None = None) -> Reconstructo
         return updated(METHODS.defaults(str(name)), words)
     # Plug-and-play takes the denoiser of trained weights.
     words = dict(words)
-    return updated(create(str(name), denoiser=denoiser(words.pop("denoiser", "small-de-prox"))), words)
+    network = denoiser(words.pop("denoiser", "small-de-prox"))
+    return updated(create(str(name), denoiser=network), words)
 
 
 def page_of(name: str | Path) -> str:
