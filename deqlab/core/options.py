@@ -7,7 +7,8 @@
 From such a class follow its checks and their messages, its JSON (`to_json`), its words in the shell
 (`updated`) and its page of help (`page`). Checking is pydantic's; what it finds is told as one
 `InputError` that names the option, the value and what would be right. A field may itself be a
-choice from a registry, `Annotated[Any, REGISTRY]`, with options of its own.
+choice from a registry, `Annotated[Any, REGISTRY]`, with options of its own. Several options at once
+may have a name: `deqlab.core.sizes`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from deqlab.core.option_types import (
 )
 from deqlab.core.option_types import hints as hints
 from deqlab.core.option_types import names_of as names_of
+from deqlab.core.sizes import SIZE, Sized, page_of_sizes, sizes_of, spelled_out
 from deqlab.core.spelling import nearest
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -99,7 +101,7 @@ def options(cls: Cls) -> Cls:
     return made  # type: ignore[return-value]
 
 
-class Options:
+class Options(Sized):
     """Base of options that stand beside the class that they make, as `DnCNN.Options`."""
 
     @classmethod
@@ -108,6 +110,11 @@ class Options:
         if len(values) == 1 and isinstance(values[0], cls) and not named:
             return values[0]
         return cls(*values, **named)
+
+
+def settable(kind: type) -> list[str]:
+    """What words may set: the names of the options, and `size` where there are named sizes."""
+    return [*names_of(kind), *([SIZE] if sizes_of(kind) else [])]
 
 
 def sentence(kind: type, name: str) -> str:
@@ -162,20 +169,21 @@ def updated(value: Made, words: Mapping[str, Any]) -> Made:
     """The options with some of them set from words of the shell, {"denoiser.width": "32"}, or from
     values, {"denoiser.width": 32}.
 
-    InputError for an option that there is not, naming the nearest one, and for a word that does not
-    fit. All are set at once, so their order does not matter.
+    A named size is what it stands for, and whatever is said beside it counts more. InputError for
+    an option that there is not, naming the nearest one, and for a word that does not fit. All are
+    set at once, so their order does not matter.
     """
     if not words:
         return value
     kind, changes = type(value), {}
     known = hints(kind)
     groups: dict[str, dict[str, Any]] = {}
-    for path, word in words.items():
+    for path, word in spelled_out(kind, words).items():
         first, _, rest = path.partition(".")
         groups.setdefault(first, {})[rest] = word
     for name, inside in groups.items():
         if name not in known:
-            raise unknown(name, known)
+            raise unknown(name, settable(kind))
         choice = choice_of(known[name])
         own = inside.pop("", None)
         current = getattr(value, name)
@@ -206,9 +214,10 @@ def _value(word: Any, choice: Choice | None) -> Any:
 
 def page(kind: type, prefix: str = "", names: Iterable[str] | None = None) -> str:
     """Every option (or those of `names`) with its range, its default and its sentence; those of
-    choices indented.
+    choices indented. Named sizes come last.
     """
-    lines, known = [], hints(kind)
+    lines: list[str] = []
+    known = hints(kind)
     for name in known if names is None else names:
         hint = known[name]
         default, choice = default_of(kind, name), choice_of(hint)
@@ -221,6 +230,8 @@ def page(kind: type, prefix: str = "", names: Iterable[str] | None = None) -> st
             lines += [
                 f"    {line}" for line in page(type(default), f"{prefix}{name}.").splitlines()
             ]
+    if names is None:
+        lines += page_of_sizes(kind, prefix)
     return "\n".join(lines)
 
 

@@ -16,8 +16,9 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import core_schema
 
 from deqlab.core.errors import InputError
-from deqlab.core.option_types import fitting, names_of, unknown
-from deqlab.core.options import is_options, page, to_json
+from deqlab.core.option_types import fitting, unknown
+from deqlab.core.options import is_options, page, settable, to_json
+from deqlab.core.sizes import spelled_out
 from deqlab.core.spelling import nearest
 
 T = TypeVar("T")
@@ -78,11 +79,12 @@ class Registry(Generic[T]):
     def make(self, name: str, *values: Any, **named: Any) -> T:
         """The object `name`, with options; InputError for an unknown one."""
         preset = self._preset(name)
-        known = names_of(_options_of(preset.kind))
+        kind = _options_of(preset.kind)
+        known = settable(kind)
         for given in named:
             if given not in known:
                 raise unknown(given, known, name)
-        made: T = preset.kind(*values, **{**preset.changes, **named})
+        made: T = preset.kind(*values, **{**preset.changes, **spelled_out(kind, named)})
         return made
 
     def build(self, value: Any) -> T:
@@ -101,7 +103,7 @@ class Registry(Generic[T]):
             changes = {key: part for key, part in value.items() if key != "name"}
             preset = self._preset(str(value["name"]))
             kind = _options_of(preset.kind)
-            return kind(**fitting(kind, {**preset.changes, **changes}))
+            return kind(**fitting(kind, {**preset.changes, **spelled_out(kind, changes)}))
         kinds = tuple(self[name] for name in self)
         if isinstance(value, (*kinds, *map(_options_of, kinds), *self.also)):
             return value

@@ -10,7 +10,7 @@ wider view at the same cost (K. Zhang et al., FFDNet, 2018).
 
 import itertools
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge
@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, option, options
+from deqlab.core.sizes import Sizes
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.convolution_norm import convolution_norm
 
@@ -38,6 +39,11 @@ class DnCNNOptions(Options):
     unshuffle: Count = option(1, "factor of space-to-depth before and depth-to-space after N")
     bias: bool = option(False, "whether convolutions have biases; without, R(a x) = a R(x), a >= 0")
     residual: bool = option(True, "R = I + N; else R = N, whose own constant `lipschitz` bounds")
+
+    sizes: ClassVar[Sizes] = {
+        "small": {"depth": 7, "width": 32},
+        "published": {"depth": 17, "width": 64},
+    }
 
     def __post_init__(self) -> None:
         if self.norm is not None and self.lipschitz is not None:

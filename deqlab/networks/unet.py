@@ -2,11 +2,12 @@
 stack of small convolutions sees a neighbourhood of a few pixels.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from deqlab.core.options import Count, Options, option, options
+from deqlab.core.sizes import Sizes
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.multi_scale import MultiScale
 
@@ -17,6 +18,11 @@ class UNetOptions(Options):
 
     widths: tuple[Count, ...] = option((16, 32, 64), "channels at each scale, finest first")
     residual: bool = option(True, "R = I + N; else R = N")
+
+    sizes: ClassVar[Sizes] = {
+        "small": {"widths": (16, 32, 64)},
+        "published": {"widths": (16, 32, 64, 128)},
+    }
 
 
 class UNet(nn.Module):

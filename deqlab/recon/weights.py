@@ -20,7 +20,7 @@ from torch import nn
 
 from deqlab.core.atomic import atomic_path
 from deqlab.core.errors import InputError
-from deqlab.core.options import adjustables, names_of, page, updated
+from deqlab.core.options import adjustables, names_of, page, settable, updated
 from deqlab.networks.dncnn import DnCNNOptions
 from deqlab.recon.base import Model, Reconstructor
 from deqlab.recon.registry import METHODS, create, learned
@@ -179,7 +179,7 @@ def card_path(name: str | Path) -> Path:
 
 def _adjusted(options: Any, words: Mapping[str, Any], name: str | Path) -> Any:
     """The options of trained weights with `words` set; InputError for one that the weights fix."""
-    known, free = names_of(type(options)), adjustables(type(options))
+    known, free = settable(type(options)), adjustables(type(options))
     for word in words:
         first = word.partition(".")[0]
         if first in known and first not in free:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deqlab.core.options import Count, Options, option, options
+from deqlab.core.sizes import Sizes
 from deqlab.recon.base import CARTESIAN, Takes
 from deqlab.recon.unrolled.base import Measured, Unrolled
 
@@ -26,6 +27,11 @@ class PDNetOptions(Options):
     primal: Count = option(5, "images that are carried along; the first meets the operator")
     dual: Count = option(5, "k-spaces of each coil that are carried along; the first meets it too")
     width: Count = option(32, "channels of the two hidden layers of each network")
+
+    sizes: ClassVar[Sizes] = {
+        "small": {"iterations": 5, "primal": 3, "dual": 3, "width": 16},
+        "published": {"iterations": 10, "primal": 5, "dual": 5, "width": 32},
+    }
 
 
 @dataclass(frozen=True)
