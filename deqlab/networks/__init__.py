@@ -3,8 +3,9 @@
 from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
+from deqlab.networks.mwcnn import MWCNN
 from deqlab.networks.registry import DENOISERS
 from deqlab.networks.ridge import Ridge
 from deqlab.networks.unet import UNet
 
-__all__ = ["DENOISERS", "DemodulatedUNet", "DnCNN", "GradientStep", "Ridge", "UNet"]
+__all__ = ["DENOISERS", "MWCNN", "DemodulatedUNet", "DnCNN", "GradientStep", "Ridge", "UNet"]

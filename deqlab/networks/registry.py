@@ -6,6 +6,7 @@ from deqlab.core.registry import Registry
 from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
+from deqlab.networks.mwcnn import MWCNN
 from deqlab.networks.protocol import Denoiser
 from deqlab.networks.ridge import Ridge
 from deqlab.networks.unet import UNet
@@ -16,6 +17,7 @@ DENOISERS: Registry[Denoiser] = Registry(
         "dncnn": DnCNN,
         "unet": UNet,
         "demodulated-unet": DemodulatedUNet,
+        "mwcnn": MWCNN,
         "gradient-step": GradientStep,
         "ridge": Ridge,
     },

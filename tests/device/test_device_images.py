@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deqlab.losses import LOSSES
-from deqlab.networks import DnCNN, UNet
+from deqlab.networks import MWCNN, DnCNN, UNet
 from deqlab.operators import CartesianOperator, NUFFTOperator
 from deqlab.operators.gridding import (
     at_most_one,
@@ -152,6 +152,7 @@ NETWORKS = {
     "dncnn-bounded": lambda: DnCNN(3, 4, lipschitz=0.8, residual=False),
     "dncnn-unshuffle": lambda: DnCNN(3, 4, unshuffle=2),
     "unet": lambda: UNet((2, 3)),
+    "mwcnn": lambda: MWCNN((2, 3)),
 }
 
 
