@@ -3,9 +3,19 @@
 from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
+from deqlab.networks.learnlets import Learnlets
 from deqlab.networks.mwcnn import MWCNN
 from deqlab.networks.registry import DENOISERS
 from deqlab.networks.ridge import Ridge
 from deqlab.networks.unet import UNet
 
-__all__ = ["DENOISERS", "MWCNN", "DemodulatedUNet", "DnCNN", "GradientStep", "Ridge", "UNet"]
+__all__ = [
+    "DENOISERS",
+    "MWCNN",
+    "DemodulatedUNet",
+    "DnCNN",
+    "GradientStep",
+    "Learnlets",
+    "Ridge",
+    "UNet",
+]

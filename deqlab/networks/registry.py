@@ -6,6 +6,7 @@ from deqlab.core.registry import Registry
 from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
+from deqlab.networks.learnlets import Learnlets
 from deqlab.networks.mwcnn import MWCNN
 from deqlab.networks.protocol import Denoiser
 from deqlab.networks.ridge import Ridge
@@ -18,6 +19,7 @@ DENOISERS: Registry[Denoiser] = Registry(
         "unet": UNet,
         "demodulated-unet": DemodulatedUNet,
         "mwcnn": MWCNN,
+        "learnlets": Learnlets,
         "gradient-step": GradientStep,
         "ridge": Ridge,
     },

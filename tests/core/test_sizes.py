@@ -148,7 +148,7 @@ def test_every_size_of_every_entry_is_one(registry: Registry[Any], name: str, si
     assert all(needs(hints(kind)[key]) for key in values)
 
 
-@pytest.mark.parametrize("name", ["unet", "dncnn", "mwcnn"])
+@pytest.mark.parametrize("name", ["unet", "dncnn", "mwcnn", "learnlets"])
 def test_the_published_sizes_are_offered(name: str) -> None:
     assert set(sizes_of(DENOISERS.options(name))) == {"small", "published"}
     assert set(sizes_of(METHODS.options("pdnet"))) == {"small", "published"}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deqlab.losses import LOSSES
-from deqlab.networks import MWCNN, DnCNN, UNet
+from deqlab.networks import MWCNN, DnCNN, Learnlets, UNet
 from deqlab.operators import CartesianOperator, NUFFTOperator
 from deqlab.operators.gridding import (
     at_most_one,
@@ -153,6 +153,8 @@ NETWORKS = {
     "dncnn-unshuffle": lambda: DnCNN(3, 4, unshuffle=2),
     "unet": lambda: UNet((2, 3)),
     "mwcnn": lambda: MWCNN((2, 3)),
+    "learnlets": lambda: Learnlets(2, 2, 3, 3),
+    "learnlets-split": lambda: Learnlets(2, 2, 3, 5, "garrote", learned_split=True),
 }
 
 
