@@ -91,7 +91,7 @@ class TrainingConfig:
 
     def phases(self) -> list[Phase]:
         """What is minimised, phase after phase."""
-        return self._chosen.phases(self.epochs)
+        return self._chosen.phases(self.epochs, self.model)
 
     @property
     def _chosen(self) -> Objective:

@@ -141,7 +141,7 @@ def test_a_step_of_training(same, tmp_path, batch: Sample, name: str) -> None:
 
     def compute(model: nn.Module, batch: Sample) -> list[Tensor]:
         optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-        for number, phase in enumerate(objective.phases(1)):
+        for number, phase in enumerate(objective.phases(1, model.options)):
             optimizer.zero_grad()
             total, _ = phase.objective(model, batch, Step(0, number, L1Loss()))
             total.backward()

@@ -142,9 +142,9 @@ def test_denoising_may_be_relative(batch: Batch) -> None:
 
 def test_denoising_is_learned_from_the_images_that_are_drawn_for_it() -> None:
     config = TrainingConfig(objective="denoising")
-    (phase,) = config.objective.phases(3)
+    (phase,) = config.objective.phases(3, config.model)
     assert phase.stream == 0 and phase.epochs == 3
-    assert [p.stream for p in EquilibriumError().phases(3)] == [0, 1]
+    assert [p.stream for p in EquilibriumError().phases(3, config.model)] == [0, 1]
 
 
 def test_uses_of_random_numbers_are_apart() -> None:

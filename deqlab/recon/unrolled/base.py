@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
+import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from deqlab.core.errors import InputError
 from deqlab.operators import LinearOperator
@@ -37,16 +39,19 @@ class Unrolled(Model, Generic[State]):
     """image = u image(x_n) with x_0 = start(y, A) and x_(k+1) = step(k, x_k; y, A), in the unit u
     of A^H y, so that the image turns with a global phase of k-space and scales with it.
 
-    depth: the trained number n of steps. A budget's max_evaluations asks for another one: fewer end
-    sooner, and past the trained ones the last repeats.
+    depth: the trained number n of steps, the option `iterations`. A budget's max_evaluations asks
+    for another one: fewer end sooner, and past the trained ones the last repeats.
+    checkpointing: whether only the states between steps are kept for the backward pass, which
+    computes each step again (T. Chen et al., Training deep nets with sublinear memory cost, 2016).
     """
 
     trained_by: ClassVar[str | None] = "supervised"
+    checkpointing: bool = False
 
     @property
-    @abstractmethod
     def depth(self) -> int:
         """The trained number of steps."""
+        return int(self.options.iterations)
 
     @abstractmethod
     def start(self, measured: Measured) -> State:
@@ -69,14 +74,15 @@ class Unrolled(Model, Generic[State]):
             )
 
     def images(
-        self, kspace: Tensor, A: LinearOperator, steps: int | None = None
+        self, kspace: Tensor, A: LinearOperator, steps: int | None = None, frozen: int = 0
     ) -> Iterator[Tensor]:
         """The image after 0, 1, ..., steps of them, complex (batch, y, x) each; None for `depth`.
 
+        frozen: so many steps count as constants where the images are differentiated.
         InputError for an operator that the network does not take.
         """
         self.takes.check(A, type(self).__name__)
-        for u, state in self._states(kspace, A, self.depth if steps is None else steps):
+        for u, state in self._states(kspace, A, self.depth if steps is None else steps, frozen):
             yield u * self.image(state)
 
     def reconstruct(self, kspace: Tensor, A: LinearOperator, budget: Budget) -> Outcome:
@@ -86,7 +92,7 @@ class Unrolled(Model, Generic[State]):
         return Outcome(last[0] * self.image(last[1]))
 
     def _states(
-        self, kspace: Tensor, A: LinearOperator, steps: int
+        self, kspace: Tensor, A: LinearOperator, steps: int, frozen: int = 0
     ) -> Iterator[tuple[Tensor, State]]:
         projection = A.H(kspace)
         u = unit(projection)
@@ -94,8 +100,15 @@ class Unrolled(Model, Generic[State]):
         state = self.start(measured)
         yield u, state
         for index in range(steps):
-            state = self.step(min(index, self.depth - 1), state, measured)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and index >= frozen):
+                state = self._next(min(index, self.depth - 1), state, measured)
             yield u, state
+
+    def _next(self, index: int, state: State, measured: Measured) -> State:
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return self.step(index, state, measured)
+        found: State = checkpoint(self.step, index, state, measured, use_reentrant=False)
+        return found
 
 
 def _over_coils(u: Tensor, kspace: Tensor) -> Tensor:

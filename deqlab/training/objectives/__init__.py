@@ -6,4 +6,11 @@ from deqlab.training.objectives.protocol import Objective, Step
 from deqlab.training.objectives.registry import OBJECTIVES
 from deqlab.training.objectives.supervised import Supervised
 
-__all__ = ["OBJECTIVES", "Denoising", "EquilibriumError", "Objective", "Step", "Supervised"]
+__all__ = [
+    "OBJECTIVES",
+    "Denoising",
+    "EquilibriumError",
+    "Objective",
+    "Step",
+    "Supervised",
+]

@@ -30,8 +30,9 @@ class Denoising(Objective):
         " noise counts as much as strong",
     )
 
-    def phases(self, epochs: int) -> list[Phase]:
+    def phases(self, epochs: int, model: Any) -> list[Phase]:
         """One phase, on the images that are drawn for denoisers."""
+        del model
         return [Phase("train", self, epochs, stream=0)]
 
     def __call__(self, model: Any, batch: Batch, step: Step) -> tuple[Tensor, Logs]:

@@ -78,8 +78,9 @@ class EquilibriumError(Objective):
                 f" ({self.max_evaluations}) needed"
             )
 
-    def phases(self, epochs: int) -> list[Phase]:
+    def phases(self, epochs: int, model: Any) -> list[Phase]:
         """First denoising, then the equilibrium."""
+        del model
         first = Phase("pretrain", Denoising(), self.pretrain_epochs, stream=0)
         return [first, Phase("train", self, epochs)]
 

@@ -51,8 +51,11 @@ class Phase:
 class Objective(ABC):
     """What a step minimises; made by `options`, so that its fields are its flags."""
 
-    def phases(self, epochs: int) -> list[Phase]:
-        """The phases of a run of `epochs` epochs, in order."""
+    def phases(self, epochs: int, model: Any) -> list[Phase]:
+        """The phases of a run of `epochs` epochs, in order. model: the options of what is
+        trained.
+        """
+        del model
         return [Phase("train", self, epochs)]
 
     def attach(self, model: Any) -> None:

@@ -4,8 +4,14 @@ from deqlab.core.registry import Registry
 from deqlab.training.objectives.denoising import Denoising
 from deqlab.training.objectives.equilibrium_error import EquilibriumError
 from deqlab.training.objectives.protocol import Objective
-from deqlab.training.objectives.supervised import Supervised
+from deqlab.training.objectives.supervised import EveryStep, Supervised
 
 OBJECTIVES: Registry[Objective] = Registry(
-    "objective", {"denoising": Denoising, "equilibrium": EquilibriumError, "supervised": Supervised}
+    "objective",
+    {
+        "denoising": Denoising,
+        "equilibrium": EquilibriumError,
+        "supervised": Supervised,
+        "every-step": EveryStep,
+    },
 )
