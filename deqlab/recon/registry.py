@@ -19,6 +19,7 @@ from deqlab.recon.direct.unet_on_images import UNetOnImages
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
 from deqlab.recon.unrolled.pdnet import PDNet
+from deqlab.recon.unrolled.rim import RIM
 
 METHODS: Registry[Reconstructor] = Registry(
     "model",
@@ -38,6 +39,7 @@ METHODS: Registry[Reconstructor] = Registry(
         "de-ridge": DERidge,
         "unet": UNetOnImages,
         "pdnet": PDNet,
+        "rim": RIM,
     },
 )
 
