@@ -18,6 +18,7 @@ from deqlab.recon.deq.plug_and_play import PlugAndPlay
 from deqlab.recon.direct.unet_on_images import UNetOnImages
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
+from deqlab.recon.unrolled.cascade import CascadeNet
 from deqlab.recon.unrolled.pdnet import PDNet
 from deqlab.recon.unrolled.rim import RIM
 
@@ -39,6 +40,7 @@ METHODS: Registry[Reconstructor] = Registry(
         "de-ridge": DERidge,
         "unet": UNetOnImages,
         "pdnet": PDNet,
+        "cascade-net": CascadeNet,
         "rim": RIM,
     },
 )

@@ -38,6 +38,7 @@ METHOD_COLOURS: dict[str, str] = {
     "mol": "#66c2a5",
     "unet": "#a6761d",
     "pdnet": "#882255",
+    "cascade-net": "#44aa99",
     "rim": "#6699cc",
     "unrolled": "#009e73",
     "picard": "#5b6f8c",

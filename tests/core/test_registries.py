@@ -19,6 +19,7 @@ from deqlab.metrics.registry import METRICS
 from deqlab.networks.registry import DENOISERS
 from deqlab.recon import weights
 from deqlab.recon.registry import METHODS
+from deqlab.recon.steps.data_consistency import CONSISTENCIES
 from deqlab.signal.coils.registry import COIL_MAPS, WHITENING
 from deqlab.signal.sampling.masks import MASKS
 from deqlab.solvers.registry import SOLVERS
@@ -35,6 +36,7 @@ ALL: list[Registry[Any]] = [
     SOLVERS,
     GRADIENTS,
     OBJECTIVES,
+    CONSISTENCIES,
 ]
 # What has an option without a default, and a value for it as JSON has it.
 GIVEN = {

@@ -26,6 +26,7 @@ TOLD = {"name": "demodulated-unet", "widths": (4, 6), "wide": ()}
 # A small one of each, with all that it may learn.
 MODELS: dict[str, dict[str, Any]] = {
     "pdnet": {"iterations": 2, "width": 4},
+    "cascade-net": {"iterations": 2, "denoiser": CONVOLUTIONS, "consistency": "soft"},
     "rim": {"iterations": 2, "width": 4},
 }
 SIZES = [(20, 34), (95, 127)]
