@@ -19,6 +19,7 @@ from deqlab.recon.direct.unet_on_images import UNetOnImages
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
 from deqlab.recon.unrolled.cascade import CascadeNet
+from deqlab.recon.unrolled.kiki_net import KIKINet
 from deqlab.recon.unrolled.pdnet import PDNet
 from deqlab.recon.unrolled.rim import RIM
 
@@ -41,6 +42,7 @@ METHODS: Registry[Reconstructor] = Registry(
         "unet": UNetOnImages,
         "pdnet": PDNet,
         "cascade-net": CascadeNet,
+        "kiki-net": KIKINet,
         "rim": RIM,
     },
 )

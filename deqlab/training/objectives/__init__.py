@@ -2,6 +2,7 @@
 
 from deqlab.training.objectives.denoising import Denoising
 from deqlab.training.objectives.equilibrium_error import EquilibriumError
+from deqlab.training.objectives.piecewise import Piecewise
 from deqlab.training.objectives.protocol import Objective, Step
 from deqlab.training.objectives.registry import OBJECTIVES
 from deqlab.training.objectives.supervised import Supervised
@@ -11,6 +12,7 @@ __all__ = [
     "Denoising",
     "EquilibriumError",
     "Objective",
+    "Piecewise",
     "Step",
     "Supervised",
 ]

@@ -3,6 +3,7 @@
 from deqlab.core.registry import Registry
 from deqlab.training.objectives.denoising import Denoising
 from deqlab.training.objectives.equilibrium_error import EquilibriumError
+from deqlab.training.objectives.piecewise import Piecewise
 from deqlab.training.objectives.protocol import Objective
 from deqlab.training.objectives.supervised import EveryStep, Supervised
 
@@ -13,5 +14,6 @@ OBJECTIVES: Registry[Objective] = Registry(
         "equilibrium": EquilibriumError,
         "supervised": Supervised,
         "every-step": EveryStep,
+        "piecewise": Piecewise,
     },
 )

@@ -27,6 +27,7 @@ TOLD = {"name": "demodulated-unet", "widths": (4, 6), "wide": ()}
 MODELS: dict[str, dict[str, Any]] = {
     "pdnet": {"iterations": 2, "width": 4},
     "cascade-net": {"iterations": 2, "denoiser": CONVOLUTIONS, "consistency": "soft"},
+    "kiki-net": {"iterations": 4, "depth": 2, "width": 4},
     "rim": {"iterations": 2, "width": 4},
 }
 SIZES = [(20, 34), (95, 127)]
