@@ -165,6 +165,12 @@ class Model(Reconstructor, nn.Module):
         super().__init__()
         self.options = self.Options.of(*values, **named)
 
+    def denoisers(self) -> list[nn.Module]:
+        """Its networks that may start from one trained denoiser; the first is what others may start
+        from.
+        """
+        return [part for name, part in self.named_children() if name == "denoiser"]
+
     def scalars(self) -> dict[str, float]:
         """Learned numbers that a log of the training shows."""
         return {}

@@ -20,6 +20,7 @@ from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
 from deqlab.recon.unrolled.cascade import CascadeNet
 from deqlab.recon.unrolled.kiki_net import KIKINet
+from deqlab.recon.unrolled.modl import MoDL
 from deqlab.recon.unrolled.pdnet import PDNet
 from deqlab.recon.unrolled.rim import RIM
 
@@ -43,6 +44,7 @@ METHODS: Registry[Reconstructor] = Registry(
         "pdnet": PDNet,
         "cascade-net": CascadeNet,
         "kiki-net": KIKINet,
+        "modl": MoDL,
         "rim": RIM,
     },
 )

@@ -107,10 +107,10 @@ def denoiser(name: str | Path) -> nn.Module:
             f"denoiser: {str(name)!r} given, which has none; trained weights such as 'de-ridge'"
             " needed"
         )
-    found = dict(load(name).named_children()).get("denoiser")
-    if found is None:
+    found = load(name).denoisers()
+    if not found:
         raise InputError(f"denoiser: the weights {str(name)!r} have none")
-    return found
+    return found[0]
 
 
 def save(model: Model, path: Path, card: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ METHOD_COLOURS: dict[str, str] = {
     "pdnet": "#882255",
     "cascade-net": "#44aa99",
     "kiki-net": "#999933",
+    "modl": "#cc6677",
     "rim": "#6699cc",
     "unrolled": "#009e73",
     "picard": "#5b6f8c",

@@ -191,12 +191,13 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float) -> No
 
 
 def _adopt(model: Model, trained: nn.Module) -> None:
-    """The model's denoiser has the weights of the trained one."""
-    own = getattr(model, "denoiser", None)
-    if not isinstance(own, nn.Module):
+    """Each of the model's denoisers has the weights of the trained one."""
+    found = model.denoisers()
+    if not found:
         raise InputError(f"denoiser: {type(model).__name__} has none that could start from it")
     try:
-        own.load_state_dict(trained.state_dict())
+        for own in found:
+            own.load_state_dict(trained.state_dict())
     except RuntimeError as error:
         raise InputError(
             "denoiser: the trained one has another architecture:"

@@ -28,6 +28,11 @@ MODELS: dict[str, dict[str, Any]] = {
     "pdnet": {"iterations": 2, "width": 4},
     "cascade-net": {"iterations": 2, "denoiser": CONVOLUTIONS, "consistency": "soft"},
     "kiki-net": {"iterations": 4, "depth": 2, "width": 4},
+    "modl": {
+        "iterations": 2,
+        "denoiser": TOLD,
+        "share": {"denoiser": False, "step": False, "weight": False},
+    },
     "rim": {"iterations": 2, "width": 4},
 }
 SIZES = [(20, 34), (95, 127)]
