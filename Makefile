@@ -14,7 +14,7 @@ IN_VENV := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
-BENCHMARKS = $(filter-out benchmarks/timing.py,$(wildcard benchmarks/[a-z]*.py))
+BENCHMARKS = $(filter-out benchmarks/timing.py benchmarks/train_alike.py,$(wildcard benchmarks/[a-z]*.py))
 
 .PHONY: study test lint format bench lab notebooks clean
 
