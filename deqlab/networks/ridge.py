@@ -13,24 +13,21 @@ Gradient step denoiser for convergent plug-and-play, ICLR 2022).
 """
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, pad, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import conv2d, conv_transpose2d
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, Share, option, options
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.demodulated_unet import AtLevel
+from deqlab.networks.folded_filters import FOLD, WIDEST, folded, folded_back, polyphase
 from deqlab.networks.modulus_splines import FLOOR, ModulusSplines, Pieces
-
-# Pixels along a side that a convolution takes as channels of one: one channel in and few out leave
-# a processor idle, and this takes an eighth of the time. Kernels reach over one neighbour then.
-FOLD = 4
-WIDEST = 2 * FOLD + 1
 
 # Frequencies along an axis on which the norm of the filters is bounded.
 GRID = 96
@@ -149,38 +146,62 @@ class Ridge(nn.Module):
 
     def gradient(self, image: Tensor, level: Tensor) -> Tensor:
         """grad E(x), complex (batch, y, x); for the inner product Re <a, b>."""
-        floor, unit = self.options.floor, _unit(level)
-        found = together(self._gradient(apart(image / unit), 0))
-        return (1 - floor) * unit * found + floor * image
+        return self.gradient_by(self.shrunk, image, level)
 
     def energy(self, image: Tensor, level: Tensor) -> Tensor:
         """E(x), real (batch,)."""
+        return self.energy_by(self.cost, image, level)
+
+    def shrunk(self, at: "Responses") -> Tensor:
+        """phi(a |W x|) / (a |W x|) W x on one scale, as the responses."""
+        return at.responses * at.pieces.ratio(at.arguments, at.filters).unsqueeze(1)
+
+    def cost(self, at: "Responses") -> Tensor:
+        """Sum of psi(a |W x|) / a^2 on one scale, real (batch,)."""
+        return at.costs.sum((1, 2, 3))
+
+    def gradient_by(
+        self, shrunk: Callable[["Responses"], Tensor], image: Tensor, level: Tensor
+    ) -> Tensor:
+        """grad E(x) where `shrunk` says what becomes of the responses."""
         floor, unit = self.options.floor, _unit(level)
-        found = unit.flatten().square() * self._energy(apart(image / unit), 0)
+        found = together(self._gradient(shrunk, apart(image / unit), 0))
+        return (1 - floor) * unit * found + floor * image
+
+    def energy_by(
+        self, cost: Callable[["Responses"], Tensor], image: Tensor, level: Tensor
+    ) -> Tensor:
+        """E(x) where `cost` says what the responses cost."""
+        floor, unit = self.options.floor, _unit(level)
+        total = torch.stack([cost(at) for at in self.responses(image, level)]).sum(0)
+        found = unit.flatten().square() * total
         return (1 - floor) * found + floor / 2 * image.abs().square().sum((-2, -1))
 
-    def _gradient(self, channels: Tensor, scale: int) -> Tensor:
+    def responses(self, image: Tensor, level: Tensor) -> Iterator["Responses"]:
+        """Those of each scale, finest first, in units of the level."""
+        channels = apart(image / _unit(level))
+        yield self._at(channels, 0)
+        scale = 0
+        while self._goes_on(channels, scale):
+            channels, scale = halved(channels), scale + 1
+            yield self._at(channels, scale)
+
+    def _gradient(
+        self, shrunk: Callable[["Responses"], Tensor], channels: Tensor, scale: int
+    ) -> Tensor:
         """That of scales from this one on, of images in units of the level."""
         at = self._at(channels, scale)
-        shrunk = at.responses * at.pieces.ratio(at.arguments, at.filters).unsqueeze(1)
-        squares = conv_transpose2d(shrunk.flatten(0, 1), at.weight, padding=1)
+        squares = conv_transpose2d(shrunk(at).flatten(0, 1), at.weight, padding=1)
         found = folded_back(squares, channels)
         if self._goes_on(channels, scale):
-            found = found + doubled(self._gradient(halved(channels), scale + 1), channels)
-        return found
-
-    def _energy(self, channels: Tensor, scale: int) -> Tensor:
-        at = self._at(channels, scale)
-        found = (at.pieces.potential(at.arguments, at.filters) / at.size**2).sum((1, 2, 3))
-        if self._goes_on(channels, scale):
-            found = found + self._energy(halved(channels), scale + 1)
+            found = found + doubled(self._gradient(shrunk, halved(channels), scale + 1), channels)
         return found
 
     def _goes_on(self, channels: Tensor, scale: int) -> bool:
         """Whether there is a coarser scale; of one pixel along a side there is no half."""
         return scale + 1 < len(self.kernels) and min(channels.shape[-2:]) > 1
 
-    def _at(self, channels: Tensor, scale: int) -> "_Responses":
+    def _at(self, channels: Tensor, scale: int) -> "Responses":
         weight = polyphase(self.filters[scale]).to(memory_format=torch.channels_last)
         responses = conv2d(folded(channels), weight, padding=1).unflatten(0, (-1, 2))
         filters = torch.arange(responses.shape[2], device=channels.device) // FOLD**2
@@ -188,24 +209,29 @@ class Ridge(nn.Module):
         real, imaginary = responses.unbind(1)
         squared = (real.square() + imaginary.square()) * size.square()
         arguments = (squared + FLOOR).sqrt()
-        return _Responses(
-            weight, responses, filters, size, arguments, self.profiles[scale].pieces_of()
-        )
+        profiles = self.profiles[scale].pieces_of()
+        return Responses(scale, weight, responses, filters, size, arguments, profiles)
 
 
 @dataclass(frozen=True)
-class _Responses:
+class Responses:
     """Of the filters of one scale. weight: their folded kernels. responses: W x, real (batch, 2,
     channel, y, x). filters: the one of each channel; size: its a. arguments: a |W x|, real (batch,
     channel, y, x). pieces: the profiles.
     """
 
+    scale: int
     weight: Tensor
     responses: Tensor
     filters: Tensor
     size: Tensor
     arguments: Tensor
     pieces: Pieces
+
+    @property
+    def costs(self) -> Tensor:
+        """psi(a |W x|) / a^2, real (batch, channel, y, x)."""
+        return self.pieces.potential(self.arguments, self.filters) / self.size**2
 
 
 def _unit(level: Tensor) -> Tensor:
@@ -221,32 +247,6 @@ def apart(image: Tensor) -> Tensor:
 def together(channels: Tensor) -> Tensor:
     """Complex (batch, y, x); the inverse of `apart`."""
     return to_complex(channels.squeeze(1).unflatten(0, (-1, 2)))
-
-
-def folded(channels: Tensor) -> Tensor:
-    """Squares of FOLD pixels along a side as channels, padded with zeros: (batch, FOLD^2, y, x)."""
-    rows, columns = channels.shape[-2:]
-    even = pad(channels, (0, -columns % FOLD, 0, -rows % FOLD))
-    return pixel_unshuffle(even, FOLD).contiguous(memory_format=torch.channels_last)
-
-
-def folded_back(squares: Tensor, like: Tensor) -> Tensor:
-    """The adjoint of `folded`, of the size of `like`."""
-    return pixel_shuffle(squares, FOLD)[..., : like.shape[-2], : like.shape[-1]]
-
-
-def polyphase(kernels: Tensor) -> Tensor:
-    """The convolution with kernels (filter, n, n), n <= WIDEST odd, as one on folded images: real
-    (filter FOLD^2, FOLD^2, 3, 3).
-    """
-    size, phase = kernels.shape[-1], torch.arange(FOLD, device=kernels.device)
-    # The tap that leads from the pixel p of a square to the pixel q of its neighbour d.
-    tap = FOLD * torch.arange(-1, 2, device=kernels.device) + phase[:, None] - phase[:, None, None]
-    tap = tap + size // 2
-    tap = torch.where((tap >= 0) & (tap < size), tap, size).flatten()
-    taps = pad(kernels, (0, 1, 0, 1))[:, tap][:, :, tap]
-    taps = taps.unflatten(2, (FOLD, FOLD, 3)).unflatten(1, (FOLD, FOLD, 3))
-    return taps.permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, FOLD**2, 3, 3)
 
 
 def halved(channels: Tensor) -> Tensor:

@@ -11,18 +11,9 @@ from torch.testing import assert_close
 from deqlab.core.errors import InputError
 from deqlab.equilibrium.measure import dense_jacobian
 from deqlab.networks import DENOISERS, Ridge
+from deqlab.networks.folded_filters import FOLD, folded, folded_back, polyphase
 from deqlab.networks.protocol import Denoiser, ToldDenoiser
-from deqlab.networks.ridge import (
-    FOLD,
-    apart,
-    doubled,
-    folded,
-    folded_back,
-    halved,
-    polyphase,
-    pyramid_norm,
-    together,
-)
+from deqlab.networks.ridge import apart, doubled, halved, pyramid_norm, together
 
 SMALL = {"filters": (3, 4), "kernel": 5, "pieces": 6, "top": 4.0}
 LEVEL = torch.tensor([0.3, 0.8], dtype=torch.float64)[:, None, None]
