@@ -1,5 +1,6 @@
 """Denoisers."""
 
+from deqlab.networks.adaptive_ridge import AdaptiveRidge
 from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
@@ -12,6 +13,7 @@ from deqlab.networks.unet import UNet
 __all__ = [
     "DENOISERS",
     "MWCNN",
+    "AdaptiveRidge",
     "DemodulatedUNet",
     "DnCNN",
     "GradientStep",

@@ -35,6 +35,14 @@ class ToldDenoiser(Protocol):
         """
 
 
+@runtime_checkable
+class ExtendingDenoiser(Protocol):
+    """A denoiser that extends another and may start from its weights."""
+
+    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The state of this denoiser from that of the other, or from its own kind's."""
+
+
 def at_level(network: Callable[[Tensor], Tensor], level: Tensor) -> Callable[[Tensor], Tensor]:
     """The network, told of the noise if it is one that can be; see `ToldDenoiser`."""
     return network.at(level) if isinstance(network, ToldDenoiser) else network

@@ -3,6 +3,7 @@
 from torch import nn
 
 from deqlab.core.registry import Registry
+from deqlab.networks.adaptive_ridge import AdaptiveRidge
 from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
@@ -22,6 +23,7 @@ DENOISERS: Registry[Denoiser] = Registry(
         "learnlets": Learnlets,
         "gradient-step": GradientStep,
         "ridge": Ridge,
+        "adaptive-ridge": AdaptiveRidge,
     },
     also=(nn.Module,),
 )
