@@ -12,6 +12,7 @@ from deqlab.recon.deq.de_admm import DEADMM
 from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.deq.de_prox import DEProx
 from deqlab.recon.deq.de_ridge import DERidge
+from deqlab.recon.deq.de_ridge_adaptive import DERidgeAdaptive
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad
 from deqlab.recon.deq.mol import MOL
 from deqlab.recon.deq.plug_and_play import PlugAndPlay
@@ -40,6 +41,7 @@ METHODS: Registry[Reconstructor] = Registry(
         "mol": MOL,
         "de-grad-measured": MeasuredDEGrad,
         "de-ridge": DERidge,
+        "de-ridge-adaptive": DERidgeAdaptive,
         "unet": UNetOnImages,
         "pdnet": PDNet,
         "cascade-net": CascadeNet,

@@ -34,6 +34,7 @@ METHOD_COLOURS: dict[str, str] = {
     "de-grad-measured": "#117733",
     "de-prox": "#b0559b",
     "de-ridge": "#332288",
+    "de-ridge-adaptive": "#6699cc",
     "de-admm": "#7b3294",
     "mol": "#66c2a5",
     "unet": "#a6761d",

@@ -23,6 +23,7 @@ from deqlab.core.atomic import atomic_path
 from deqlab.core.errors import InputError
 from deqlab.core.rank import Rank
 from deqlab.data.sample import Batch
+from deqlab.networks.protocol import ExtendingDenoiser
 from deqlab.recon.base import Model
 from deqlab.training.average import WeightAverage
 from deqlab.training.checkpoint import load_checkpoint, save_checkpoint
@@ -195,9 +196,13 @@ def _adopt(model: Model, trained: nn.Module) -> None:
     found = model.denoisers()
     if not found:
         raise InputError(f"denoiser: {type(model).__name__} has none that could start from it")
+    weights = dict(trained.state_dict())
     try:
         for own in found:
             own.load_state_dict(trained.state_dict())
+        own.load_state_dict(
+            own.completed(weights) if isinstance(own, ExtendingDenoiser) else weights
+        )
     except RuntimeError as error:
         raise InputError(
             "denoiser: the trained one has another architecture:"

@@ -12,7 +12,7 @@ import torch
 
 from deqlab.app.cli import main
 from deqlab.core.errors import InputError
-from deqlab.networks import DnCNN, Ridge
+from deqlab.networks import AdaptiveRidge, DnCNN, Ridge
 from deqlab.recon import METHODS, Budget, create
 from deqlab.recon.registry import learned
 from deqlab.recon.unrolled.base import Unrolled
@@ -33,6 +33,8 @@ def made(name: str) -> Any:
     network: Any = DnCNN.Options(depth=2, width=2, **bound)
     if name == "de-ridge":
         network = Ridge.Options(filters=(2,))
+    if name == "de-ridge-adaptive":
+        network = AdaptiveRidge.Options(filters=(2,), groups=2)
     if name == "pnp":
         return create(name, denoiser=DnCNN(network), step=0.5)
     if learned(name) and name in ITERATING:
@@ -59,6 +61,7 @@ def model_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_every_method_says_whether_it_iterates() -> None:
     known = {"cg-sense", "wavelet", "tv", "pnp", "de-prox", "de-grad", "de-admm", "mol", "de-ridge"}
+    known |= {"de-ridge-adaptive"}
     assert known <= set(ITERATING) and not {"zero-filled", "sense", "grappa", "unet", "pdnet"} & {
         *ITERATING
     }
