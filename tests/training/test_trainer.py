@@ -393,6 +393,26 @@ def test_training_may_start_from_a_trained_denoiser(tiny_data) -> None:
         train(config, tiny_data["train"], denoiser=other.denoiser, progress=False)
 
 
+def test_an_adaptive_ridge_may_start_from_a_ridge(tiny_data) -> None:
+    """Its strengths are its own, and as many as its filters; the other way there is no start."""
+    small = {"filters": (2, 3), "kernel": 3, "pieces": 4}
+    start = create("de-ridge", denoiser={"name": "ridge", **small})
+    nn.init.normal_(start.denoiser.kernels[0])
+    start.after_step()
+    network = {"name": "adaptive-ridge", **small, "groups": 2}
+    options = METHODS.options("de-ridge-adaptive")(denoiser=network)
+    config = replace(BRIEF, model=options, learning_rate=1e-9)
+    result = train(config, tiny_data["train"], denoiser=start.denoiser, progress=False)
+    found = result.model.denoiser
+    torch.testing.assert_close(found.kernels[0], start.denoiser.kernels[0])
+    nn.init.constant_(found.groups[1].depths, 0.4)
+    again = train(config, tiny_data["train"], denoiser=found, progress=False)
+    torch.testing.assert_close(again.model.denoiser.groups[1].depths, found.groups[1].depths)
+    plain = replace(config, model=METHODS.options("de-ridge")(denoiser={"name": "ridge", **small}))
+    with pytest.raises(InputError, match="denoiser: the trained one has another architecture"):
+        train(plain, tiny_data["train"], denoiser=found, progress=False)
+
+
 def test_a_model_without_a_denoiser_cannot_start_from_one(tiny_data) -> None:
     config = replace(TINY, model=METHODS.options("pdnet")(iterations=1), objective=None)
     start = create("de-prox", denoiser=SMALL).denoiser
