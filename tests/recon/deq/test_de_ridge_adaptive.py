@@ -52,7 +52,7 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
 @pytest.mark.parametrize("step", [1.0, LONGEST - 1e-3])
 def test_the_energy_decreases_in_every_step(measure, kind: str, step: float) -> None:
     """While strengths follow the image, and by at least what fixed ones promise."""
-    data, model = measure(2, size=(12, 11)), build(2.0, step, weak_convexity=1.0)
+    data, model = measure(2, size=(12, 11)), build(2.0, step, 0.05, weak_convexity=1.0)
     f, x = getattr(model, kind)(data.kspace, data.A), 3 * image(2, 12, 11)
     energy = model.energy(x, data.kspace, data.A)
     for _ in range(10):
