@@ -199,10 +199,8 @@ def _adopt(model: Model, trained: nn.Module) -> None:
     weights = dict(trained.state_dict())
     try:
         for own in found:
-            own.load_state_dict(trained.state_dict())
-        own.load_state_dict(
-            own.completed(weights) if isinstance(own, ExtendingDenoiser) else weights
-        )
+            known = own.completed(weights) if isinstance(own, ExtendingDenoiser) else weights
+            own.load_state_dict(known)
     except RuntimeError as error:
         raise InputError(
             "denoiser: the trained one has another architecture:"
