@@ -5,9 +5,11 @@ from deqlab.networks.demodulated_unet import DemodulatedUNet
 from deqlab.networks.dncnn import DnCNN
 from deqlab.networks.gradient_step import GradientStep
 from deqlab.networks.learnlets import Learnlets
+from deqlab.networks.modulus_unet import ModulusUNet
 from deqlab.networks.mwcnn import MWCNN
 from deqlab.networks.registry import DENOISERS
 from deqlab.networks.ridge import Ridge
+from deqlab.networks.told_unet import ToldUNet
 from deqlab.networks.unet import UNet
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "DnCNN",
     "GradientStep",
     "Learnlets",
+    "ModulusUNet",
     "Ridge",
+    "ToldUNet",
     "UNet",
 ]

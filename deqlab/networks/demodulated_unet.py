@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, option, options
 from deqlab.networks.border import to_channels, to_complex
-from deqlab.networks.multi_scale import MultiScale
+from deqlab.networks.multi_scale import MultiScale, on_squares
 
 # What is added to squared moduli before a root is taken, relative to their mean: far below what any
 # image resolves, and enough for slopes that are finite at 0.
@@ -98,17 +97,10 @@ class DemodulatedUNet(nn.Module):
         seen = [inside, *(gaussian_blur(inside, sigma) for sigma in self.options.wide)]
         turned = [to_channels(phase.conj() * part) for part in seen]
         told = (level / unit).expand_as(inside.real).unsqueeze(1)
-        change = self._folded(torch.cat([*turned, modulus(inside).unsqueeze(1), told], 1))
+        channels = torch.cat([*turned, modulus(inside).unsqueeze(1), told], 1)
+        change = on_squares(self.network, channels, self.options.fold)
         # Under autocast the convolutions ran in bfloat16; the image keeps the precision it came in.
         return image + unit * (phase * to_complex(change.to(image.real.dtype)))
-
-    def _folded(self, channels: Tensor) -> Tensor:
-        """N of the pixels in squares of `fold`, each square one position of many channels."""
-        fold = self.options.fold
-        rows, columns = channels.shape[-2:]
-        even = pad(channels, (0, -columns % fold, 0, -rows % fold))
-        squares = pixel_unshuffle(even, fold).contiguous(memory_format=torch.channels_last)
-        return pixel_shuffle(self.network(squares), fold)[..., :rows, :columns]
 
 
 @dataclass(frozen=True)

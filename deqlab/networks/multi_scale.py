@@ -8,7 +8,7 @@ Robust and interpretable blind image denoising via bias-free CNNs, ICLR 2020).
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,51 +17,6 @@ from torch.nn import functional
 # The second convolution of a block starts at this share of its usual size: a block is nearly the
 # identity then, so that depth does not amplify.
 SMALL = 0.3
-
-
-class MultiScale(nn.Module):
-    """N: real (batch, inside, y, x) of any size to (batch, outside, y, x), N(a h) = a N(h), a >= 0.
-
-    widths: channels at each scale, finest first; each further scale halves both sides. Sizes that
-    do not fit are padded with zeros and cropped. N starts as 0.
-    """
-
-    def __init__(self, inside: int, outside: int, widths: Sequence[int]):
-        super().__init__()
-        pairs = list(itertools.pairwise(widths))
-        self.inside, self.outside = (
-            _convolution(inside, widths[0]),
-            _convolution(widths[0], outside),
-        )
-        self.encoders = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
-        self.down = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 2, stride=2, bias=False) for fine, coarse in pairs
-        )
-        self.middle = ResidualBlock(widths[-1])
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False) for fine, coarse in pairs
-        )
-        self.decoders = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
-        nn.init.zeros_(self.outside.weight)
-        # torch's annotations of Module.to leave memory_format alone out
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def forward(self, channels: Tensor) -> Tensor:
-        """N(h)."""
-        rows, columns = channels.shape[-2:]
-        multiple = 2 ** len(self.down)
-        padding = (0, -columns % multiple, 0, -rows % multiple)
-        features = self.inside(functional.pad(channels, padding))
-        skipped = []
-        for encoder, down in zip(self.encoders, self.down):
-            features = encoder(features)
-            skipped.append(features)
-            features = down(features)
-        features = self.middle(features)
-        levels = zip(reversed(self.up), reversed(self.decoders), reversed(skipped))
-        for up, decoder, skip in levels:
-            features = decoder(up(features) + skip)
-        return self.outside(features)[..., :rows, :columns]
 
 
 class ResidualBlock(nn.Module):
@@ -76,6 +31,68 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """The features, changed."""
         return features + self.second(functional.relu(self.first(features)))
+
+
+class MultiScale(nn.Module):
+    """N: real (batch, inside, y, x) of any size to (batch, outside, y, x), N(a h) = a N(h), a >= 0.
+
+    widths: channels at each scale, finest first; each further scale halves both sides. Sizes that
+    do not fit are padded with zeros and cropped. N starts as 0. block: makes the block of a width,
+    which maps features, and whatever else N is given, to features.
+    """
+
+    def __init__(
+        self,
+        inside: int,
+        outside: int,
+        widths: Sequence[int],
+        block: Callable[[int], nn.Module] = ResidualBlock,
+    ):
+        super().__init__()
+        pairs = list(itertools.pairwise(widths))
+        self.inside, self.outside = (
+            _convolution(inside, widths[0]),
+            _convolution(widths[0], outside),
+        )
+        self.encoders = nn.ModuleList(block(width) for width in widths[:-1])
+        self.down = nn.ModuleList(
+            nn.Conv2d(fine, coarse, 2, stride=2, bias=False) for fine, coarse in pairs
+        )
+        self.middle = block(widths[-1])
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False) for fine, coarse in pairs
+        )
+        self.decoders = nn.ModuleList(block(width) for width in widths[:-1])
+        nn.init.zeros_(self.outside.weight)
+        # torch's annotations of Module.to leave memory_format alone out
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, channels: Tensor, *told: Tensor) -> Tensor:
+        """N(h). told: what every block is given beside its features."""
+        rows, columns = channels.shape[-2:]
+        multiple = 2 ** len(self.down)
+        padding = (0, -columns % multiple, 0, -rows % multiple)
+        features = self.inside(functional.pad(channels, padding))
+        skipped = []
+        for encoder, down in zip(self.encoders, self.down):
+            features = encoder(features, *told)
+            skipped.append(features)
+            features = down(features)
+        features = self.middle(features, *told)
+        levels = zip(reversed(self.up), reversed(self.decoders), reversed(skipped))
+        for up, decoder, skip in levels:
+            features = decoder(up(features) + skip, *told)
+        return self.outside(features)[..., :rows, :columns]
+
+
+def on_squares(network: MultiScale, channels: Tensor, fold: int, *told: Tensor) -> Tensor:
+    """N of the pixels in squares of `fold`, each square one position of many channels: real (batch,
+    inside / fold^2, y, x) of any size to (batch, outside / fold^2, y, x).
+    """
+    rows, columns = channels.shape[-2:]
+    even = functional.pad(channels, (0, -columns % fold, 0, -rows % fold))
+    squares = functional.pixel_unshuffle(even, fold).contiguous(memory_format=torch.channels_last)
+    return functional.pixel_shuffle(network(squares, *told), fold)[..., :rows, :columns]
 
 
 def _convolution(inside: int, outside: int) -> nn.Conv2d:
