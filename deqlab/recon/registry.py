@@ -13,9 +13,11 @@ from deqlab.recon.deq.de_grad import DEGrad
 from deqlab.recon.deq.de_prox import DEProx
 from deqlab.recon.deq.de_ridge import DERidge
 from deqlab.recon.deq.de_ridge_adaptive import DERidgeAdaptive
+from deqlab.recon.deq.joint_de_grad import JointDEGrad
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad
 from deqlab.recon.deq.mol import MOL
 from deqlab.recon.deq.plug_and_play import PlugAndPlay
+from deqlab.recon.deq.referenced_de_grad import ReferencedDEGrad
 from deqlab.recon.direct.unet_on_images import UNetOnImages
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
@@ -40,6 +42,8 @@ METHODS: Registry[Reconstructor] = Registry(
         "de-admm": DEADMM,
         "mol": MOL,
         "de-grad-measured": MeasuredDEGrad,
+        "de-grad-joint": JointDEGrad,
+        "de-grad-referenced": ReferencedDEGrad,
         "de-ridge": DERidge,
         "de-ridge-adaptive": DERidgeAdaptive,
         "unet": UNetOnImages,

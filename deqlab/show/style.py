@@ -32,6 +32,8 @@ METHOD_COLOURS: dict[str, str] = {
     "pnp": "#e78ac3",
     "de-grad": "#d55e00",
     "de-grad-measured": "#117733",
+    "de-grad-joint": "#e6550d",
+    "de-grad-referenced": "#fd8d3c",
     "de-prox": "#b0559b",
     "de-ridge": "#332288",
     "de-ridge-adaptive": "#6699cc",

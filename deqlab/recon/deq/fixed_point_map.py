@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from deqlab.networks.demodulated_unet import AtLevel
+from deqlab.networks.turned import Turned
 from deqlab.operators import LinearOperator
 from deqlab.solvers.flat import StateT
 
@@ -53,8 +54,7 @@ class FixedPointMap(ABC, Generic[StateT]):
     @cached_property
     def phase(self) -> Tensor:
         """The global phase of the zero-filled image, complex (batch, 1, 1) of modulus 1."""
-        total = self.projection.sum((-2, -1), keepdim=True)
-        return torch.where(total == 0, torch.ones_like(total), total.sgn())
+        return global_phase(self.projection)
 
     def denoised(self, x: Tensor) -> Tensor:
         """R(x), turned to the phase 0 before and back after: a global phase of k-space turns the
@@ -72,7 +72,7 @@ class FixedPointMap(ABC, Generic[StateT]):
     def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
         denoiser = self.denoiser
-        if isinstance(denoiser, AtLevel):
+        if isinstance(denoiser, AtLevel | Turned):
             denoiser = denoiser.select(index)
         projection, A = self.projection[index], self.A.select(index)
         return replace(self, projection=projection, A=A, denoiser=denoiser)
@@ -94,3 +94,11 @@ class OneImageMap(FixedPointMap[Tensor]):
     def as_one_image(self) -> Self:
         """Itself."""
         return self
+
+
+def global_phase(projection: Tensor) -> Tensor:
+    """That of an image (batch, y, x), complex (batch, 1, 1) of modulus 1: of the sum of all
+    pixels.
+    """
+    total = projection.sum((-2, -1), keepdim=True)
+    return torch.where(total == 0, torch.ones_like(total), total.sgn())
