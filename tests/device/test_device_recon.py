@@ -90,7 +90,11 @@ def test_every_method(same, name: str, operator) -> None:
     same(compute, method(name), measured(A), A, tolerance=ROUNDING)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].iterates])
+# This one solves twice, for its phase first.
+ONE_SOLVE = [name for name in METHODS if METHODS[name].iterates and name != "de-grad-referenced"]
+
+
+@pytest.mark.parametrize("name", ONE_SOLVE)
 def test_a_solve_waits_once_an_evaluation(device, name: str) -> None:
     """With one coil, where A^H A is a projection; with more, a data step that is solved for waits
     for each of its own products.

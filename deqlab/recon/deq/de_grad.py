@@ -34,7 +34,11 @@ class GradientMap(OneImageMap):
 
     def gradient(self, x: Tensor) -> Tensor:
         """A^H (A x - y) + weight (x - R(x)): what vanishes at a fixed point."""
-        return self.data_gradient(x) + self.weight * (x - self.denoised(x))
+        return self.gradient_beside(x, self.denoised(x))
+
+    def gradient_beside(self, x: Tensor, denoised: Tensor) -> Tensor:
+        """The gradient with another image in the place of R(x)."""
+        return self.data_gradient(x) + self.weight * (x - denoised)
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return x - self.step * self.gradient(x)
@@ -73,7 +77,11 @@ class PreconditionedMap(GradientMap):
     largest: Tensor = field(kw_only=True)
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        return x - self.step * self.inverse.apply(self._shifted, self.gradient(x))
+        return self.stepped(x, self.gradient(x))
+
+    def stepped(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """x - eta P gradient."""
+        return x - self.step * self.inverse.apply(self._shifted, gradient)
 
     def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""

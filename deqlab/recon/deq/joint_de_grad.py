@@ -43,7 +43,8 @@ class JointMap(FixedPointMap[Pair]):
 
     def __call__(self, state: Pair, /) -> Pair:
         x, q = state
-        x = self._descent(unit_phase(q))(x)
+        denoised = Turned(self.denoiser, unit_phase(q))(x)
+        x = self._descent.stepped(x, self._descent.gradient_beside(x, denoised))
         return x, torch.lerp(q, self.unit * self.smoothing(x), self.rate)
 
     @cached_property
@@ -76,13 +77,11 @@ class JointMap(FixedPointMap[Pair]):
         weight, largest = self.weight[index], self.largest[index]
         return replace(super().select(index), weight=weight, largest=largest)
 
-    def _descent(self, phase: Tensor) -> PreconditionedMap:
-        """The map of x where p = `phase` is given."""
-        # It turns by the global phase, which p holds already.
-        denoiser = Turned(self.denoiser, self.phase.conj() * phase)
-        return PreconditionedMap(
-            self.projection, self.A, denoiser, self.step, self.weight, largest=self.largest
-        )
+    @cached_property
+    def _descent(self) -> PreconditionedMap:
+        """The step in x; what is denoised is said each time."""
+        parts = self.projection, self.A, self.denoiser, self.step, self.weight
+        return PreconditionedMap(*parts, largest=self.largest)
 
 
 @dataclass
