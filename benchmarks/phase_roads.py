@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--road", nargs="+", choices=ROADS, default=list(ROADS), metavar="ROAD")
     parser.add_argument("--steps", type=int, default=600, help="of each network; a multiple of 50")
     parser.add_argument("--batch", type=int, default=8, help="windows in a step")
+    parser.add_argument("--rate", type=float, default=3e-3, help="of learning, at its highest")
     parser.add_argument("--precision", choices=("32", "bf16"), default="32")
     parser.add_argument("--anatomy", nargs="+", default=[], metavar="FILE.nii.gz")
     parser.add_argument("--scans", nargs="+", default=list(SCANS), metavar="FILE.h5")
@@ -178,6 +179,7 @@ def main() -> None:
     training = Training(
         steps=arguments.steps,
         batch=arguments.batch,
+        rate=arguments.rate,
         precision=arguments.precision,
         anatomy=AnatomyOptions(files=tuple(arguments.anatomy)),
     )

@@ -60,14 +60,14 @@ ROADS = {
 class Training:
     """How much is learned. steps: a multiple of `epoch`, after which a checkpoint is written.
     widths: of all networks, None for those of each road. batch, window: images in a step and pixels
-    along their sides.
+    along their sides. rate: of learning, at its highest.
     """
 
     steps: int = 600
     epoch: int = 50
     batch: int = 8
     window: int = 96
-    rate: float = 1e-3
+    rate: float = 3e-3
     precision: str = "32"
     seed: int = 0
     widths: tuple[int, ...] | None = None
