@@ -20,12 +20,20 @@ def image(*size: int) -> torch.Tensor:
 def test_it_turns_with_the_image_and_knows_no_scale(factor: complex) -> None:
     z = image(2, 12, 9)
     assert_close(SMOOTH(factor * z), factor / abs(factor) * SMOOTH(z))
-    assert bool((SMOOTH(z).abs() <= 1 + 1e-9).all())
 
 
 def test_a_constant_phase_stays_whatever_the_modulus() -> None:
-    z = (1 + 0.2j) * torch.rand(1, 14, 11, dtype=torch.float64)
-    assert_close(unit_phase(SMOOTH(z)), unit_phase(z), rtol=0, atol=1e-3)
+    z = (1 + 0.2j) * (0.1 + torch.rand(1, 14, 11, dtype=torch.float64))
+    assert_close(SMOOTH(z), unit_phase(z), rtol=0, atol=0.03)
+
+
+def test_no_fit_leads_beyond_modulus_one() -> None:
+    """A dim pixel between tissues of opposite phase, whose line goes on to -2."""
+    z = torch.full((1, 20, 20), 1 + 0j, dtype=torch.complex128)
+    z[..., 10:] = -0.5
+    z[0, 10, 10] = -0.1
+    found = SMOOTH(z)
+    assert float(found.abs().max()) <= 1 + 1e-9 and float(found[0, 10, 10].abs()) > 0.99
 
 
 def test_phase_jumps_where_the_modulus_does() -> None:
@@ -49,7 +57,7 @@ def test_noise_in_air_has_little_phase() -> None:
 
 def test_samples_know_nothing_of_each_other() -> None:
     z = image(3, 8, 10) * torch.tensor([1, 10, 0.1])[:, None, None]
-    assert_close(SMOOTH(z)[1:2], SMOOTH(z[1:2]))
+    assert_close(SMOOTH(z)[2:], SMOOTH(z[2:]))
 
 
 def test_nothing_has_no_phase_and_finite_slopes() -> None:
