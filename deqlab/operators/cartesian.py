@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.operators.linear import LinearOperator
+from deqlab.operators.coil_operator import CoilOperator
 from deqlab.operators.members import selected
 from deqlab.operators.sampled_transforms import LineSampling, PointSampling, normal, sampling
 from deqlab.signal.transforms.fourier import centring_phases
 
 
-class CartesianOperator(LinearOperator):
+class CartesianOperator(CoilOperator):
     """A = M F C: image (batch, y, x) to k-space (batch, coil, y, x), zero where nothing was
     sampled; volumes (batch, z, y, x) likewise.
 
@@ -31,7 +31,7 @@ class CartesianOperator(LinearOperator):
     dimensions: 2 for images, 3 for volumes, whose maps are (coil, z, y, x) or (batch, coil, z, y,
     x). With maps that satisfy sum over coils |c|^2 = 1 the operator's norm is at most 1.
     Buffers `mask` and `coil_maps` follow `.to(device)`; they are read, never changed, after
-    construction.
+    construction. Maps that require a gradient get one (see `CoilOperator`).
     """
 
     mask: Tensor
@@ -130,9 +130,14 @@ class CartesianOperator(LinearOperator):
         # for normalised maps.
         if self.coil_maps is None:
             return like.real.new_ones(len(like))
-        squares = self.coil_maps.real.square() + self.coil_maps.imag.square()
+        maps = self.coil_maps.detach()
+        squares = maps.real.square() + maps.imag.square()
         largest = squares.sum(1).amax(tuple(range(-self.dimensions, 0)))
         return largest.to(like.real.dtype).expand(len(like))
+
+    def with_maps(self, coil_maps: Tensor | None) -> "CartesianOperator":
+        """The operator with other maps and the same mask."""
+        return CartesianOperator(self.mask, coil_maps, self.dimensions)
 
     @property
     def members(self) -> int:

@@ -61,7 +61,8 @@ def checked_maps(maps: Tensor, shape: tuple[int, ...]) -> Tensor:
             f"coil_maps: shape {given} given, (coil, {', '.join(map(str, shape))}), with or without"
             " a batch axis, needed"
         )
-    return maps.detach().reshape(-1, *given[-len(shape) - 1 :])
+    # Not detached: maps may be learned.
+    return maps.reshape(-1, *given[-len(shape) - 1 :])
 
 
 def checked_weights(weights: Tensor, samples: int) -> Tensor:

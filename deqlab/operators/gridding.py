@@ -99,10 +99,47 @@ def at_most_one(A: OffGrid, like: Tensor, iterations: int = 30) -> OffGrid:
     """
     largest = float((MARGIN * A.norm(like, iterations)).max()) ** 2
     factor = min(1.0, 1 / max(largest, torch.finfo(torch.float64).tiny))
-    if isinstance(A, OffResonance):
-        inner = _off_grid(A).scaled(factor)
-        return OffResonance(inner, A.field_map, A.times, A.tolerance, A.segments)
-    return A.scaled(factor)
+    return _around(A, _off_grid(A).scaled(factor))
+
+
+def weighted(A: OffGrid, weights: Tensor) -> OffGrid:
+    """V^(1/2) A for weights V of the samples, as `NonCartesianOperator.weighted`, off-resonance
+    included.
+    """
+    return _around(A, _off_grid(A).weighted(weights))
+
+
+def compensation(A: OffGrid, iterations: int = 10) -> Tensor:
+    """Weights V of the samples of A with which A^H V A is near a multiple of the identity where
+    nothing is missing, real (batch | 1, samples): those of Pipe and Menon, or 1 where A has weights
+    of its own, which are such weights already.
+    """
+    inner = _off_grid(A)
+    if inner.weights is not None:
+        return torch.ones_like(inner.weights)
+    each = [density_weights(points, inner.shape, iterations) for points in inner.trajectory]
+    return torch.stack(each)
+
+
+def every_sample_alike(A: OffGrid) -> Tensor:
+    """Weights V of the samples that take those of A away, real (batch | 1, samples): V^(1/2) A
+    measures them all alike.
+    """
+    inner = _off_grid(A)
+    W = inner.trajectory.new_ones(1, inner.samples) if inner.weights is None else inner.weights
+    return torch.where(W > 0, 1 / torch.where(W > 0, W, 1), 0)
+
+
+def unit_gain(A: OffGrid, like: Tensor) -> Tensor:
+    """The weight of all samples of a batch member with which the mean of |A^H A 1| over the pixels
+    is 1: real (batch, 1); 1 where A measures nothing of the image 1.
+
+    like: k-space of A, (batch, coil, samples), for the batch, the precision and the device.
+    """
+    with torch.no_grad():
+        ones = like.new_ones(len(like), *_off_grid(A).shape)
+        mean = A.H(A(ones)).abs().flatten(1).mean(1, keepdim=True)
+    return torch.where(mean > 0, 1 / torch.where(mean > 0, mean, 1), 1)
 
 
 def weigh(A: OffGrid, kspace: Tensor) -> Tensor:
@@ -117,6 +154,13 @@ def _off_grid(A: OffGrid) -> NonCartesianOperator:
     inner = A.fourier if isinstance(A, OffResonance) else A
     if not isinstance(inner, NonCartesianOperator):
         raise InputError(f"{type(inner).__name__} given, an operator off the grid needed")
+    return inner
+
+
+def _around(A: OffGrid, inner: NonCartesianOperator) -> OffGrid:
+    """`inner` with the off-resonance that A has, if any."""
+    if isinstance(A, OffResonance):
+        return OffResonance(inner, A.field_map, A.times, A.tolerance, A.segments)
     return inner
 
 

@@ -56,6 +56,11 @@ class LinearOperator(nn.Module):
         return False
 
     @property
+    def maps_are_learned(self) -> bool:
+        """Whether A depends on coil maps that want a gradient, here and now."""
+        return False
+
+    @property
     def gain(self) -> Tensor | None:
         """By how much A was scaled, as A^H A darkens an image of which nothing is missing: real
         (batch | 1, 1, ...), None for an operator that was not. A method that only applies A^H

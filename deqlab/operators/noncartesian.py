@@ -21,11 +21,11 @@ from deqlab.operators.checked_parts import (
     checked_trajectory,
     checked_weights,
 )
-from deqlab.operators.linear import LinearOperator
+from deqlab.operators.coil_operator import CoilOperator
 from deqlab.operators.members import joined, of_member, selected
 
 
-class NonCartesianOperator(LinearOperator):
+class NonCartesianOperator(CoilOperator):
     """A = W^(1/2) F C: image (batch, y, x) to k-space (batch, coil, samples); a volume (batch, z,
     y, x) likewise.
 
@@ -38,8 +38,9 @@ class NonCartesianOperator(LinearOperator):
     shape: (y, x) or (z, y, x). coil_maps: complex (coil, *shape) or (batch, coil, *shape); None for
         a single coil, whose k-space keeps a coil axis of length 1. weights: real, >= 0, (samples,)
         or (batch, samples): see `weighted`.
-    Buffers follow `.to(device)`; they are read, never changed, after construction. Raises
-    InputError for parts that do not fit together.
+    Buffers follow `.to(device)`; they are read, never changed, after construction. Maps that
+    require a gradient get one (see `CoilOperator`). Raises InputError for parts that do not fit
+    together.
     """
 
     trajectory: Tensor
@@ -205,6 +206,10 @@ class NonCartesianOperator(LinearOperator):
         if self.weights is not None:
             weights = self.weights * weights
         return self._rebuilt({**self._parts(), "weights": weights}, self._gain)
+
+    def with_maps(self, coil_maps: Tensor | None) -> Self:
+        """The operator with other maps; trajectory, weights and options are those of this one."""
+        return self._rebuilt({**self._parts(), "coil_maps": coil_maps}, self._gain)
 
     @property
     def gain(self) -> Tensor | None:

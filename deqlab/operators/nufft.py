@@ -102,6 +102,18 @@ class NUFFTOperator(NonCartesianOperator):
             kept[key] = spectrum.to(like.device, like.dtype.to_real())
         return kept[key]
 
+    def with_maps(self, coil_maps: Tensor | None) -> Self:
+        """The operator with other maps, and the same plans."""
+        other = super().with_maps(coil_maps)
+        other._plans, other._spectra = self._plans, self._spectra
+        return other
+
+    def weighted(self, weights: Tensor) -> Self:
+        """As `NonCartesianOperator.weighted`, with the same plans."""
+        other = super().weighted(weights)
+        other._plans = self._plans
+        return other
+
     def select(self, index: Tensor) -> Self:
         """The operator of the batch members in `index` (long, (n,)); parts shared by the whole
         batch stay shared, and so do the plans.

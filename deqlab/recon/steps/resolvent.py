@@ -1,5 +1,5 @@
 """(I + s A^H A)^-1, the data step of ADMM and of monotone operator learning, differentiable in what
-it is applied to and in s.
+it is applied to, in s, and in coil maps that are learned.
 
 It is the proximal operator of s/2 ||A x - y||^2 up to the measurements: prox(v) = (I + s A^H A)^-1
 (v + s A^H y).
@@ -29,9 +29,13 @@ def resolvent(A: LinearOperator, image: Tensor, step: Tensor | float) -> Tensor:
     """
     if A.is_projection:
         return image - step / (1 + step) * A.normal(image)
-    return _Resolvent.apply(
-        image, torch.as_tensor(step, dtype=image.real.dtype, device=image.device), A
-    )
+    step = torch.as_tensor(step, dtype=image.real.dtype, device=image.device)
+    if not A.maps_are_learned:
+        return _Resolvent.apply(image, step, A)
+    # With x = M^-1 b known, x + M^-1 (b - M x) is x again, and its derivative is M^-1 (db - dM x).
+    with torch.no_grad():
+        x = _solve(A, image, step)
+    return x + _Resolvent.apply(image - x - step * A.normal(x), step, A)
 
 
 class _Resolvent(torch.autograd.Function):
