@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deqlab.core.errors import InputError
+from deqlab.core.options import Count, option, options
+
 # The second convolution of a block starts at this share of its usual size: a block is nearly the
 # identity then, so that depth does not amplify.
 SMALL = 0.3
@@ -97,3 +100,18 @@ def on_squares(network: MultiScale, channels: Tensor, fold: int, *told: Tensor) 
 
 def _convolution(inside: int, outside: int) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, 3, padding=1, bias=False)
+
+
+@options
+class MultiScaleNetwork:
+    """A `MultiScale` network, for whoever says between how many channels."""
+
+    widths: tuple[Count, ...] = option((16, 32, 64), "channels at each scale, finest first")
+
+    def __post_init__(self) -> None:
+        if not self.widths:
+            raise InputError("widths: () given, one whole number >= 1 a scale needed")
+
+    def build(self, inside: int, outside: int) -> MultiScale:
+        """The network, from `inside` to `outside` channels."""
+        return MultiScale(inside, outside, self.widths)

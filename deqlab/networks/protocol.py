@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -41,6 +41,14 @@ class ExtendingDenoiser(Protocol):
 
     def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """The state of this denoiser from that of the other, or from its own kind's."""
+
+
+@runtime_checkable
+class ChannelNetwork(Protocol):
+    """Options of a network between real channels, which learn from their user how many."""
+
+    def build(self, inside: int, outside: int) -> nn.Module:
+        """Real (batch, inside, y, x) of any size to (batch, outside, y, x)."""
 
 
 def at_level(network: Callable[[Tensor], Tensor], level: Tensor) -> Callable[[Tensor], Tensor]:
