@@ -18,14 +18,17 @@ from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad
 from deqlab.recon.deq.mol import MOL
 from deqlab.recon.deq.plug_and_play import PlugAndPlay
 from deqlab.recon.deq.referenced_de_grad import ReferencedDEGrad
+from deqlab.recon.direct.automap import AutoMAP
 from deqlab.recon.direct.unet_on_images import UNetOnImages
 from deqlab.recon.sparse.total_variation import TotalVariation
 from deqlab.recon.sparse.wavelet import WaveletFISTA
 from deqlab.recon.unrolled.cascade import CascadeNet
 from deqlab.recon.unrolled.kiki_net import KIKINet
 from deqlab.recon.unrolled.modl import MoDL
+from deqlab.recon.unrolled.ncpdnet import NCPDNet
 from deqlab.recon.unrolled.pdnet import PDNet
 from deqlab.recon.unrolled.rim import RIM
+from deqlab.recon.unrolled.xpdnet import XPDNet
 
 METHODS: Registry[Reconstructor] = Registry(
     "model",
@@ -52,6 +55,9 @@ METHODS: Registry[Reconstructor] = Registry(
         "kiki-net": KIKINet,
         "modl": MoDL,
         "rim": RIM,
+        "xpdnet": XPDNet,
+        "ncpdnet": NCPDNet,
+        "automap": AutoMAP,
     },
 )
 

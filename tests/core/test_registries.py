@@ -16,9 +16,10 @@ from deqlab.core.registry import Preset, Registry
 from deqlab.equilibrium.registry import GRADIENTS
 from deqlab.losses.registry import LOSSES
 from deqlab.metrics.registry import METRICS
-from deqlab.networks.registry import DENOISERS
+from deqlab.networks.registry import CHANNEL_NETWORKS, COIL_REFINERS, DENOISERS
 from deqlab.recon import weights
 from deqlab.recon.registry import METHODS
+from deqlab.recon.steps.compensation import DENSITIES
 from deqlab.recon.steps.data_consistency import CONSISTENCIES
 from deqlab.signal.coils.registry import COIL_MAPS, WHITENING
 from deqlab.signal.sampling.masks import MASKS
@@ -28,6 +29,9 @@ from deqlab.training.objectives.registry import OBJECTIVES
 ALL: list[Registry[Any]] = [
     METHODS,
     DENOISERS,
+    CHANNEL_NETWORKS,
+    COIL_REFINERS,
+    DENSITIES,
     LOSSES,
     METRICS,
     MASKS,

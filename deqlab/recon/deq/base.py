@@ -1,6 +1,6 @@
 """Reconstructors whose image is the fixed point of a learned map."""
 
-from dataclasses import replace
+from dataclasses import KW_ONLY, replace
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -12,11 +12,12 @@ from deqlab.equilibrium import ImplicitGradient, equilibrium
 from deqlab.equilibrium.protocol import GradientRule
 from deqlab.networks.dncnn import DnCNNOptions
 from deqlab.networks.protocol import Denoiser, keep_promise
-from deqlab.networks.registry import DENOISERS
+from deqlab.networks.registry import COIL_REFINERS, DENOISERS
 from deqlab.operators import LinearOperator
 from deqlab.recon.base import Model
 from deqlab.recon.deq.fixed_point_map import FixedPointMap
 from deqlab.recon.fixed_point import FixedPointMethod
+from deqlab.recon.steps.refined_maps import refined
 from deqlab.solvers import Anderson, Solution
 from deqlab.solvers.protocol import AnySolver
 
@@ -94,16 +95,26 @@ class SteppedOptions(Options):
 
     denoiser: Annotated[Any, DENOISERS] = option(DnCNNOptions(), "the network R")
     step: Positive = option(1.0, "step size eta to begin with; it is learned")
+    _: KW_ONLY
+    refine: Annotated[Any, COIL_REFINERS] | None = option(
+        None, "what refines the coil maps before the solve; None for maps as they are given"
+    )
 
 
 class SteppedReconstructor(EquilibriumReconstructor):
     """An equilibrium whose step size eta is learned, through its logarithm so that it stays
-    positive.
+    positive. The coil maps may be refined by a network, which is learned with the others.
     """
 
     def __init__(self, *values: Any, **named: Any):
         super().__init__(*values, **named)
         self.log_step = log_parameter("step", self.options.step)
+        chosen = self.options.refine
+        self.refiner = None if chosen is None else COIL_REFINERS.build(chosen)
+
+    def seen(self, kspace: Tensor, A: LinearOperator) -> LinearOperator:
+        """The operator of the map: A, with refined coil maps where they are to be."""
+        return refined(A, self.refiner, kspace)
 
     def scalars(self) -> dict[str, float]:
         """The step."""

@@ -91,5 +91,6 @@ class DEADMM(ToldReconstructor):
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ADMMMap:
         """f for these measurements, a function of the pair (z, u)."""
+        A = self.seen(kspace, A)
         projection = A.H(kspace)
         return ADMMMap(projection, A, self.told(kspace, A, projection), self.step)

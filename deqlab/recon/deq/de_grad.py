@@ -122,10 +122,12 @@ class DEGrad(SteppedReconstructor):
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> GradientMap:
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""
+        A = self.seen(kspace, A)
         return GradientMap(A.H(kspace), A, self.denoiser, self.step, self.log_weight.exp())
 
     def iterated_map(self, kspace: Tensor, A: LinearOperator) -> PreconditionedMap:
         """f(x) = x - eta P (A^H (A x - y) + weight (x - R(x))), P near (A^H A + weight)^-1."""
+        A = self.seen(kspace, A)
         projection = A.H(kspace)
         weight, largest = self.log_weight.exp(), A.squared_norm(projection)
         return PreconditionedMap(projection, A, self.denoiser, self.step, weight, largest=largest)

@@ -36,5 +36,6 @@ class DEProx(ToldReconstructor):
 
     def fixed_point_map(self, kspace: Tensor, A: LinearOperator) -> ProximalMap:
         """f(x) = R(x - eta A^H (A x - y))."""
+        A = self.seen(kspace, A)
         projection = A.H(kspace)
         return ProximalMap(projection, A, self.told(kspace, A, projection), self.step)

@@ -91,10 +91,11 @@ class MeasuredDEGrad(DEGrad):
         self.takes.check(A, type(self).__name__)
         return measure(kspace, A, projection)
 
-    def _parts(self, kspace: Tensor, A: CartesianOperator) -> tuple[Any, ...]:
+    def _parts(self, kspace: Tensor, given: CartesianOperator) -> tuple[Any, ...]:
         """A^H y, A, the denoiser, the step and the weight."""
+        A = self.seen(kspace, given)
         projection = A.H(kspace)
-        measured = self.measured(kspace, A, projection)
+        measured = self.measured(kspace, given, projection)
         strength = self.options.strength
         level = strength * measured.peak * measured.rule(self.log_level, self.level_powers)
         weight = strength * measured.rule(self.log_weight, self.powers)
@@ -107,4 +108,4 @@ class MeasuredDEGrad(DEGrad):
     def iterated_map(self, kspace: Tensor, A: Any) -> PreconditionedMap:
         """f(x) = x - eta P (A^H (A x - y) + weight (x - R(x))), P near (A^H A + weight)^-1."""
         parts = self._parts(kspace, A)
-        return PreconditionedMap(*parts, largest=A.squared_norm(parts[0]))
+        return PreconditionedMap(*parts, largest=parts[1].squared_norm(parts[0]))

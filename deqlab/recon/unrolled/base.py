@@ -53,6 +53,12 @@ class Unrolled(Model, Generic[State]):
         """The trained number of steps."""
         return int(self.options.iterations)
 
+    def seen(self, kspace: Tensor, A: LinearOperator) -> tuple[Tensor, LinearOperator]:
+        """(k-space, operator) in place of those that were given, such as with weights of the
+        samples or with refined coil maps; those themselves unless a network says otherwise.
+        """
+        return kspace, A
+
     @abstractmethod
     def start(self, measured: Measured) -> State:
         """x_0."""
@@ -94,6 +100,7 @@ class Unrolled(Model, Generic[State]):
     def _states(
         self, kspace: Tensor, A: LinearOperator, steps: int, frozen: int = 0
     ) -> Iterator[tuple[Tensor, State]]:
+        kspace, A = self.seen(kspace, A)
         projection = A.H(kspace)
         u = unit(projection)
         measured = Measured(kspace / _over_coils(u, kspace), A, projection / u)

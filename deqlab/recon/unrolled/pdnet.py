@@ -18,6 +18,12 @@ from deqlab.core.sizes import Sizes
 from deqlab.recon.base import CARTESIAN, Takes
 from deqlab.recon.unrolled.base import Measured, Unrolled
 
+# Convolutions of images and of volumes, and how their features lie in memory.
+LAYERS: dict[int, tuple[type[nn.Conv2d] | type[nn.Conv3d], torch.memory_format]] = {
+    2: (nn.Conv2d, torch.channels_last),
+    3: (nn.Conv3d, torch.channels_last_3d),
+}
+
 
 @options
 class PDNetOptions(Options):
@@ -86,13 +92,14 @@ class PDNet(Unrolled[Buffers]):
 
 class Step(nn.Module):
     """Three convolutions 3x3 with ReLU between: complex (batch, inside, y, x) to (batch, outside,
-    y, x).
+    y, x); 3x3x3 where `dimensions` is 3, with (z, y, x) for (y, x).
     """
 
-    def __init__(self, inside: int, outside: int, width: int):
+    def __init__(self, inside: int, outside: int, width: int, dimensions: int = 2):
         super().__init__()
+        convolution, self.memory = LAYERS[dimensions]
         layers = [
-            nn.Conv2d(a, b, 3, padding=1)
+            convolution(a, b, 3, padding=1)
             for a, b in ((2 * inside, width), (width, width), (width, 2 * outside))
         ]
         with torch.no_grad():
@@ -101,12 +108,12 @@ class Step(nn.Module):
             last["weight"].mul_(0.1)
             last["bias"].zero_()
         self.layers = nn.ModuleList(layers)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=self.memory)  # type: ignore[call-overload]
 
     def forward(self, buffers: Tensor) -> Tensor:
         """The change."""
         features = torch.cat((buffers.real, buffers.imag), 1)
-        features = features.contiguous(memory_format=torch.channels_last)
+        features = features.contiguous(memory_format=self.memory)
         for layer in self.layers[:-1]:
             features = functional.relu(layer(features))
         change = self.layers[-1](features).to(buffers.real.dtype)
