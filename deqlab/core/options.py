@@ -205,7 +205,8 @@ def _value(word: Any, choice: Choice | None) -> Any:
     if not isinstance(word, str):
         return word
     if choice is not None:
-        return None if word in ("None", "none") else choice.parse(word)
+        nothing = word in ("None", "none") and word not in choice.names()
+        return None if nothing else choice.parse(word)
     try:
         return ast.literal_eval(word)
     except (ValueError, SyntaxError):

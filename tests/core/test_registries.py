@@ -13,6 +13,7 @@ from deqlab.core.errors import InputError
 from deqlab.core.option_types import needs
 from deqlab.core.options import hints, names_of, option, options, sentence
 from deqlab.core.registry import Preset, Registry
+from deqlab.data.varied.registry import MEASUREMENTS
 from deqlab.equilibrium.registry import GRADIENTS
 from deqlab.losses.registry import LOSSES
 from deqlab.metrics.registry import METRICS
@@ -41,6 +42,7 @@ ALL: list[Registry[Any]] = [
     GRADIENTS,
     OBJECTIVES,
     CONSISTENCIES,
+    MEASUREMENTS,
 ]
 # What has an option without a default, and a value for it as JSON has it.
 GIVEN = {

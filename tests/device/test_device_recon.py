@@ -24,6 +24,7 @@ from deqlab.training.objectives import OBJECTIVES, Step
 SHAPE, COILS = (8, 20), 3
 # Whatever has such an option gets a small one.
 SMALL = {"depth": 2, "width": 2, "widths": (2, 3), "iterations": 2, "primal": 2, "dual": 2}
+SMALL |= {"matrix": SHAPE}
 # Evaluations enough to pass every line: a long way through a network with kinks would magnify the
 # rounding in which two orders of summation differ.
 FEW = 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from deqlab.app.shell import Command, Group, OneOf
 from deqlab.app.varied import ANATOMY, SET_DRAWS
 from deqlab.core.cache import cache_folder
 from deqlab.core.errors import InputError
+
+if TYPE_CHECKING:
+    from deqlab.data.sample import Sample
 
 
 def _make(
@@ -140,14 +143,23 @@ def _draws(
                 images[f"{step}"] = draws.window(seed, step, 0).known("reference")
                 continue
             sample = draws.scan(seed, step, 0)
-            lines = int(sample.operator.get_buffer("mask").sum())
             rows, columns = sample.crop
-            name = f"{step}: {rows}x{columns}, {len(sample.kspace)} coils, {columns / lines:.1f}x"
+            name = f"{step}: {rows}x{columns}, {len(sample.kspace)} coils, {_undersampled(sample)}"
             images[name] = sample.known("reference")
         figure = gallery(images, title=f"Draws 0 to {count - 1} of seed {seed}")
         figure.savefig(temporary, format=kind, dpi=120)
     print(out)
     return 0
+
+
+def _undersampled(sample: Sample) -> str:
+    """By how much: columns over measured ones, or pixels over samples off the grid."""
+    from deqlab.operators import CartesianOperator
+
+    A, (rows, columns) = sample.operator, sample.crop
+    if isinstance(A, CartesianOperator):
+        return f"{columns / int(A.mask.sum()):.1f}x"
+    return f"{rows * columns / sample.kspace.shape[-1]:.1f}x off the grid"
 
 
 def _cached_folders() -> list[Path]:

@@ -1,6 +1,7 @@
 """Draws of varied training data: pure functions of (seed, step, index)."""
 
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from deqlab.core.options import Count, option, options
 from deqlab.data.sample import Sample
 from deqlab.data.truth import KnownTruth
 from deqlab.data.varied.anatomies import AnatomyOptions
+from deqlab.data.varied.registry import MEASUREMENTS
 from deqlab.data.varied.varied_images import Variation
 from deqlab.data.varied.varied_measurements import Measurements
 from deqlab.operators import CartesianOperator
@@ -24,7 +26,7 @@ class VariedOptions:
 
     anatomy: AnatomyOptions = option(AnatomyOptions(), "the slices that images are made of")
     images: Variation = option(Variation(), "how images vary")
-    measurements: Measurements = option(Measurements(), "how they are measured")
+    measurements: Annotated[Any, MEASUREMENTS] = option(Measurements(), "how they are measured")
     window: Count = option(96, "pixels along a side of the images that a denoiser learns from")
 
 
@@ -46,7 +48,8 @@ class Varied:
         random = _generator(seed, SCANS, step, index)
         whole = random.random() < measurements.whole
         image = self.options.images.draw(self.anatomies, random, frame.shape, whole)
-        return measurements.draw(image, frame, random, f"draw {step}.{index}")
+        sample: Sample = measurements.draw(image, frame, random, f"draw {step}.{index}")
+        return sample
 
     def window(self, seed: int, step: int, index: int) -> Sample:
         """An image for a denoiser to learn from: a window of any place of it, fully sampled by one

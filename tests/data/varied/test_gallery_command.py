@@ -58,3 +58,9 @@ def test_bad_words_are_one_line(words: list[str], told: str, tmp_path, monkeypat
     said = capsys.readouterr().err
     assert told in said and said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_draws_off_the_grid_are_shown(discs: Anatomies, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(AnatomyOptions, "load", lambda self, cache: discs)
+    words = ["data", "draws", str(tmp_path / "draws.png"), "--count", "1"]
+    assert main([*words, "--set", "data.measurements=off-grid", *TINY]) == 0
