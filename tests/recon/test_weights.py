@@ -63,7 +63,7 @@ def test_what_was_saved_comes_back(card: Path, model: nn.Module, suffix: str) ->
     assert written == CARD | {
         "schema": SCHEMA,
         "model": "de-grad",
-        "options": {"step": 0.5, "weight": model.options.weight},
+        "options": {"step": 0.5, "refine": None, "weight": model.options.weight},
         "sha256": hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest(),
     }
     assert loaded.options == model.options

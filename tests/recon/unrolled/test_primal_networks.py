@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from deqlab.core.errors import InputError
 from deqlab.operators import CartesianOperator, LinearOperator, NUFFTOperator
 from deqlab.recon import create
+from deqlab.recon.unrolled.base import Measured
+from deqlab.recon.unrolled.xpdnet import with_gradient
 from deqlab.signal.sampling.trajectories import Radial, RadialVolume, Spiral
 
 NETWORK = {"name": "multi-scale", "widths": (3, 4)}
@@ -123,6 +125,17 @@ def test_an_odd_size_and_a_single_coil_without_a_map(measure, name: str) -> None
     image = model(data.kspace, data.A)
     image.abs().sum().backward()
     assert image.shape == (1, 95, 127) and torch.isfinite(image).all()
+
+
+def test_a_step_sees_the_gradient_of_the_misfit() -> None:
+    data = scan("radial", 3)
+    truth, noise = (torch.randn(2, 2, 12, 13, dtype=torch.complex128) for _ in range(2))
+    measured = Measured(data.A(truth[:, 0]), data.A, truth[:, 0])
+    assert with_gradient(truth, measured)[:, 2].abs().max() < 1e-10
+    found = with_gradient(noise, measured)
+    assert torch.equal(found[:, :2], noise)
+    wanted = data.A.H(data.A(noise[:, 0]) - measured.kspace)
+    torch.testing.assert_close(found[:, 2], wanted)
 
 
 def test_refined_maps_are_what_the_steps_see() -> None:
