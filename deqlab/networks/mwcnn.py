@@ -128,3 +128,23 @@ class Adding(nn.Module):
 
 def _convolution(inside: int, outside: int) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, 3, padding=1, bias=False)
+
+
+@options
+class MultiWaveletNetwork:
+    """A `MultiWavelet` network, for whoever says between how many channels."""
+
+    widths: tuple[Count, ...] = option(
+        (16, 32, 64), "channels at each scale, finest first, which is half the image's size already"
+    )
+    layers: Annotated[int, Ge(2)] = option(
+        2, "convolutions at each scale on the way down, and again on that up"
+    )
+
+    def __post_init__(self) -> None:
+        if not self.widths:
+            raise InputError("widths: () given, one whole number >= 1 a scale needed")
+
+    def build(self, inside: int, outside: int) -> MultiWavelet:
+        """The network, from `inside` to `outside` channels."""
+        return MultiWavelet(inside, outside, self.widths, self.layers)

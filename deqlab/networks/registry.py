@@ -12,7 +12,7 @@ from deqlab.networks.learnlets import Learnlets
 from deqlab.networks.magnitude_unet import MagnitudeUNet
 from deqlab.networks.modulus_unet import ModulusUNet
 from deqlab.networks.multi_scale import MultiScaleNetwork
-from deqlab.networks.mwcnn import MWCNN
+from deqlab.networks.mwcnn import MWCNN, MultiWaveletNetwork
 from deqlab.networks.protocol import ChannelNetwork, Denoiser
 from deqlab.networks.ridge import Ridge
 from deqlab.networks.told_unet import ToldUNet
@@ -36,5 +36,7 @@ DENOISERS: Registry[Denoiser] = Registry(
     also=(nn.Module,),
 )
 # Between real channels, for whoever says how many: `deqlab.networks.protocol.ChannelNetwork`.
-CHANNEL_NETWORKS: Registry[ChannelNetwork] = Registry("network", {"multi-scale": MultiScaleNetwork})
+CHANNEL_NETWORKS: Registry[ChannelNetwork] = Registry(
+    "network", {"multi-scale": MultiScaleNetwork, "multi-wavelet": MultiWaveletNetwork}
+)
 COIL_REFINERS: Registry[CoilRefiner] = Registry("coil refiner", {"coil-unet": CoilRefiner})

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from torch import Tensor, nn
 
 from deqlab.core.options import Count, Options, option, options
+from deqlab.core.sizes import Sizes
 from deqlab.networks.dncnn import DnCNNOptions
 from deqlab.networks.protocol import keep_promise
 from deqlab.networks.registry import DENOISERS
@@ -31,6 +32,17 @@ class CascadeNetOptions(Options):
     consistency: Annotated[Any, CONSISTENCIES] = option(
         HardOptions(), "how measured samples enter the image after each; `soft` where noise matters"
     )
+
+    sizes: ClassVar[Sizes] = {
+        "small": {
+            "iterations": 4,
+            "denoiser": {"name": "dncnn", "depth": 4, "width": 24, "bias": True},
+        },
+        "published": {
+            "iterations": 5,
+            "denoiser": {"name": "dncnn", "depth": 6, "width": 48, "bias": True},
+        },
+    }
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deqlab.core.options import Count, NonNegative, Options, option, options
+from deqlab.core.sizes import Sizes
 from deqlab.networks.dncnn import DnCNN
 from deqlab.recon.base import CARTESIAN, Takes
 from deqlab.recon.steps.data_consistency import Hard, WholeKspace
@@ -33,6 +34,11 @@ class KIKINetOptions(Options):
         "power of 1 + radius (in samples) by which k-space is multiplied for a network and divided"
         " after it; 0 for k-space as it is",
     )
+
+    sizes: ClassVar[Sizes] = {
+        "small": {"iterations": 4, "depth": 5, "width": 24},
+        "published": {"iterations": 4, "depth": 16, "width": 48},
+    }
 
 
 class KIKINet(Unrolled[OnGrid]):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, option, options
+from deqlab.core.sizes import Sizes
 from deqlab.networks.registry import COIL_REFINERS
 from deqlab.operators import LinearOperator
 from deqlab.recon.base import ANY, Takes
@@ -37,6 +38,12 @@ class NCPDNetOptions(Options):
     refine: Annotated[Any, COIL_REFINERS] | None = option(
         None, "what refines the coil maps at first; None for maps as they are given"
     )
+
+    sizes: ClassVar[Sizes] = {
+        "small": {"iterations": 5, "primal": 3, "width": 16},
+        "published": {"iterations": 10, "primal": 5, "width": 32},
+        "published-3d": {"iterations": 6, "primal": 2, "width": 16, "dimensions": 3},
+    }
 
 
 class NCPDNet(Unrolled[Tensor]):

@@ -34,6 +34,12 @@ MODELS: dict[str, dict[str, Any]] = {
         "share": {"denoiser": False, "step": False, "weight": False},
     },
     "rim": {"iterations": 2, "width": 4},
+    "xpdnet": {
+        "iterations": 2,
+        "primal": 2,
+        "network": {"name": "multi-wavelet", "widths": (4, 6)},
+    },
+    "ncpdnet": {"iterations": 2, "primal": 2, "width": 4},
 }
 SIZES = [(20, 34), (95, 127)]
 # Those that take k-space off the grid.
