@@ -73,7 +73,8 @@ def follow(recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     added: list[type] = []
     for path, line in recipe.lines:
         module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
-        (registry,) = [value for value in vars(module).values() if isinstance(value, Registry)]
+        # A room may have smaller registries below the one that it is known for.
+        registry = next(value for value in vars(module).values() if isinstance(value, Registry))
         for name, kind in eval(f"{{{line}}}", names).items():
             assert name not in registry
             monkeypatch.setitem(registry._entries, name, kind)

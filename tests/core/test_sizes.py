@@ -132,7 +132,7 @@ def test_trained_weights_fix_their_size(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^size: .*own\.json is trained weights, which fix"):
         load(tmp_path / "own.json", {"size": "published"})
     with pytest.raises(InputError, match=r"^denoiser\.size: .*trained weights, which fix"):
-        load("de-prox", {"denoiser.size": "published"})
+        load("small-de-prox", {"denoiser.size": "published"})
 
 
 EVERY = [(registry, name) for registry in (DENOISERS, METHODS) for name in registry]

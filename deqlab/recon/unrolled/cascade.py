@@ -34,14 +34,8 @@ class CascadeNetOptions(Options):
     )
 
     sizes: ClassVar[Sizes] = {
-        "small": {
-            "iterations": 4,
-            "denoiser": {"name": "dncnn", "depth": 4, "width": 24, "bias": True},
-        },
-        "published": {
-            "iterations": 5,
-            "denoiser": {"name": "dncnn", "depth": 6, "width": 48, "bias": True},
-        },
+        "small": {"iterations": 4, "denoiser": DnCNNOptions(depth=4, width=24, bias=True)},
+        "published": {"iterations": 5, "denoiser": DnCNNOptions(depth=6, width=48, bias=True)},
     }
 
 
