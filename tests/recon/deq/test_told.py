@@ -11,7 +11,9 @@ from deqlab.equilibrium import JacobianFree
 from deqlab.networks import DemodulatedUNet
 from deqlab.operators import NUFFTOperator
 from deqlab.recon import create
+from deqlab.recon.base import Budget
 from deqlab.recon.deq import measured_rules
+from deqlab.recon.deq.de_prox import DEProx
 
 NAMES = ("de-prox", "de-admm")
 SMALL = DemodulatedUNet.Options(widths=(4, 6), wide=(2.0,))
@@ -47,8 +49,11 @@ def test_the_denoiser_is_told_what_the_rule_says(measure, name: str) -> None:
 def test_units_of_kspace_turn_and_scale_the_equilibrium(measure, name: str) -> None:
     data, model = measure(2, 2, (12, 11)), build(name, level=0.05)
     turn = 1e-5 * torch.exp(torch.tensor(0.7j))
-    found = model(data.kspace, data.A)
-    assert_close(model(turn * data.kspace, data.A), turn * found, rtol=1e-5, atol=1e-12)
+    # A few evaluations: these weights are random ones, and nothing says that they come to rest.
+    few = Budget(max_evaluations=6)
+    found = model.run(data.kspace, data.A, few).image
+    turned = model.run(turn * data.kspace, data.A, few).image
+    assert_close(turned, turn * found, rtol=1e-5, atol=1e-12)
 
 
 def test_the_rule_is_learned(measure) -> None:
@@ -74,3 +79,12 @@ def test_what_is_told_nothing_is_as_before(measure, name: str) -> None:
 def test_a_strength_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="strength: 2.0 given, 1 needed for a denoiser that is"):
         create("de-prox", strength=2.0)
+
+
+def test_what_is_told_is_solved_longer_unless_somebody_says_otherwise() -> None:
+    limits = [(m.tolerance, m.max_evaluations) for m in (build("de-prox"), build("de-admm"))]
+    assert limits == [(1e-3, 50)] * 2
+    told = build("de-prox", level=0.05)
+    assert (told.tolerance, told.max_evaluations) == (3e-4, 100)
+    chosen = DEProx(denoiser=SMALL, level=0.05, tolerance=0.1, max_evaluations=7)
+    assert (chosen.tolerance, chosen.max_evaluations) == (0.1, 7)
