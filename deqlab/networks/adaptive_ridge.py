@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from deqlab.core.options import Count, Whole, option, options
 from deqlab.networks.concave_groups import ConcaveGroups
-from deqlab.networks.demodulated_unet import AtLevel
 from deqlab.networks.folded_filters import FOLD
 from deqlab.networks.ridge import Responses, Ridge, RidgeOptions
+from deqlab.networks.told_network import AtLevel
 
 # 2 max t e^(-t).
 STEEPEST = 2 / math.e

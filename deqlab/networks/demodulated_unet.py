@@ -8,17 +8,16 @@ homodyne reconstruction: D. C. Noll, D. G. Nishimura and A. Macovski, Homodyne d
 resonance imaging, IEEE TMI 10 (1991).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, option, options
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.multi_scale import MultiScale, on_squares
+from deqlab.networks.told_network import ToldNetwork
 
 # What is added to squared moduli before a root is taken, relative to their mean: far below what any
 # image resolves, and enough for slopes that are finite at 0.
@@ -51,7 +50,7 @@ class DemodulatedUNetOptions(Options):
             raise InputError("widths: () given, one whole number >= 1 a scale needed")
 
 
-class DemodulatedUNet(nn.Module):
+class DemodulatedUNet(ToldNetwork):
     """R(x) = x + p N(conj(p) x, conj(p) G' x, ..., |x|, level) on complex images (batch, y, x) of
     any size, with p = G x / |G x|; N is a `MultiScale` network. Its arguments are
     `DemodulatedUNetOptions`.
@@ -65,8 +64,6 @@ class DemodulatedUNet(nn.Module):
     """
 
     Options = DemodulatedUNetOptions
-    lipschitz: float | None = None
-    residual = True
 
     def __init__(self, *values: Any, **named: Any):
         super().__init__()
@@ -74,48 +71,19 @@ class DemodulatedUNet(nn.Module):
         inside, folded = 4 + 2 * len(self.options.wide), self.options.fold**2
         self.network = MultiScale(inside * folded, 2 * folded, self.options.widths)
 
-    def after_step(self) -> None:
-        """Nothing: no bound is enforced."""
-
-    def at(self, level: Tensor) -> "AtLevel":
-        """R for images whose noise is known: real (batch, 1, 1), in the units of the image."""
-        return AtLevel(self, level)
-
     def forward(self, image: Tensor, level: Tensor | None = None) -> Tensor:
         """R(x), complex (batch, y, x). level: real (batch, 1, 1), in the units of the image; None
         for that of the options.
         """
-        peak = image.abs().amax((-2, -1), keepdim=True)
-        if level is None:
-            level = self.options.level * peak
-        # In units of the peak, so that no square leaves the range of the numbers. R commutes with
-        # the unit, so the gradient need not know of it.
-        unit = peak.detach()
-        unit = torch.where(unit > 0, unit, torch.ones_like(unit))
-        inside = image / unit
+        inside, level, unit = self.in_units_of_peak(image, level)
         phase = local_phase(gaussian_blur(inside, self.options.blur))
         seen = [inside, *(gaussian_blur(inside, sigma) for sigma in self.options.wide)]
         turned = [to_channels(phase.conj() * part) for part in seen]
-        told = (level / unit).expand_as(inside.real).unsqueeze(1)
+        told = level.expand_as(inside.real).unsqueeze(1)
         channels = torch.cat([*turned, modulus(inside).unsqueeze(1), told], 1)
         change = on_squares(self.network, channels, self.options.fold)
         # Under autocast the convolutions ran in bfloat16; the image keeps the precision it came in.
         return image + unit * (phase * to_complex(change.to(image.real.dtype)))
-
-
-@dataclass(frozen=True)
-class AtLevel:
-    """x -> R(x, level). level: real, one for each sample (batch, 1, 1) or one for all (1, 1, 1)."""
-
-    denoiser: Callable[[Tensor, Tensor], Tensor]
-    level: Tensor
-
-    def __call__(self, image: Tensor) -> Tensor:
-        return self.denoiser(image, self.level)
-
-    def select(self, index: Tensor) -> "AtLevel":
-        """That of the batch members in `index`."""
-        return AtLevel(self.denoiser, self.level[index] if len(self.level) > 1 else self.level)
 
 
 def local_phase(average: Tensor) -> Tensor:

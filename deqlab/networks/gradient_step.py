@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from deqlab.core.options import Options, option, options
-from deqlab.networks.demodulated_unet import AtLevel, DemodulatedUNet, DemodulatedUNetOptions
+from deqlab.networks.demodulated_unet import DemodulatedUNet, DemodulatedUNetOptions
+from deqlab.networks.told_network import AtLevel
 
 
 @options

@@ -18,8 +18,9 @@ from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, option, options
 from deqlab.core.sizes import Sizes
 from deqlab.networks.border import to_complex
-from deqlab.networks.demodulated_unet import FLOOR, AtLevel
+from deqlab.networks.demodulated_unet import FLOOR
 from deqlab.networks.thresholds import AnyThreshold, Soft
+from deqlab.networks.told_network import ToldNetwork
 from deqlab.signal.transforms.starlet import detail_correlation, spline, starlet
 
 # Where thresholds begin and where they end, in standard deviations of the noise that meets them.
@@ -53,7 +54,7 @@ class LearnletsOptions(Options):
                 raise InputError(f"{name}: {value} given, an odd number needed")
 
 
-class Learnlets(nn.Module):
+class Learnlets(ToldNetwork):
     """R(x, level) = sum_s S_s [T1(W_s d_s) - W_s T2(d_s)] + T2(d_s), and what the starlet leaves,
     on complex images (batch, y, x) of any size. Its arguments are `LearnletsOptions`.
 
@@ -68,8 +69,6 @@ class Learnlets(nn.Module):
     """
 
     Options = LearnletsOptions
-    lipschitz: float | None = None
-    residual = True
     low_pass: Tensor
 
     def __init__(self, *values: Any, **named: Any):
@@ -100,10 +99,6 @@ class Learnlets(nn.Module):
             self.strengths.clamp_(0, LARGEST)
             self.low_pass[:, 0] = 1 - 2 * self.low_pass[:, 1:].sum(1)
 
-    def at(self, level: Tensor) -> AtLevel:
-        """R for images whose noise is known: real (batch, 1, 1), in the units of the image."""
-        return AtLevel(self, level)
-
     def noise(self) -> tuple[Tensor, Tensor]:
         """The standard deviation of what white noise of standard deviation 1 becomes in W_s d_s,
         real (scale, filter), and in d_s, real (scale,); away from the image's borders.
@@ -122,15 +117,8 @@ class Learnlets(nn.Module):
         """R(x), complex (batch, y, x). level: real (batch, 1, 1), in the units of the image; None
         for that of the options.
         """
-        peak = image.abs().amax((-2, -1), keepdim=True)
-        if level is None:
-            level = self.options.level * peak
-        # In units of the peak, so that no square leaves the range of the numbers. R commutes with
-        # the unit, so the gradient need not know of it.
-        unit = peak.detach()
-        unit = torch.where(unit > 0, unit, torch.ones_like(unit))
-        told = level / unit
-        details, coarse = starlet(image / unit, self.low_pass)
+        inside, told, unit = self.in_units_of_peak(image, level)
+        details, coarse = starlet(inside, self.low_pass)
         parts = torch.stack((details.real, details.imag), 1)
         of_filters, of_details = self.noise()
         first, second = self.strengths

@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, option, options
-from deqlab.networks.demodulated_unet import AtLevel
 from deqlab.networks.multi_scale import SMALL, MultiScale, on_squares
+from deqlab.networks.told_network import ToldNetwork
 
 
 @options
@@ -39,7 +39,7 @@ class ModulusUNetOptions(Options):
             raise InputError("widths: () given, one whole number >= 1 a scale needed")
 
 
-class ModulusUNet(nn.Module):
+class ModulusUNet(ToldNetwork):
     """R(x) = x + N(x, level) on complex images (batch, y, x) of any size; N is a `MultiScale`
     network of `ModulusBlock`s. Its arguments are `ModulusUNetOptions`.
 
@@ -49,8 +49,6 @@ class ModulusUNet(nn.Module):
     """
 
     Options = ModulusUNetOptions
-    lipschitz: float | None = None
-    residual = True
 
     def __init__(self, *values: Any, **named: Any):
         super().__init__()
@@ -58,27 +56,13 @@ class ModulusUNet(nn.Module):
         folded = self.options.fold**2
         self.network = MultiScale(folded, folded, self.options.widths, ModulusBlock)
 
-    def after_step(self) -> None:
-        """Nothing: no bound is enforced."""
-
-    def at(self, level: Tensor) -> AtLevel:
-        """R for images whose noise is known: real (batch, 1, 1), in the units of the image."""
-        return AtLevel(self, level)
-
     def forward(self, image: Tensor, level: Tensor | None = None) -> Tensor:
         """R(x), complex (batch, y, x). level: real (batch, 1, 1), in the units of the image; None
         for that of the options.
         """
-        peak = image.abs().amax((-2, -1), keepdim=True)
-        if level is None:
-            level = self.options.level * peak
-        # In units of the peak, so that no square leaves the range of the numbers. R commutes with
-        # the unit, so the gradient need not know of it.
-        unit = peak.detach()
-        unit = torch.where(unit > 0, unit, torch.ones_like(unit))
-        inside = image / unit
+        inside, level, unit = self.in_units_of_peak(image, level)
         parts = torch.cat([inside.real, inside.imag]).unsqueeze(1)
-        told = (level / unit).expand(len(image), 1, 1).unsqueeze(1)
+        told = level.expand(len(image), 1, 1).unsqueeze(1)
         change = on_squares(self.network, parts, self.options.fold, told)
         # Under autocast the convolutions ran in bfloat16; the image keeps the precision it came in.
         real, imaginary = change.squeeze(1).to(image.real.dtype).chunk(2)

@@ -25,9 +25,9 @@ from torch.nn.functional import conv2d, conv_transpose2d
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, Share, option, options
 from deqlab.networks.border import to_channels, to_complex
-from deqlab.networks.demodulated_unet import AtLevel
 from deqlab.networks.folded_filters import FOLD, WIDEST, folded, folded_back, polyphase
 from deqlab.networks.modulus_splines import FLOOR, ModulusSplines, Pieces
+from deqlab.networks.told_network import ToldNetwork
 
 # Frequencies along an axis on which the norm of the filters is bounded.
 GRID = 96
@@ -64,7 +64,7 @@ class RidgeOptions(Options):
             raise InputError(f"kernel: {self.kernel} given, an odd number needed")
 
 
-class Ridge(nn.Module):
+class Ridge(ToldNetwork):
     """R(x, level) = x - grad E(x) on complex images (batch, y, x) of any size, E(x) = (1 - floor)
     sum_k (level / a_k)^2 psi_k(a_k |W_k x| / level) + floor / 2 ||x||^2. Its arguments are
     `RidgeOptions`.
@@ -131,10 +131,6 @@ class Ridge(nn.Module):
     def after_step(self) -> None:
         """`project_`."""
         self.project_()
-
-    def at(self, level: Tensor) -> AtLevel:
-        """R for images whose noise is known: real (batch, 1, 1), in the units of the image."""
-        return AtLevel(self, level)
 
     def forward(self, image: Tensor, level: Tensor | None = None) -> Tensor:
         """R(x), complex (batch, y, x). level: real (batch, 1, 1), in the units of the image; None

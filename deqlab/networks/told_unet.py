@@ -3,13 +3,13 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Options, Positive, option, options
 from deqlab.networks.border import to_channels, to_complex
-from deqlab.networks.demodulated_unet import AtLevel
 from deqlab.networks.multi_scale import MultiScale, on_squares
+from deqlab.networks.told_network import ToldNetwork
 
 
 @options
@@ -30,7 +30,7 @@ class ToldUNetOptions(Options):
             raise InputError("widths: () given, one whole number >= 1 a scale needed")
 
 
-class ToldUNet(nn.Module):
+class ToldUNet(ToldNetwork):
     """R(x) = x + N(Re x, Im x, level) on complex images (batch, y, x) of any size; N is a
     `MultiScale` network. Its arguments are `ToldUNetOptions`.
 
@@ -41,21 +41,12 @@ class ToldUNet(nn.Module):
     """
 
     Options = ToldUNetOptions
-    lipschitz: float | None = None
-    residual = True
 
     def __init__(self, *values: Any, **named: Any):
         super().__init__()
         self.options = self.Options.of(*values, **named)
         folded = self.options.fold**2
         self.network = MultiScale(3 * folded, 2 * folded, self.options.widths)
-
-    def after_step(self) -> None:
-        """Nothing: no bound is enforced."""
-
-    def at(self, level: Tensor) -> AtLevel:
-        """R for images whose noise is known: real (batch, 1, 1), in the units of the image."""
-        return AtLevel(self, level)
 
     def forward(self, image: Tensor, level: Tensor | None = None) -> Tensor:
         """R(x), complex (batch, y, x). level: real (batch, 1, 1), in the units of the image; None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deqlab.networks.demodulated_unet import AtLevel
+from deqlab.networks.told_network import AtLevel
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.testing import assert_close
 
-from deqlab.networks.demodulated_unet import AtLevel
+from deqlab.networks.told_network import AtLevel
 from deqlab.networks.turned import Turned, unit_phase
 
 

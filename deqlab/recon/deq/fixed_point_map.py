@@ -14,7 +14,7 @@ from typing import Generic, Self
 import torch
 from torch import Tensor
 
-from deqlab.networks.demodulated_unet import AtLevel
+from deqlab.networks.told_network import AtLevel
 from deqlab.networks.turned import Turned
 from deqlab.operators import LinearOperator
 from deqlab.solvers.flat import StateT

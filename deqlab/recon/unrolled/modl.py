@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from deqlab.core.options import Count, option, options
-from deqlab.networks.demodulated_unet import AtLevel
 from deqlab.networks.protocol import keep_promise
+from deqlab.networks.told_network import AtLevel
 from deqlab.recon.base import Takes
 from deqlab.recon.deq.de_grad import PreconditionedMap
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad, MeasuredDEGradOptions
