@@ -1,7 +1,8 @@
 """What a denoiser promises to whoever puts it into a reconstruction."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -36,6 +37,18 @@ class ToldDenoiser(Protocol):
 
 
 @runtime_checkable
+class BoundDenoiser(Protocol):
+    """A dataclass around a denoiser that knows something of each sample of one batch."""
+
+    @property
+    def denoiser(self) -> Callable[[Tensor], Tensor]:
+        """What is bound."""
+
+    def select(self, index: Tensor) -> Callable[[Tensor], Tensor]:
+        """That of the batch members in `index`, whole numbers or bool."""
+
+
+@runtime_checkable
 class ExtendingDenoiser(Protocol):
     """A denoiser that extends another and may start from its weights."""
 
@@ -54,6 +67,21 @@ class ChannelNetwork(Protocol):
 def at_level(network: Callable[[Tensor], Tensor], level: Tensor) -> Callable[[Tensor], Tensor]:
     """The network, told of the noise if it is one that can be; see `ToldDenoiser`."""
     return network.at(level) if isinstance(network, ToldDenoiser) else network
+
+
+def of_members(network: Callable[[Tensor], Tensor], index: Tensor) -> Callable[[Tensor], Tensor]:
+    """The network for the batch members in `index`: another one only where it is bound to a batch,
+    as one that was told of the noise of each sample is.
+    """
+    return network.select(index) if isinstance(network, BoundDenoiser) else network
+
+
+def with_network(bound: Any, network: Any) -> Any:
+    """The network in the place of the one that is bound to a batch, bound in the same ways."""
+    if not isinstance(bound, BoundDenoiser):
+        return network
+    inside: Any = bound  # a dataclass, which no protocol can say
+    return replace(inside, denoiser=with_network(inside.denoiser, network))
 
 
 def keep_promise(network: object) -> None:

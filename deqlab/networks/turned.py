@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deqlab.networks.told_network import AtLevel
+from deqlab.networks.protocol import of_members
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,7 @@ class Turned:
 
     def select(self, index: Tensor) -> "Turned":
         """That of the batch members in `index`."""
-        denoiser = self.denoiser
-        if isinstance(denoiser, AtLevel):
-            denoiser = denoiser.select(index)
-        return Turned(denoiser, self.phase[index])
+        return Turned(of_members(self.denoiser, index), self.phase[index])
 
 
 def unit_phase(image: Tensor) -> Tensor:

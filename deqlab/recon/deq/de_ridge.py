@@ -16,6 +16,7 @@ from torch import Tensor
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Number, Positive, option, options
+from deqlab.networks.protocol import at_level
 from deqlab.networks.registry import DENOISERS
 from deqlab.networks.ridge import Ridge, RidgeOptions
 from deqlab.recon.deq.de_grad import ACCURACY, GradientMap, PreconditionedMap
@@ -99,6 +100,10 @@ class DERidge(MeasuredDEGrad):
         """What the ridge promises, and a step that descends."""
         super().after_step()
         self.log_step.clamp_(max=math.log(LONGEST))
+
+    def _told(self, level: Tensor, A: Any) -> Any:
+        """The ridge itself: its energy is that of the image as it lies."""
+        return at_level(self.denoiser, level)
 
     def energy(self, x: Tensor, kspace: Tensor, A: Any) -> Tensor:
         """F(x) = 1/2 ||A x - y||^2 + weight E(x), real (batch,), of images (batch, y, x)."""

@@ -14,8 +14,7 @@ from typing import Generic, Self
 import torch
 from torch import Tensor
 
-from deqlab.networks.told_network import AtLevel
-from deqlab.networks.turned import Turned
+from deqlab.networks.protocol import of_members
 from deqlab.operators import LinearOperator
 from deqlab.solvers.flat import StateT
 
@@ -71,9 +70,7 @@ class FixedPointMap(ABC, Generic[StateT]):
 
     def select(self, index: Tensor) -> Self:
         """The map of the batch members in `index`."""
-        denoiser = self.denoiser
-        if isinstance(denoiser, AtLevel | Turned):
-            denoiser = denoiser.select(index)
+        denoiser = of_members(self.denoiser, index)
         projection, A = self.projection[index], self.A.select(index)
         return replace(self, projection=projection, A=A, denoiser=denoiser)
 

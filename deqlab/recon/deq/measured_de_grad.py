@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from deqlab.core.options import Number, Positive, adjustable, option, options
+from deqlab.networks.along_lines import along_lines
 from deqlab.networks.protocol import at_level
 from deqlab.operators import CartesianOperator
 from deqlab.recon.base import CARTESIAN, Takes
@@ -50,7 +51,8 @@ class MeasuredDEGrad(DEGrad):
     """DE-Grad with weight = strength exp(a + b log(sigma / 0.01) + c log(acceleration / 4)), one
     for each sample; a, b and c are learned. A denoiser that can be told of the noise is told of a
     level that follows another rule of that form, times max |A^H y|: where nothing was measured the
-    weight says nothing, and the level alone how smooth an image has to be. Its arguments are
+    weight says nothing, and the level alone how smooth an image has to be. Where rows of k-space
+    are left out instead of columns it sees the image transposed. Its arguments are
     `MeasuredDEGradOptions`.
 
     sigma: the noise of `noise_level` relative to max |A^H y|. acceleration: positions of the grid
@@ -99,7 +101,11 @@ class MeasuredDEGrad(DEGrad):
         strength = self.options.strength
         level = strength * measured.peak * measured.rule(self.log_level, self.level_powers)
         weight = strength * measured.rule(self.log_weight, self.powers)
-        return projection, A, at_level(self.denoiser, level), self.step, weight
+        return projection, A, self._told(level, given), self.step, weight
+
+    def _told(self, level: Tensor, A: CartesianOperator) -> Any:
+        """The denoiser for these measurements."""
+        return along_lines(at_level(self.denoiser, level), A.mask)
 
     def fixed_point_map(self, kspace: Tensor, A: Any) -> GradientMap:
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from deqlab.core.errors import InputError
 from deqlab.core.options import Number, Positive, adjustable, option, options
+from deqlab.networks.along_lines import along_lines
 from deqlab.networks.protocol import at_level
 from deqlab.operators import CartesianOperator, LinearOperator
 from deqlab.recon.base import CARTESIAN
@@ -96,4 +97,5 @@ class ToldReconstructor(SteppedReconstructor):
         self.takes.check(A, type(self).__name__)
         measured = measure(kspace, cast(CartesianOperator, A), projection)
         level = measured.peak * measured.rule(self.log_level, self.level_powers)
-        return at_level(self.denoiser, self.options.strength * level)
+        told = at_level(self.denoiser, self.options.strength * level)
+        return along_lines(told, cast(CartesianOperator, A).mask)

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deqlab.core.options import Count, option, options
-from deqlab.networks.protocol import keep_promise
-from deqlab.networks.told_network import AtLevel
+from deqlab.networks.protocol import keep_promise, with_network
 from deqlab.recon.base import Takes
 from deqlab.recon.deq.de_grad import PreconditionedMap
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad, MeasuredDEGradOptions
@@ -104,9 +103,7 @@ class MoDL(Unrolled[Iterate]):
     def _map(self, index: int, f: PreconditionedMap) -> PreconditionedMap:
         """f with what step `index` has of its own."""
         if index > 0 and len(self.later) > 0:
-            own = self.later[index - 1]
-            told = f.denoiser
-            f = replace(f, denoiser=AtLevel(own, told.level) if isinstance(told, AtLevel) else own)
+            f = replace(f, denoiser=with_network(f.denoiser, self.later[index - 1]))
         if self.log_steps is not None:
             f = replace(f, step=f.step * self.log_steps[index].exp())
         if self.log_weights is not None:
