@@ -164,7 +164,7 @@ def simulate_volume(config: SimulationConfig, split: str, index: int) -> np.ndar
     """
     sequence = np.random.SeedSequence([config.seed, SPLITS.index(split), index])
     anatomy, physics, electronics = (np.random.default_rng(child) for child in sequence.spawn(3))
-    images = _images(config, CONTRASTS[index % len(CONTRASTS)], anatomy, physics)
+    images = head_images(config, CONTRASTS[index % len(CONTRASTS)], anatomy, physics)
 
     # The doubled field of view is empty beyond the head: cropping the image back to `matrix` rows
     # loses nothing.
@@ -181,14 +181,18 @@ def simulate_volume(config: SimulationConfig, split: str, index: int) -> np.ndar
     return kspace if config.coils > 1 else kspace[:, 0]
 
 
-def _images(
+def head_images(
     config: SimulationConfig,
     contrast: str,
     anatomy: np.random.Generator,
     physics: np.random.Generator,
 ) -> torch.Tensor:
     """Noiseless complex64 images (slices, matrix, matrix) of one head at a small intensity, as raw
-    data have."""
+    data have.
+
+    contrast: one of CONTRASTS. anatomy, physics: what the head, and what its tissues, the sequence,
+    the bias and the phase are drawn from.
+    """
     head = phantoms.draw_head(anatomy)
     tissues = phantoms.vary_tissues(physics)
     # Fat is partly suppressed in many protocols, by an amount that the scan decides and not the

@@ -78,41 +78,65 @@ class OffGridMeasurements:
         """The Sample of one measurement of an image (y, x); its reference is the coil combination
         of the noiseless full k-space.
         """
-        F = _fourier(frame.trajectory, frame.shape)
         seed = int(random.integers(2**31))
         coil_maps = simulate_coil_maps(frame.coils, frame.shape, seed)
         low, high = self.noise
         level = math.exp(random.uniform(math.log(low), math.log(high)))
-        clean = F.with_maps(coil_maps)(image[None])
-        parts = random.standard_normal((*clean.shape, 2)).astype(np.float32)
-        weighed = clean + F.weigh(level * torch.view_as_complex(torch.from_numpy(parts)))
-        assert F.weights is not None and F.gain is not None, "as `_fourier` makes it"
-        gain, density = float(F.gain), F.weights[0] / float(F.gain)
-        samples = weighed[0] / F.weights[0].sqrt().float()
-        estimated = coil_maps_from_center(samples, F.trajectory[0], density, frame.shape)
-        A = F.with_maps(estimated)
-        # As of a file: the maximum of the compensated adjoint, which the gain is no part of.
-        scale = float(A.H(weighed).abs().max()) / gain or 1.0
-        reference = (coil_maps * image * estimated.conj()).sum(0) / scale
-        target = reference.abs()
-        return Sample(
-            kspace=weighed[0] / scale,
-            operator=A,
-            scale=scale,
-            file=name,
-            slice=0,
-            contrast="varied",
-            crop=frame.shape,
-            truth=KnownTruth(target, reference, float(target.max()) * scale),
-        )
+        F = _fourier(frame.trajectory, frame.shape)
+        return measured(image, coil_maps, F, level, random, name)
+
+
+def measured(
+    image: Tensor,
+    coil_maps: Tensor,
+    F: NUFFTOperator,
+    level: float,
+    random: np.random.Generator,
+    name: str,
+) -> Sample:
+    """The Sample of one measurement of an image (y, x) or of a volume (z, y, x), with coil maps
+    estimated from its own samples; its reference is the coil combination of the noiseless full
+    k-space.
+
+    coil_maps: complex (coil, ...), those of the scan. F: as `weighted_fourier` makes it. level:
+    standard deviation of the noise in the real part of a sample, and in the imaginary part.
+    """
+    clean = F.with_maps(coil_maps)(image[None])
+    parts = random.standard_normal((*clean.shape, 2)).astype(np.float32)
+    weighed = clean + F.weigh(level * torch.view_as_complex(torch.from_numpy(parts)))
+    assert F.weights is not None and F.gain is not None, "as `weighted_fourier` makes it"
+    gain, density = float(F.gain), F.weights[0] / float(F.gain)
+    samples = weighed[0] / F.weights[0].sqrt().float()
+    estimated = coil_maps_from_center(samples, F.trajectory[0], density, F.shape)
+    A = F.with_maps(estimated)
+    # As of a file: the maximum of the compensated adjoint, which the gain is no part of.
+    scale = float(A.H(weighed).abs().max()) / gain or 1.0
+    reference = (coil_maps * image * estimated.conj()).sum(0) / scale
+    target = reference.abs()
+    rows, columns = target.shape[-2:]
+    return Sample(
+        kspace=weighed[0] / scale,
+        operator=A,
+        scale=scale,
+        file=name,
+        slice=0,
+        contrast="varied",
+        crop=(rows, columns),
+        truth=KnownTruth(target, reference, float(target.max()) * scale),
+    )
 
 
 @lru_cache(maxsize=4)
 def _fourier(trajectory: Radial | Spiral, shape: tuple[int, int]) -> NUFFTOperator:
+    return weighted_fourier(trajectory.sample(shape), shape)
+
+
+def weighted_fourier(points: Tensor, shape: tuple[int, ...]) -> NUFFTOperator:
     """W^(1/2) F of a single coil, W density weights, scaled to a norm of at most 1: that of
     normalised maps is no larger.
+
+    points: real (samples, axes) in cycles per pixel.
     """
-    points = trajectory.sample(shape)
     # A weight of 0 would lose its sample, and the maps are read off samples without weights.
     density = density_weights(points, shape).clamp_min(1e-9)
     A = at_most_one(
