@@ -15,7 +15,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 # What hours of training fill is not among them.
-NOT_TIMED = benchmarks/timing.py benchmarks/train_alike.py
+NOT_TIMED = $(addprefix benchmarks/,timing.py train_alike.py alike.py density.py head_volumes.py)
 BENCHMARKS = $(filter-out $(NOT_TIMED),$(wildcard benchmarks/[a-z]*.py))
 
 .PHONY: study test lint format bench lab notebooks clean

@@ -12,6 +12,8 @@ import argparse
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 # Of each network: the words that bring it to that size, and its learning rate.
@@ -58,30 +60,61 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.steps < STEPS_PER_EPOCH or chosen.steps % STEPS_PER_EPOCH:
         parser.error(f"--steps: {chosen.steps} given, a multiple of {STEPS_PER_EPOCH} needed")
-    failed = []
+    runs = []
     for seed in chosen.seeds:
         for name in chosen.only:
             out = chosen.out / f"seed-{seed}" / name
-            if (out / f"{name}.json").exists():
-                continue
             words = command(name, seed, out, chosen)
-            print(shlex.join(["deqlab", *words]), flush=True)
-            if chosen.dry_run:
-                continue
-            if subprocess.run([sys.executable, "-m", "deqlab", *words], check=False).returncode:
-                failed.append(f"{name}, seed {seed}")
+            runs.append(Run(f"{name}, seed {seed}", out / f"{name}.json", words))
+    finish(runs, chosen.dry_run)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One `deqlab train`: its name in messages, the card it ends with, and its words."""
+
+    name: str
+    card: Path
+    words: list[str]
+
+
+def finish(runs: Iterable[Run], dry_run: bool = False) -> None:
+    """Runs what has no card yet, one after the other; SystemExit names those that failed. dry_run:
+    whether the commands are printed alone.
+    """
+    failed = []
+    for run in runs:
+        if run.card.exists():
+            continue
+        print(shlex.join(["deqlab", *run.words]), flush=True)
+        if dry_run:
+            continue
+        if subprocess.run([sys.executable, "-m", "deqlab", *run.words], check=False).returncode:
+            failed.append(run.name)
     if failed:
         raise SystemExit(f"failed: {'; '.join(failed)}")
 
 
 def command(name: str, seed: int, out: Path, chosen: argparse.Namespace) -> list[str]:
-    """The words of `deqlab train` for one run."""
+    """The words of `deqlab train` for one run of `NETWORKS`."""
     settings, rate = NETWORKS[name]
-    pairs = settings | {"data.measurements.pixels": str(chosen.pixels)}
+    settings = settings | {"data.measurements.pixels": str(chosen.pixels)}
+    return training(name, settings, rate, seed, out, chosen)
+
+
+def training(
+    name: str,
+    settings: dict[str, str],
+    rate: float,
+    seed: int,
+    out: Path,
+    chosen: argparse.Namespace,
+) -> list[str]:
+    """The words of `deqlab train` for a network: all but its settings and its rate are alike."""
     words = ["train", "--model", name, "--data", "varied", "--loss", "log-error"]
     for file in chosen.anatomy:
         words += ["--anatomy", file]
-    for key, value in pairs.items():
+    for key, value in settings.items():
         words += ["--set", f"{key}={value}"]
     words += ["--epochs", str(chosen.steps // STEPS_PER_EPOCH), "--batch-size", "1"]
     words += ["--steps-per-epoch", str(STEPS_PER_EPOCH), "--learning-rate", f"{rate:g}"]
