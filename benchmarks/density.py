@@ -51,7 +51,8 @@ HELD_OUT, OTHER_HEADS, OTHER_VOLUMES = 10_000, 999, range(100, 108)
 @dataclass(frozen=True)
 class Size:
     """How much is trained and judged. network: options in the plane, where not the published ones;
-    volume: those of volumes. steps, volume_steps: of a training. draws: that are judged.
+    volume: those of volumes. draws, volume_draws: that are
+    judged. heads: that they are of. side: pixels of a volume along each axis.
     """
 
     network: tuple[tuple[str, str], ...] = ()
@@ -204,8 +205,8 @@ def main() -> None:
         parser.error(str(error))
     print(
         "   PSNR in dB inside the object at the best factor, mean over held-out draws; differences"
-        " with their 95 % bootstrap\n   interval. adjoint: density-compensated. none, pipe: NC-PDNet"
-        " without density weights and with those of Pipe and Menon."
+        " with their 95 % bootstrap\n   interval. adjoint: density-compensated. none, pipe:"
+        " NC-PDNet without density weights and with those of Pipe and Menon."
     )
 
 
