@@ -42,7 +42,7 @@ def _on(problem: problems.Problem, methods: list[Backward]) -> Iterator[dict]:
     def once() -> None:
         backward.loss_of(problem.f(problem.x0.clone().requires_grad_()), target).backward()
 
-    saved, allocated = _saved(once, problem.parameters), _allocated(once)
+    saved, allocated = saved_bytes(once, problem.parameters), allocated_bytes(once)
     for method in methods:
 
         def step(method=method) -> None:
@@ -52,8 +52,8 @@ def _on(problem: problems.Problem, methods: list[Backward]) -> Iterator[dict]:
         row = {"problem": problem.name, "library": method.library, "method": method.method}
         # Checkpoints and the invertible twin bring saved-tensor hooks of their own.
         if not method.recomputes:
-            row["saved"] = _saved(step, problem.parameters) / saved
-        yield row | {"allocated": _allocated(step) / allocated}
+            row["saved"] = saved_bytes(step, problem.parameters) / saved
+        yield row | {"allocated": allocated_bytes(step) / allocated}
 
 
 def cells(row: dict) -> dict:
@@ -104,7 +104,10 @@ class _Entry:
         self.live.release(*self.key)
 
 
-def _saved(step: Callable[[], None], parameters: list[Tensor]) -> int:
+def saved_bytes(step: Callable[[], None], parameters: list[Tensor]) -> int:
+    """What autograd has saved at most during a step, as `NOTES` say; not of one with checkpoints,
+    whose own hooks stand before these.
+    """
     live = _Live(parameters)
     with torch.autograd.graph.saved_tensors_hooks(
         lambda tensor: _Entry(tensor, live), lambda entry: entry.tensor
@@ -113,7 +116,8 @@ def _saved(step: Callable[[], None], parameters: list[Tensor]) -> int:
     return live.peak
 
 
-def _allocated(step: Callable[[], None]) -> int:
+def allocated_bytes(step: Callable[[], None]) -> int:
+    """All that torch holds during a step above its start, at most."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()
     with tempfile.TemporaryDirectory() as folder:
