@@ -213,8 +213,9 @@ def main() -> None:
     print(
         f"   A forward and a backward pass, {size.side}x{size.side}, {size.coils} coils. time: over"
         " that of the first row, in turns, the median.\n   allocated: all that torch holds above"
-        " the start, at most, in MiB, and in brackets over the first row's.\n   saved: what autograd"
-        " keeps for the backward pass, parameters apart. implicit: as many products as evaluations."
+        " the start, at most, in MiB, and in brackets over the first row's.\n   saved: what"
+        " autograd keeps for the backward pass, parameters apart. implicit: as many products as"
+        " evaluations."
     )
 
 
