@@ -9,10 +9,12 @@ own are the narrower the deeper they are.
 import argparse
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from time import process_time
 from typing import Any
 
+import numpy as np
 import torch
 from questions.memory import allocated_bytes, saved_bytes
 from timing import keep_freed_memory, ratios
@@ -55,9 +57,9 @@ class Size:
 
     side: int = 128
     coils: int = 4
-    widths: tuple[int, ...] = (48, 64, 80)
+    widths: tuple[int, ...] = (16, 24, 32)
     depths: tuple[int, ...] = (5, 10, 20)
-    repeats: int = 5
+    repeats: int = 3
 
 
 QUICK = Size(32, 2, (4, 6), (2, 4), 1)
@@ -156,7 +158,7 @@ def costs(size: Size, depth: int) -> Iterator[tuple[str, Cost]]:
         reference = reference or once
         time = 1.0
         if once is not reference:
-            time = ratios(reference, once, size.repeats, warmup=1)["ratio"]
+            time = ratios(reference, once, size.repeats, 1, process_time)["ratio"]
         hidden = isinstance(model, Unrolled) and model.checkpointing
         saved = None if hidden else saved_bytes(once, list(model.parameters()))
         yield name, Cost(parameters(model), time, saved, allocated_bytes(once))
@@ -190,19 +192,23 @@ def main() -> None:
     """Measures all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--depths", nargs="+", type=int, help="(default: 5 10 20)")
-    parser.add_argument("--repeats", type=int, help="of what is timed (default: 5)")
+    parser.add_argument(
+        "--widths", nargs=3, type=int, help="of the denoiser (default: 16 24 32; trained: 48 64 80)"
+    )
+    parser.add_argument("--repeats", type=int, help="of what is timed (default: 3)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="tiny: the figures mean little")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     keep_freed_memory()
     usual = QUICK if chosen.quick else Size()
-    for name in ("depths", "repeats"):
-        value = getattr(chosen, name)
-        if value is not None and min(value if name == "depths" else [value]) < 1:
+    given = {name: getattr(chosen, name) for name in ("depths", "widths", "repeats")}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        if np.min(value) < 1:
             parser.error(f"--{name}: {value} given, 1 or more needed")
-    depths = tuple(chosen.depths or usual.depths)
-    size = Size(usual.side, usual.coils, usual.widths, depths, chosen.repeats or usual.repeats)
+    size = replace(usual, **given)
+    depths = tuple(size.depths)
     found: dict[str, list[Cost]] = {}
     for depth in depths:
         torch.manual_seed(0)
@@ -211,9 +217,9 @@ def main() -> None:
             print(f"{depth}: {name}: {cost}", flush=True)
     print(f"\n{report(found, depths)}")
     print(
-        f"   A forward and a backward pass, {size.side}x{size.side}, {size.coils} coils. time: over"
-        " that of the first row, in turns, the median.\n   allocated: all that torch holds above"
-        " the start, at most, in MiB, and in brackets over the first row's.\n   saved: what"
+        f"   A forward and a backward pass, {size.side}x{size.side}, {size.coils} coils. time: the"
+        " processor's, over that of the first row, the median.\n   allocated: all that torch holds"
+        " above the start, at most, in MiB, and in brackets over the first row's.\n   saved: what"
         " autograd keeps for the backward pass, parameters apart. implicit: as many products as"
         " evaluations."
     )
