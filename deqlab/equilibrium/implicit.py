@@ -13,11 +13,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from deqlab.core.errors import DeqlabWarning
+from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.equilibrium.graph import Transpose, attach
 from deqlab.solvers import Anderson, RelativeResidual, Solution, solve
 from deqlab.solvers.criterion import per_sample_budget, per_sample_tolerance
-from deqlab.solvers.flat import StateT
+from deqlab.solvers.flat import State, StateT, batch_size, precision
 from deqlab.solvers.protocol import AnySolver, StateMap
 
 
@@ -71,6 +71,20 @@ class ImplicitGradient:
         # Kept by the object and no option of it: a warning in every step of a training run would
         # bury all others.
         return []
+
+    def check(self, x0: State) -> None:
+        """InputError for a tolerance below the rounding of the state, for there u is solved, or for
+        limits of another batch size.
+        """
+        batch, dtype = batch_size(x0), precision(x0)
+        try:
+            per_sample_tolerance(self.tolerance, batch, RelativeResidual(), dtype)
+            per_sample_budget(self.max_evaluations, batch)
+        except InputError as error:
+            raise InputError(
+                f"gradient: {type(self).__name__}(tolerance=..., max_evaluations=...), the rule of"
+                f" the backward pass, has a {error}"
+            ) from None
 
     def attach(self, f: StateMap[StateT], solution: Solution[StateT]) -> StateT:
         """f(x*), whose backward solves the adjoint fixed point before it reaches the parameters of

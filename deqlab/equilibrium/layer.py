@@ -9,9 +9,12 @@ from torch import Tensor, nn
 
 from deqlab.equilibrium.graph import detached
 from deqlab.equilibrium.implicit import ImplicitGradient
-from deqlab.equilibrium.protocol import GradientRule
+from deqlab.equilibrium.protocol import DemandingRule, GradientRule
+from deqlab.equilibrium.resting_statistics import resting_statistics
 from deqlab.solvers import Anderson, RelativeResidual, Solution, solve
-from deqlab.solvers.flat import State, StateT, formed_like, parts
+from deqlab.solvers.coupled_samples import Recheck, computed_in, corrected, may_have_moved
+from deqlab.solvers.criterion import per_sample_tolerance
+from deqlab.solvers.flat import State, StateT, batch_size, flatten, formed_like, parts
 from deqlab.solvers.protocol import AnyMap, AnySolver, Criterion, SelectableMap, StateMap
 
 HALF = {torch.float16, torch.bfloat16, torch.complex32}
@@ -32,7 +35,9 @@ def equilibrium(
 
     The solve records no graph; f is then evaluated once more, with grad, and `gradient` attaches
     its rule there. So `value` is f at the solved iterate, one evaluation past the one whose
-    residual the Solution reports; its `state` is None.
+    residual the Solution reports; its `state` is None. That evaluation is of the whole batch, and
+    proves the residuals: a sample that had converged and, beside the others as they are now, has
+    not, is "coupled", as `deqlab.solvers.solve` says.
     f, x0, solver, tolerance, max_evaluations, callback, criterion: as in `deqlab.solvers.solve`;
         the state may be a tuple.
     gradient: ImplicitGradient, JacobianFree, NeumannSeries, Phantom, SHINE, Unrolled, Invertible,
@@ -42,13 +47,54 @@ def equilibrium(
     network in bfloat16 is solved for in float32; the residual then stops falling at the rounding of
     bfloat16, between 1e-2 and 1e-3.
     """
-    started = parts(x0.value if isinstance(x0, Solution) else x0)
-    if torch.is_autocast_enabled(started[0].device.type):
+    start = x0.value if isinstance(x0, Solution) else x0
+    if torch.is_autocast_enabled(parts(start)[0].device.type):
         f = _in_state_precision(f)
-    solution = solve(f, x0, solver, tolerance, max_evaluations, callback, criterion)
-    value = gradient.attach(f, solution)
+    if isinstance(gradient, DemandingRule) and torch.is_grad_enabled():
+        gradient.check(start)
+    with resting_statistics(f):
+        solution = solve(f, x0, solver, tolerance, max_evaluations, callback, criterion)
+    if may_have_moved(solution):
+        watched = _Watched(f, solution.value)
+        value = gradient.attach(watched, solution)
+        if watched.image is not None:
+            flat = flatten(solution.value)
+            tolerances = per_sample_tolerance(
+                tolerance, batch_size(solution.value), criterion, flat.dtype
+            )
+            recheck = Recheck(criterion, tolerances, computed_in(flat))
+            solution = corrected(solution, watched.image, recheck)
+    else:
+        value = gradient.attach(f, solution)
     # The solver's history, ten images and more, would live until the backward pass for nothing.
     return replace(solution, value=value, state=None)
+
+
+class _Watched:
+    """f, and its image of `value` when it has been asked for; None until then."""
+
+    def __init__(self, f: AnyMap, value: State):
+        self.f, self.value = f, value
+        self.image: State | None = None
+
+    def __call__(self, x: State) -> State:
+        image = self.f(x)
+        same = all(a.data_ptr() == b.data_ptr() for a, b in zip(parts(x), parts(self.value)))
+        if same and self.image is None:
+            self.image = detached(image)
+        return image
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """x -> f(x, *inputs)."""
+
+    f: nn.Module
+    inputs: tuple[Any, ...]
+
+    def __call__(self, x: State) -> State:
+        image: State = self.f(x, *self.inputs)
+        return image
 
 
 @dataclass(frozen=True)
@@ -120,7 +166,7 @@ class EquilibriumLayer(nn.Module):
         tolerance and budget where None.
         """
         solution = equilibrium(
-            lambda x: self.f(x, *inputs),
+            _Bound(self.f, inputs),
             x0,
             self.solver,
             self.gradient,

@@ -2,10 +2,10 @@
 the method is one.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from deqlab.solvers import Solution
-from deqlab.solvers.flat import StateT
+from deqlab.solvers.flat import State, StateT
 from deqlab.solvers.protocol import StateMap
 
 
@@ -20,5 +20,16 @@ class GradientRule(Protocol):
 
         Called with grad as the caller has it; f is the map of the whole batch. What the rule needs
         of the solve, as an inverse, it takes from `solution`; InputError where that is missing.
+        """
+        ...
+
+
+@runtime_checkable
+class DemandingRule(GradientRule, Protocol):
+    """A rule that cannot serve every state, and says so before anything is solved."""
+
+    def check(self, x0: State) -> None:
+        """InputError where no backward pass could follow a solve from `x0`; the message names the
+        rule.
         """
         ...

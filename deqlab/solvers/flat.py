@@ -5,6 +5,7 @@ A complex number is the pair of its real and imaginary part, so the inner produc
 vectors is Re<a, b>; a tuple is one vector.
 """
 
+from functools import reduce
 from typing import TypeVar, cast
 
 import torch
@@ -70,6 +71,12 @@ def formed_like(tensors: tuple[Tensor, ...], state: StateT) -> StateT:
 def batch_size(x: State) -> int:
     """Length of the first axis of every tensor of the state."""
     return parts(x)[0].shape[0]
+
+
+def precision(x: State) -> torch.dtype:
+    """The real dtype of the flat vectors of a state: the finest of its tensors'."""
+    kinds = [part.dtype.to_real() for part in parts(x)]
+    return reduce(torch.promote_types, kinds)
 
 
 def select(x: StateT, index: Tensor) -> StateT:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deqlab.solvers.anderson import Anderson
+from deqlab.solvers.coupled_samples import Recheck, computed_in, corrected
 from deqlab.solvers.criterion import (
     RelativeResidual,
     lengths,
@@ -71,12 +72,15 @@ def solve(
     f(x); "diverged": ||f(x) - x|| has grown to 1e4 times the first one; "stagnated": neither the
     best residual nor the smallest ||f(x) - x|| has fallen by 1 % within 100 evaluations, as it
     happens at the rounding level and on limit cycles, but not to Picard at the rate 0.999, slow as
-    it is.
+    it is; "coupled": it had converged, but as others went on f(x) became another one, so f does not
+    treat every sample for itself (a DeqlabWarning, and the residuals are those of `value`). That is
+    seen where samples that are done stay in the batch.
 
     No graph of f outlives an evaluation; `deqlab.equilibrium` adds gradients. Raises InputError for
     an impossible budget or tolerance (a positive one below the state's rounding), for a map that
-    changes the structure, shape, dtype or device of its argument, or its argument itself, and for a
-    map without a graph under a solver that needs products with J^T.
+    changes the structure, shape, dtype or device of its argument, its argument itself, or what it
+    has returned before, and for a map without a graph under a solver that needs products with
+    J^T.
     """
     start = x0.value if isinstance(x0, Solution) else x0
     check_state("x0", start)
@@ -90,6 +94,7 @@ def solve(
     record = _Record(tolerances, budgets)
     running, members = RunningBatch(f, x, solver.needs_products), list(range(batch))
     best, state = x, solver.init(flat)
+    precision = computed_in(flat)
     # One vector less beside everything that a solver remembers.
     del flat
     # Under autocast f is evaluated in bfloat16 where it likes to be; a solver's own products never.
@@ -100,7 +105,7 @@ def solve(
     for evaluation in range(1, max(budgets) + 1):
         if callback is not None:
             callback(evaluation, x, running.members)
-        at = running.evaluate(x)
+        at = running.evaluate(x, best)
         sizes, norms = lengths(at.g, at.f)
         residuals = [criterion(size, length) for size, length in zip(sizes, norms)]
         improved, keep, leave = record.take(evaluation, members, residuals, sizes)
@@ -122,7 +127,7 @@ def solve(
         del at
         x = unflatten(stepped, x)
 
-    return Solution(
+    found = Solution(
         value=best,
         residual=torch.tensor(record.best, dtype=torch.float64, device=device),
         trace=record.trace,
@@ -133,6 +138,14 @@ def solve(
         products=running.products.cpu(),
         inverse=gather(batch, pieces) if pieces else None,
     )
+    recheck = Recheck(criterion, tolerances, precision)
+    if any(
+        recheck.moved(member, record.reason[member], record.best[member], size, length)
+        for member, size, length in zip(*running.at_rest())
+    ):
+        # The map is not what it has to be, so what it costs no longer matters: the truth of all.
+        return corrected(found, f(best), recheck)
+    return found
 
 
 class _Record:

@@ -29,7 +29,8 @@ class StateMap(Protocol[StateT]):
 @runtime_checkable
 class SelectableMap(StateMap[StateT], Protocol[StateT]):
     """A map that can be restricted, so that samples that are done leave the batch and the work
-    falls with them. Of any other map they stay in the batch, at rest, and are evaluated too.
+    falls with them. Of any other map they stay in the batch, rest where they are, and are evaluated
+    too.
     """
 
     def select(self, index: Tensor, /) -> StateMap[StateT]:

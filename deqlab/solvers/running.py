@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.solvers.borrowed_memory import Borrowed
+from deqlab.solvers.criterion import lengths
 from deqlab.solvers.evaluation import Evaluation
 from deqlab.solvers.flat import (
     State,
@@ -34,48 +36,72 @@ class RunningBatch:
         device = parts(x)[0].device
         self.members = torch.arange(self.batch, device=device)
         self.products = torch.zeros(self.batch, dtype=torch.long, device=device)
-        self._current, self._checked = f, False
+        self._smaller: AnyMap | None = None
+        self._checked = False
+        self._borrowed = Borrowed()
+        # What f was last shown and gave of the whole batch, where some of it rests.
+        self._whole: tuple[State, State] | None = None
 
     def keep(self, index: Tensor) -> None:
         """The samples at positions `index` go on, the others leave."""
         self.members = self.members[index]
-        self._current = restricted(self.f, self.members, self.batch)
+        if isinstance(self.f, SelectableMap):
+            self._smaller = self.f.select(self.members)
 
-    def evaluate(self, x: State) -> Evaluation:
-        """f(x) of the running samples.
+    def evaluate(self, x: State, best: State) -> Evaluation:
+        """f(x) of the running samples; the others rest at their `best`, of the whole batch.
 
-        InputError where f changes the kind of its argument; at the first evaluation also where it
-        changes the argument itself or records no graph although one is needed.
+        InputError where f changes the kind of its argument, the argument itself, or what it has
+        returned before; at the first evaluation also where it records no graph although one is
+        needed.
         """
-        versions = None if self._checked else _versions(x)
+        self._whole = None
+        seen = self._borrowed.before(x, best)
         points: tuple[Tensor, ...] = ()
         if self.record:
             with torch.enable_grad():
                 points = tuple(part.detach().requires_grad_() for part in parts(x))
-                fx = self._current(formed_like(points, x))
+                fx = self._image(formed_like(points, x), best)
         else:
-            fx = self._current(x)
+            fx = self._image(x, best)
         # Every time: a map that changes its shape later, as a wrong `select` does, would pass by
         # broadcasting.
         check_map(x, fx)
-        if versions is not None:
-            self._check_first(x, fx, versions)
+        self._borrowed.check(self.f, x, best, fx, seen)
+        if not self._checked:
+            self._checked = True
+            if self.record and not any(part.requires_grad for part in parts(fx)):
+                raise InputError(_NO_GRAPH)
         with torch.no_grad():
             flat_x, flat_f = flatten(x), flatten(fx).detach()
             residual = flat_f - flat_x
         return Evaluation(
-            flat_x, flat_f, residual, self._pullback(x, points, fx), self._observer(x)
+            flat_x, flat_f, residual, self._pullback(x, points, fx), self._observer(x, best)
         )
 
-    def _check_first(self, x: State, fx: State, versions: list[int]) -> None:
-        if versions != _versions(x):
-            raise InputError(
-                "f changes its argument in place; its image is compared with it, so f must return a"
-                " new tensor"
-            )
-        if self.record and not any(part.requires_grad for part in parts(fx)):
-            raise InputError(_NO_GRAPH)
-        self._checked = True
+    def at_rest(self) -> tuple[list[int], list[float], list[float]]:
+        """Which samples rested at the last evaluation, and their ||f(x) - x|| and ||f(x)|| there:
+        those of the whole batch as f was shown it. None where samples that are done leave.
+        """
+        if self._whole is None:
+            return [], [], []
+        resting = torch.ones(self.batch, dtype=torch.bool, device=self.members.device)
+        resting[self.members] = False
+        x, fx = (flatten(select(state, resting)).detach() for state in self._whole)
+        return torch.nonzero(resting).flatten().tolist(), *lengths(fx - x, fx)
+
+    def _image(self, x: State, best: State) -> State:
+        """f(x) of the running samples."""
+        if len(self.members) == self.batch:
+            return self.f(x)
+        if self._smaller is not None:
+            return self._smaller(x)
+        whole = placed(x, self.members, best)
+        image = self.f(whole)
+        if batch_size(image) != self.batch:
+            return image
+        self._whole = whole, image
+        return select(image, self.members)
 
     def _pullback(
         self, x: State, points: tuple[Tensor, ...], fx: State
@@ -95,42 +121,40 @@ class RunningBatch:
 
         return pullback
 
-    def _observer(self, x: State) -> Callable[[AnyMap], Tensor]:
+    def _observer(self, x: State, best: State) -> Callable[[AnyMap], Tensor]:
         """direction -> direction(x), flat, for a function of the whole batch."""
         members = self.members
 
         def observe(direction: AnyMap) -> Tensor:
             with torch.enable_grad():
                 point = formed_like(tuple(part.detach() for part in parts(x)), x)
-                found = restricted(direction, members, self.batch)(point)
+                found = restricted(direction, members, best)(point)
             check_map(x, found, "direction")
             return flatten(found)
 
         return observe
 
 
-def restricted(f: AnyMap, members: Tensor, batch: int) -> AnyMap:
+def restricted(f: AnyMap, members: Tensor, best: State) -> AnyMap:
     """A map of the whole batch as one of `members`: a smaller map where it offers `select`, else
-    the map on a batch whose other members rest at zero.
+    the map on a batch whose other members rest at `best`.
     """
-    if len(members) == batch:
+    if len(members) == batch_size(best):
         return f
     if isinstance(f, SelectableMap):
         return f.select(members)
 
     def padded(x: State) -> State:
-        def pad(part: Tensor) -> Tensor:
-            return part.new_zeros(batch, *part.shape[1:]).index_copy(0, members, part)
-
-        image = f(formed_like(tuple(pad(part) for part in parts(x)), x))
-        return select(image, members) if batch_size(image) == batch else image
+        image = f(placed(x, members, best))
+        return select(image, members) if batch_size(image) == batch_size(best) else image
 
     return padded
 
 
-def _versions(x: State) -> list[int]:
-    """How often each tensor has been changed in place."""
-    return [part._version for part in parts(x) if not part.is_inference()]
+def placed(x: State, members: Tensor, whole: State) -> State:
+    """The state `whole` of a batch with `x` in the place of its `members`."""
+    pairs = zip(parts(whole), parts(x))
+    return formed_like(tuple(old.index_copy(0, members, new) for old, new in pairs), x)
 
 
 def _transposed(v: Tensor, x: State, points: tuple[Tensor, ...], fx: State) -> Tensor:

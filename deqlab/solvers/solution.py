@@ -21,8 +21,8 @@ class Solution(Generic[StateT]):
     trace: for each sample the residual at every evaluation it took, in order, never padded.
     evaluations: how often f was evaluated, long (batch,).
     converged: whether residual <= tolerance, bool (batch,).
-    reason: why each sample stopped: "converged", "budget", "diverged", "stagnated" or "not finite";
-        `solve` says when.
+    reason: why each sample stopped: "converged", "budget", "diverged", "stagnated", "not finite" or
+        "coupled"; `solve` says when.
     state: the solver's final state for the samples that were still running when the loop ended.
     products: how many products with J^T the solver took, long (batch,); zero for solvers that need
         evaluations only.

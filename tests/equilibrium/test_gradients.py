@@ -267,7 +267,8 @@ def test_the_point_of_differentiation_collects_no_gradient(make_problem, rule) -
 @pytest.mark.parametrize("rule", [PRECISE, NeumannSeries(2)], ids=name)
 def test_a_map_without_a_graph_is_named(rule) -> None:
     with pytest.raises(InputError, match="f: its output carries no graph"):
-        equilibrium(lambda x: 0.5 * x.detach() + 1, torch.zeros(2, 3), gradient=rule)
+        start = torch.zeros(2, 3, dtype=torch.float64)
+        equilibrium(lambda x: 0.5 * x.detach() + 1, start, gradient=rule)
 
 
 def test_the_layer_reports_its_solution(problem, as_rows) -> None:
