@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 import click
 
+from deqlab.app.ending import Ended, end_as_told, ended_by_signals
+from deqlab.app.streams import usable_streams
 from deqlab.core.errors import InputError, one_line_warnings
 from deqlab.core.spelling import nearest
 
@@ -34,6 +36,7 @@ class UsageError(InputError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status of the command: 0 done, 1 something failed, 2 bad input, 130 interrupted.
+    Told to end by SIGTERM or SIGHUP, the process cleans up and ends by that signal.
 
     argv: the words after `deqlab`; those of this process when None. `--debug` may stand anywhere
     among them and shows tracebacks.
@@ -41,6 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    usable_streams()
+    try:
+        with ended_by_signals():
+            return _status(words, debug)
+    except Ended as ended:
+        print(f"deqlab: error: ended by {ended}", file=sys.stderr)
+        end_as_told(ended)
+        return 128 + ended.number
+
+
+def _status(words: list[str], debug: bool) -> int:
+    """The exit status; what is wrong is one line."""
     with warnings.catch_warnings():
         one_line_warnings()
         try:
@@ -57,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         except OSError as error:
             return _fail(_describe(error), 1, debug)
+        except Ended:
+            raise
         except (KeyboardInterrupt, click.Abort):
             return _fail("interrupted", INTERRUPTED, debug)
 

@@ -38,7 +38,9 @@ class Command(click.Command):
         """As click does, after `--model a b` became `--model a --model b`."""
         ctx.meta["words"] = list(args)
         try:
-            return super().parse_args(ctx, spread(args, self.params))
+            words = spread(args, self.params)
+            self._refuse_twice(ctx, words)
+            return super().parse_args(ctx, words)
         except click.NoSuchOption as error:
             name = error.option_name
             if name in self.moved:
@@ -47,6 +49,20 @@ class Command(click.Command):
             hint = nearest(name, known)
             see = f"(see `{ctx.command_path} --help`)"
             raise InputError(f"unknown option {name}{hint} {see}") from None
+
+    def _refuse_twice(self, ctx: click.Context, words: list[str]) -> None:
+        """InputError where an option that has one value is given several: none is dropped."""
+        _, _, order = self.make_parser(ctx).parse_args(list(words))
+        for parameter in order:
+            once = isinstance(parameter, click.Option) and not (
+                parameter.multiple or parameter.count or parameter.is_flag
+            )
+            if once and order.count(parameter) > 1:
+                given = _values_of(parameter.opts[0], words)
+                raise InputError(
+                    f"{parameter.opts[0]}: {' and '.join(given)} given, one needed;"
+                    " for another call the command again"
+                )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The pages of the models that were named beside --help."""

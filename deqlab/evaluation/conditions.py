@@ -6,7 +6,7 @@ from deqlab.core.options import Count, Number, Share, Whole, option, options
 from deqlab.signal.coils.air_noise import NoWhitening
 from deqlab.signal.coils.coil_maps import LowResolution
 from deqlab.signal.coils.registry import WHITENING
-from deqlab.signal.sampling.masks import MASKS
+from deqlab.signal.sampling.masks import MASKS, mask_rules
 
 
 @options
@@ -30,3 +30,5 @@ class Conditions:
 
     def __post_init__(self) -> None:
         MASKS.checked(self.mask)
+        # Before any file is read: are they rules at all?
+        mask_rules([self.mask], self.acceleration, self.center_fraction)

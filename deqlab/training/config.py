@@ -24,7 +24,7 @@ from deqlab.losses.registry import LOSSES
 from deqlab.recon.base import Model
 from deqlab.recon.deq.de_grad import DEGradOptions
 from deqlab.recon.registry import METHODS, trainable
-from deqlab.signal.sampling.masks import MASKS
+from deqlab.signal.sampling.masks import MASKS, mask_rules
 from deqlab.training.objectives.protocol import Objective, Phase
 from deqlab.training.objectives.registry import OBJECTIVES
 
@@ -73,6 +73,8 @@ class TrainingConfig:
             )
         for kind in self.mask:
             MASKS.checked(kind)
+        # Before any file is read: are they rules at all?
+        mask_rules(self.mask, self.acceleration, self.center_fraction)
         if self.objective is None:
             object.__setattr__(self, "objective", OBJECTIVES.make(trained_by))
 

@@ -9,6 +9,7 @@ volumes; --json keeps every volume's row.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import click
 
 from deqlab.app.preparation import PREPARATION
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, OneOf, flags, page_of, said, settings
+from deqlab.core.errors import InputError
 
 MODELS = ("zero-filled", "de-ridge", "de-grad-measured")
 
@@ -58,10 +60,8 @@ def run(
     budget = Budget(tolerance, max_evaluations)
     where, options = device_by_name(device), settings(words, model)
     methods = {}
-    for name in model:
-        method = ready(name, options[name])
-        label = Path(name).stem  # of a card, unless another one is called so
-        methods[name if label in methods else label] = method
+    for name, label in labels(model).items():
+        methods[label] = method = ready(name, options[name])
         method.check(budget)
         method.to(where)
     files = split_files(data, split)
@@ -99,6 +99,17 @@ def run(
         content = {"summary": table, "rows": [row.to_json() for row in rows], "baselines": weights}
         with atomic_path(json_file) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def labels(models: Sequence[str]) -> dict[str, str]:
+    """What each model is called in the table: a card by its stem, unless two would be called alike.
+    InputError for a model that is given twice.
+    """
+    stems = [Path(name).stem for name in models]
+    for name in models:
+        if models.count(name) > 1:
+            raise InputError(f"--model: {name} is given {models.count(name)} times, once needed")
+    return {name: name if stems.count(stem) > 1 else stem for name, stem in zip(models, stems)}
 
 
 def _command() -> Command:

@@ -20,6 +20,8 @@ from deqlab.app.preparation import PREPARATION
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, page_of, settings
 
 ACCELERATION = 4.0
+# Names that an HDF5 file may have, beside one without an ending; and endings behind endings.
+ENDINGS, PACKED = (".h5", ".hdf5"), (".gz", ".bz2", ".xz", ".zip")
 
 
 def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **given: Any) -> None:
@@ -32,6 +34,7 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
     from deqlab.signal.coils.registry import WHITENING
 
     args = SimpleNamespace(source=source, **given)
+    refuse_other_endings(destination)
     # What needs no file is refused before one is read.
     device = device_by_name(args.device)
     method = ready(model, settings(words, [model])[model])
@@ -49,6 +52,19 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
     )
     result = reconstruct_file(request, method, budget, device, progress=sys.stderr.isatty())
     print(f"{destination}: {summary(result)}\nprepared: {prepared(result)}")
+
+
+def refuse_other_endings(destination: Path) -> None:
+    """InputError where the name of OUT promises a format that is not written."""
+    from deqlab.core.errors import InputError
+
+    ending = destination.suffix.lower()
+    if ending and ending not in ENDINGS:
+        whole = "".join(destination.suffixes[-2:]) if ending in PACKED else destination.suffix
+        raise InputError(
+            f"{destination}: {whole} given, but an HDF5 file is written; {' or '.join(ENDINGS)}"
+            " needed"
+        )
 
 
 def _mask(args: Any) -> Any:

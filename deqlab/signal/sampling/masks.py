@@ -6,6 +6,7 @@ about the zero frequency, the rest is thinned until one line in `acceleration` r
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -102,8 +103,8 @@ def mask_rules(
 
 def default_center_fraction(acceleration: float) -> float:
     """The share of lines that fastMRI keeps in the centre: 0.08 at 4x, 0.04 at 8x, 0.32 /
-    acceleration in general."""
-    return 0.32 / acceleration
+    acceleration in general. InputError for an acceleration that is no number of 1 or more."""
+    return 0.32 / _checked_acceleration(acceleration)
 
 
 def seed_from_name(name: str) -> int:
@@ -139,13 +140,18 @@ def calibration_lines(mask: Tensor, minimum: int = 2) -> slice:
 
 
 def _check(mask: RandomMask | EquispacedMask) -> None:
-    if not mask.acceleration >= 1:
-        raise InputError(f"acceleration: {mask.acceleration} given, 1 or more needed")
+    _checked_acceleration(mask.acceleration)
     if not 0 <= mask.center_fraction <= 1 / mask.acceleration:
         raise InputError(
             f"center_fraction: {mask.center_fraction} given, 0 to {1 / mask.acceleration:.4g} fits "
             f"acceleration {mask.acceleration:g}"
         )
+
+
+def _checked_acceleration(acceleration: float) -> float:
+    if not 1 <= acceleration < math.inf:
+        raise InputError(f"acceleration: {acceleration:g} given, a number of 1 or more needed")
+    return acceleration
 
 
 def _center_lines(width: int, fraction: float) -> int:
