@@ -3,9 +3,8 @@ acceleration.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from deqlab.evaluation.conditions import Conditions
 from deqlab.evaluation.denoiser_error import denoiser_error, noise_share
 from deqlab.metrics.registry import METRICS
 from deqlab.recon.base import Budget, Reconstructor
-from deqlab.recon.deq.base import MAX_EVALUATIONS, TOLERANCE
 from deqlab.signal.sampling.masks import mask_rules
 
 # Fields of a row and of a summary, and what a table calls them.
@@ -198,29 +196,3 @@ def table_text(table: Sequence[dict[str, Any]]) -> str:
             + "".join(f" {f'{entry[k]:.3f}' if k in entry else '-':>{WIDE}}" for k in inside)
         )
     return "\n".join(lines)
-
-
-def validator(
-    files: Sequence[Path], accelerations: Iterable[float], mask: str, slices: Sequence[int] = (4,)
-) -> Callable[[Any], dict[str, float]]:
-    """A function for `train`: model -> mean PSNR and, of equilibria, converged share and what the
-    denoiser does to the truth, on a few slices of `files`, for every acceleration.
-
-    The model is judged at the tolerance and the budget that it is used with, whatever those of its
-    training are.
-    """
-    conditions = Conditions(tuple(accelerations), mask, slices=list(slices))
-    # Not a function within this one: a process that trains is handed it by pickle.
-    return partial(_validated, files, conditions)
-
-
-def _validated(files: Sequence[Path], conditions: Conditions, model: Any) -> dict[str, float]:
-    budget = Budget(TOLERANCE, MAX_EVALUATIONS) if model.iterates else Budget()
-    device = next(model.parameters()).device
-    rows = evaluate({"model": model}, files, conditions, budget=budget, device=device)
-    return {
-        f"val_{key}_{entry['acceleration']:g}x": entry[key]
-        for entry in summarise(rows)
-        for key in ("psnr", "converged", *AT_THE_TRUTH)
-        if key in entry
-    }

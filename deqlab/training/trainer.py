@@ -4,6 +4,7 @@ after a kill.
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -31,6 +32,7 @@ from deqlab.training.config import TrainingConfig
 from deqlab.training.devices import average_gradients, average_logs, fabric_of, launch
 from deqlab.training.draw import Draws, TrainingSlices
 from deqlab.training.objectives.protocol import Objective, Step
+from deqlab.training.outcome import first_loss, refuse_diverged
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -62,13 +64,15 @@ def train(
     folder: where the checkpoint lives; training continues from it, to the weights an uninterrupted
         run would have given (same machine, CPU, same number of threads and devices). None keeps
         nothing.
-    validate: called with the model after every epoch of the last phase; its numbers join the log.
+    validate: called with the model after every epoch of the last phase, when that epoch is safe in
+        the checkpoint; its numbers join the log.
     denoiser: trained weights to start from, of the architecture that the configuration names.
     devices: how many GPUs, or processes of the CPU, share every batch: the steps are those of one
         but for rounding, so that a run may go on with another number. With several, a script that
         calls this needs the guard `if __name__ == "__main__":`, and what it hands over is pickled.
     Raises InputError before any work where a file cannot be trained on, or where `folder` holds
-    another configuration's run.
+    another configuration's run; and after an epoch without any finite gradient, or whose loss has
+    diverged, which leaves the checkpoint as it was before.
     """
     fabric = fabric_of(config, devices)
     if devices == 1:
@@ -109,8 +113,27 @@ def _run(
     if folder is not None and (folder / CHECKPOINT).exists():
         done = load_checkpoint(folder / CHECKPOINT, model, optimizer, average.weights)
 
+    def keep() -> None:
+        if folder is not None and first:
+            save_checkpoint(folder / CHECKPOINT, model, optimizer, done, average.weights)
+
+    def judged(entry: dict) -> None:
+        """The epoch's entry gains what validation says; one that was interrupted is made good."""
+        if done.pop("unvalidated", False) and validate is not None and first:
+            model.eval()
+            with average.applied(model):
+                entry |= validate(model)
+            model.train()
+
     phases = config.phases()
     plan = [(phase, epoch) for phase in phases for epoch in range(phase.epochs)]
+    if progress and first and done["epochs"]:
+        there = f"{done['epochs']} of {len(plan)} epochs are done"
+        left = "so nothing is left to train" if done["epochs"] >= len(plan) else "training goes on"
+        tqdm.write(f"{folder}: {there}, {left}")
+    if done["history"]:
+        judged(done["history"][-1])
+        keep()
     for number, (phase, epoch) in enumerate(plan):
         if number < done["epochs"]:
             continue
@@ -121,7 +144,7 @@ def _run(
         bar = tqdm(
             range(config.steps_per_epoch),
             desc=f"{phase.name} {epoch + 1}",
-            disable=not (progress and first),
+            disable=not (progress and first and bars_are_seen()),
             leave=False,
         )
         logs = []
@@ -135,19 +158,22 @@ def _run(
             logs.append(_step(fabric, model, optimizer, phase.objective, batch, at, config.clip))
             average.update(model, number * config.steps_per_epoch + index)
             bar.set_postfix({key: f"{value:.3g}" for key, value in logs[-1].items()})
+        began = first_loss(done["history"], phase.name, logs)
+        refuse_diverged(phase.name, epoch + 1, logs, began)
         entry = {"phase": phase.name, "epoch": epoch + 1}
         means = {key: float(np.mean([log[key] for log in logs])) for key in logs[0]}
         entry |= average_logs(fabric, means)
         if phase is phases[-1]:
             entry |= model.scalars()
-            if validate is not None and first:
-                model.eval()
-                with average.applied(model):
-                    entry |= validate(model)
-                model.train()
+            done["unvalidated"] = True
         done["history"].append(entry)
         done["epochs"] = number + 1
-        done["seconds"] = done["seconds"] + time.perf_counter() - begin
+        # Before the validation: what an epoch has learned is not lost with it.
+        learned = time.perf_counter()
+        done["seconds"] += learned - begin
+        keep()
+        judged(entry)
+        done["seconds"] += time.perf_counter() - learned
         if progress and first:
             tqdm.write(
                 " ".join(
@@ -155,10 +181,14 @@ def _run(
                     for key, value in entry.items()
                 )
             )
-        if folder is not None and first:
-            save_checkpoint(folder / CHECKPOINT, model, optimizer, done, average.weights)
+        keep()
     average.into(model)
     return Trained(model.eval(), done["history"], done["seconds"])
+
+
+def bars_are_seen() -> bool:
+    """Whether a bar moves where it is shown: on a terminal and in a notebook, not in a log."""
+    return sys.stderr.isatty() or any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
 
 
 def _step(

@@ -16,7 +16,8 @@ from deqlab.data import write_volume
 from deqlab.data.dataset import SliceDataset
 from deqlab.data.prepare.on_grid import crop_magnitude
 from deqlab.evaluation.conditions import Conditions
-from deqlab.evaluation.judge import Row, evaluate, summarise, table_text, validator
+from deqlab.evaluation.judge import Row, evaluate, summarise, table_text
+from deqlab.evaluation.validation import validator
 from deqlab.metrics import METRICS, nmse, psnr, ssim
 from deqlab.networks import DnCNN
 from deqlab.recon import Outcome, create

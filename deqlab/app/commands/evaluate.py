@@ -67,7 +67,8 @@ def run(
     files = split_files(data, split)
     rates = conditions.acceleration
     total = len(rates) * (len(names) + len(files) * (len(methods) + len(names)))
-    with tqdm(total=total, desc="evaluating", unit="volume") as bar:
+    # None: no bar in a log.
+    with tqdm(total=total, desc="evaluating", unit="volume", disable=None) as bar:
 
         def progress(label: str) -> None:
             bar.set_postfix_str(label)

@@ -69,7 +69,7 @@ def run(
     from deqlab.core.options import to_json
     from deqlab.data.files import BUILTIN, split_files
     from deqlab.data.varied.draws import Varied
-    from deqlab.evaluation.judge import validator
+    from deqlab.evaluation.validation import validator
     from deqlab.recon import weights
     from deqlab.training.config import TrainingConfig
     from deqlab.training.devices import fabric_of
@@ -86,13 +86,22 @@ def run(
     )
     # Before any data are made: are the devices there, can the architecture be built?
     fabric_of(config, devices)
-    config.build()
+    weights_count = sum(weight.numel() for weight in config.build().parameters())
     start = weights.denoiser(denoiser) if denoiser else None
     files = split_files(data, "train") if varied is None else []
     val_files = split_files(val or ([BUILTIN] if data == (BUILTIN,) else []), "val")
     out = out or Path("runs") / config.name
     validate = validator(val_files, config.acceleration, config.mask[0]) if val_files else None
     draws = files if varied is None else VariedDraws(Varied(varied), config)
+    read = f"{len(files)} files" if varied is None else "varied draws"
+    steps = ", ".join(
+        f"{phase.name} {phase.epochs * config.steps_per_epoch}" for phase in config.phases()
+    )
+    print(
+        f"{config.name}: {weights_count} weights; data: {read} to train on, {len(val_files)} to"
+        f" validate on; steps: {steps}; run: {out}",
+        flush=True,
+    )
     trained = train(config, draws, out, validate, denoiser=start, devices=devices)
     card = {
         "command": shlex.join(["deqlab", "train", *click.get_current_context().meta["words"]]),
