@@ -47,7 +47,7 @@ SHELVES = {
         "direct",
         "generative",
     ],
-    "data": ["formats", "truth", "sample", "sampling", "prepare"],
+    "data": ["formats", "examine", "truth", "sample", "sampling", "prepare"],
     "theory": ["contraction", "subspaces", "jacobian_split", "uniqueness", "compressed_sensing"],
 }
 # Rooms that know less than those above them would let them.

@@ -131,7 +131,6 @@ def reconstruct_file(
         for position, index in enumerate(
             tqdm(chosen, desc=source.name, unit="slice", disable=not progress)
         ):
-            sampling.refuse_holes(index)
             sample = checked(dataset[position], source)
             note_noise(sample, result)
             maps.append(sample.coil_maps_by)

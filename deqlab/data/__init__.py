@@ -3,8 +3,8 @@ sample type.
 """
 
 from deqlab.data.dataset import SliceDataset, find_files
+from deqlab.data.examine.examined import open_volume
 from deqlab.data.formats.protocol import Volume
-from deqlab.data.formats.registry import open_volume
 from deqlab.data.formats.write_fastmri import write_volume
 from deqlab.data.formats.write_trajectory import write_noncartesian
 from deqlab.data.sample import Batch, Sample, collate, groups_by_shape

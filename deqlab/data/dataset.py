@@ -7,8 +7,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from deqlab.core.errors import InputError
+from deqlab.data.examine.examined import open_volume
 from deqlab.data.formats.protocol import GridVolume, OffGridVolume, Volume
-from deqlab.data.formats.registry import open_volume, suffixes
+from deqlab.data.formats.registry import suffixes
 from deqlab.data.prepare.mixed_coils import with_mixed_coils
 from deqlab.data.prepare.off_grid import OffGridSlices
 from deqlab.data.prepare.on_grid import OnGridSlices, acquired_only

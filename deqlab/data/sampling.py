@@ -14,10 +14,6 @@ from deqlab.core.errors import InputError
 from deqlab.data.formats.protocol import GridVolume, Volume
 from deqlab.signal.sampling.masks import MaskRule, seed_from_name
 
-# Share of positions within the acquired part that may be zero in every coil of a fully sampled
-# file.
-ZEROS_ALLOWED = 0.05
-
 VolumeT = TypeVar("VolumeT", bound=Volume, covariant=True)
 
 
@@ -68,26 +64,6 @@ class Sampling(Generic[VolumeT]):
             raise InputError(
                 f"{self.volume.path}: is fully sampled (it has no `mask`); an acceleration is"
                 " needed to undersample it"
-            )
-
-    def refuse_holes(self, index: int) -> None:
-        """Raises InputError for holes in the k-space of a slice that calls itself fully sampled.
-
-        Someone undersampled it and did not say so: its target would be wrong.
-        """
-        volume = self.volume
-        if volume.sampled_by is not None:
-            return
-        sampled = np.any(volume.kspace(index) != 0, axis=0)
-        if not sampled.any():
-            return
-        rows, columns = (np.flatnonzero(sampled.any(axis=axis)) for axis in (1, 0))
-        inside = sampled[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        share = 1 - inside.mean()
-        if share > ZEROS_ALLOWED:
-            raise InputError(
-                f"{volume.path}: slice {index}: {share:.0%} of kspace is exactly zero but there is"
-                " no `mask`; it looks undersampled, store which columns were sampled as `mask`"
             )
 
     def seed(self, seed: int = 0) -> int:

@@ -62,7 +62,8 @@ def _list(paths: tuple[Path, ...]) -> int:
 
     from deqlab.core.errors import DeqlabWarning
     from deqlab.core.text_table import table
-    from deqlab.data import find_files, open_volume
+    from deqlab.data import find_files
+    from deqlab.data.formats.registry import open_stated
     from deqlab.data.sampling import describe
 
     found = list(paths) or _cached_folders()
@@ -74,7 +75,7 @@ def _list(paths: tuple[Path, ...]) -> int:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeqlabWarning)
-                volume = open_volume(path)
+                volume = open_stated(path)
         except InputError as error:
             # One bad file must not hide the others; its defect stands in its line.
             rows.append([str(path), str(error).removeprefix(f"{path}: "), "", "", "", "", "", ""])

@@ -37,22 +37,30 @@ class FastMRIVolume(GridVolume):
     """The facts of one file; its samples are read slice by slice on demand.
 
     shape: coils = 1 for a single-coil file (`multicoil` tells the two apart).
+    padding: lines (before, after) rows and columns, which the file leaves out and its header
+        places.
     target_name: data set that holds the target, None where the file has none.
     """
 
-    multicoil: bool
+    padding: tuple[tuple[int, int], tuple[int, int]]
     target_name: str | None
-    has_header: bool
     stored_maximum: float | None
 
+    @property
+    def has_header(self) -> bool:
+        return self.header is not None
+
     def kspace(self, index: int) -> np.ndarray:
-        """k-space of slice `index` as stored, complex (coil, rows, columns).
+        """k-space of slice `index` as stored, complex (coil, rows, columns); lines that were not
+        acquired and are left out of the file are zero.
 
         Raises InputError for a NaN or infinite sample.
         """
         with opened(self.path) as file:
             samples = read(dataset(file, "kspace", self.path), self.path, index)
-        return finite(samples.reshape(self.shape[1:]), "kspace", self.path, index)
+        finite(samples, "kspace", self.path, index)
+        samples = samples.reshape(self.shape[1], *samples.shape[-2:])
+        return np.pad(samples, ((0, 0), *self.padding)) if any(map(any, self.padding)) else samples
 
     def target(self, index: int) -> np.ndarray | None:
         """Target magnitude of slice `index` in the file's units; None in a masked file.
@@ -117,7 +125,12 @@ def _open_volume(path: Path, time: int, size: int) -> FastMRIVolume:
         mask = read_mask(file, path, shape)
         target_name, target_shape = target_facts(file, path, shape, multicoil)
         header = read_header(file, path)
-        rows, columns = shape[-2:]
+        padding = header.padding(*shape[-2:]) if header else ((0, 0), (0, 0))
+        rows, columns = (
+            length + sum(missing) for length, missing in zip(shape[-2:], padding, strict=True)
+        )
+        if mask is not None:
+            mask = np.pad(mask, padding[-mask.ndim :])
         recon = header.recon if header else target_shape or (rows, columns)
         # Some fastMRI brain files show a matrix wider than they encoded: cut to what exists, as
         # there.
@@ -128,14 +141,15 @@ def _open_volume(path: Path, time: int, size: int) -> FastMRIVolume:
             raise InputError(f"{path}: {error}") from None
         return FastMRIVolume(
             path=path,
-            shape=shape,
+            shape=(*shape[:2], rows, columns),
             multicoil=multicoil,
+            header=header,
+            padding=padding,
             recon_shape=(min(size[0] for size in sizes), min(size[1] for size in sizes)),
             acquired=acquired,
             contrast=text_attribute(file, "acquisition", path) or "unknown",
             patient_id=text_attribute(file, "patient_id", path) or "",
             mask=mask,
             target_name=None if mask is not None else target_name,
-            has_header=header is not None,
             stored_maximum=number_attribute(file, "max", path),
         )

@@ -25,12 +25,29 @@ class Header:
 
     encoded, recon: (rows, columns) of the encoded and of the shown matrix.
     center, maximum: of `kspace_encoding_step_1`, in columns; None where the header gives no limits.
+    row_center, row_maximum: the same of `kspace_encoding_step_0`. receivers: how many coils; None
+    where it does not say.
     """
 
     encoded: tuple[int, int]
     recon: tuple[int, int]
     center: int | None = None
     maximum: int | None = None
+    row_center: int | None = None
+    row_maximum: int | None = None
+    receivers: int | None = None
+
+    def padding(self, rows: int, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """How many lines are missing (before, after) the rows and the columns of a k-space that
+        holds the acquired ones alone, as partial Fourier and asymmetric echoes are often stored.
+
+        That is so where an axis has as many lines as the limits count, fewer than are encoded, and
+        the zero frequency among them. 0 otherwise.
+        """
+        return (
+            _missing(rows, self.encoded[0], self.row_center, self.row_maximum),
+            _missing(columns, self.encoded[1], self.center, self.maximum),
+        )
 
     def acquired(self, columns: int) -> tuple[int, int]:
         """First and one past the last acquired column of a k-space with `columns` columns.
@@ -79,13 +96,20 @@ def parse_header(text: bytes | str) -> Header:
     encoded = _matrix(root, "encodedSpace")
     recon = _matrix(root, "reconSpace")
     limits = "encoding/encodingLimits/kspace_encoding_step_1"
+    along_rows = "encoding/encodingLimits/kspace_encoding_step_0"
+    known = {
+        "row_center": _number(root, f"{along_rows}/center"),
+        "row_maximum": _number(root, f"{along_rows}/maximum"),
+        "receivers": _number(root, "acquisitionSystemInformation/receiverChannels") or None,
+    }
     if _find(root, limits) is None:
-        return Header(encoded, recon)
+        return Header(encoded, recon, **known)
     return Header(
         encoded,
         recon,
         _integer(root, f"{limits}/center", 0),
         _integer(root, f"{limits}/maximum", 0),
+        **known,
     )
 
 
@@ -140,6 +164,25 @@ def _integer(root: ElementTree.Element, path: str, smallest: int) -> int:
         wanted = f"a whole number from {smallest} to {LARGEST_LINE} needed"
         raise InputError(f"ismrmrd_header: {path} is {text[:20]!r}, {wanted}")
     return int(text)
+
+
+def _number(root: ElementTree.Element, path: str) -> int | None:
+    """What a reader can do without: None where it is absent or no such number."""
+    try:
+        return _integer(root, path, 0)
+    except InputError:
+        return None
+
+
+def _missing(
+    lines: int, encoded: int, center: int | None, maximum: int | None
+) -> tuple[int, int]:
+    """Lines (before, after) those that are there, along one axis."""
+    if center is None or maximum is None or not lines == maximum + 1 < encoded:
+        return 0, 0
+    before = encoded // 2 - center
+    after = encoded - lines - before
+    return (before, after) if center < lines and before >= 0 and after >= 0 else (0, 0)
 
 
 def _matrix(root: ElementTree.Element, space: str) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.data.formats.ismrmrd_header import Header
 from deqlab.data.formats.samples import in_unit_range, root_sum_of_squares
 
 NOTHING: frozenset[str] = frozenset()
@@ -110,11 +111,15 @@ class GridVolume(Volume):
     recon_shape: (h, w) of the target, never larger than (rows, columns).
     mask: bool (columns,) or (rows, columns) of a masked file, None in a fully sampled one.
     acquired: (first, one past the last) acquired column; None where all are.
+    multicoil: whether the file has a coil axis. header: what it says of itself, None where it says
+        nothing.
     """
 
     shape: tuple[int, int, int, int]
     mask: np.ndarray | None = None
     acquired: tuple[int, int] | None = None
+    multicoil: bool = True
+    header: Header | None = None
 
     @property
     def sampled_by(self) -> str | None:

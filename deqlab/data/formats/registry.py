@@ -31,8 +31,9 @@ def format_of(path: str | Path) -> Format:
     )
 
 
-def open_volume(path: str | Path) -> Volume:
-    """The validated facts of the file `path`, whatever its format, kept until the file changes.
+def open_stated(path: str | Path) -> Volume:
+    """The validated facts of the file `path` as it states them, whatever its format, kept until the
+    file changes. What reads samples asks `deqlab.data.open_volume`, which examines them.
 
     Reads no k-space. Raises InputError, one line naming file and field, for what cannot be used.
     """

@@ -1,0 +1,53 @@
+"""The samples of one slice, and what several checks ask of them, computed once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from deqlab.data.formats.samples import in_unit_range
+
+
+def hull(line: np.ndarray) -> slice:
+    """The shortest range that holds every True of bool (n,); empty where there is none."""
+    inside = np.flatnonzero(line)
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
+
+
+@dataclass(frozen=True)
+class SeenSlice:
+    """Slice `index` of a volume: `stored`, complex (coil, rows, columns), or (coil, samples)."""
+
+    index: int
+    stored: np.ndarray
+
+    @cached_property
+    def sampled(self) -> np.ndarray:
+        """Where any coil holds something else than zero: bool (rows, columns) or (samples,)."""
+        return np.asarray((self.stored != 0).any(0))
+
+    @cached_property
+    def by_coil(self) -> np.ndarray:
+        """|sample|^2 in units of the largest, float32 (coil, ...)."""
+        samples, _ = in_unit_range(self.stored)
+        return np.asarray(samples.real**2 + samples.imag**2)
+
+    @cached_property
+    def energy(self) -> np.ndarray:
+        """The same, summed over coils: float64, of the shape of `sampled`."""
+        return np.asarray(self.by_coil.sum(0, dtype=np.float64))
+
+    def profile(self, axis: int) -> np.ndarray:
+        """Energy along rows (axis 0) or columns (axis 1), float64."""
+        return np.asarray(self.energy.sum(1 - axis))
+
+    @cached_property
+    def box(self) -> tuple[slice, slice]:
+        """(rows, columns) of the smallest box that holds all samples which are not zero."""
+        return hull(self.sampled.any(1)), hull(self.sampled.any(0))
+
+    @cached_property
+    def zeros_in_box(self) -> float:
+        """Share of that box which is zero in every coil; 0 of an empty box."""
+        inside = self.sampled[self.box]
+        return float(1 - inside.mean()) if inside.size else 0.0
