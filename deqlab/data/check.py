@@ -1,8 +1,8 @@
-"""Every defect of a fastMRI file in plain words, not only the first.
+"""Every defect of a file in plain words, not only the first.
 
-The reader stops at the first thing it cannot use; `check` goes on, reads every sample and adds what
-the reader lets pass but a study should know: a target that its k-space does not give, samples
-outside the mask, columns that hold only zeros.
+A reader stops at the first thing it cannot use; `check` goes on, examines every slice as whatever
+opens a file does (`deqlab.data.examine`), and adds what is a defect of the file alone: a header, a
+contrast or a target that is missing, or a target that its k-space does not give.
 """
 
 import math
@@ -16,18 +16,21 @@ import numpy as np
 import torch
 
 from deqlab.core.errors import DeqlabWarning, InputError
-from deqlab.data.formats.fastmri import FastMRI
+from deqlab.data.examine.examined import ExaminedGridVolume, ExaminedOffGridVolume, examined
+from deqlab.data.examine.protocol import Finding, Severity
+from deqlab.data.formats.fastmri import FastMRI, FastMRIVolume
 from deqlab.data.formats.fastmri_fields import kspace_shape, read_header, read_mask, target_facts
 from deqlab.data.formats.hdf5 import dataset, number_attribute, opened, read, text_attribute
 from deqlab.data.formats.ismrmrd_header import Header
-from deqlab.data.formats.protocol import Format
+from deqlab.data.formats.protocol import GridVolume, Volume
 from deqlab.data.formats.registry import format_of
 from deqlab.data.formats.samples import in_unit_range, peak, root_sum_of_squares
-from deqlab.data.prepare.on_grid import calibration
+from deqlab.data.prepare.on_grid import acquired_only, calibration
 
 # Relative to the target's peak. fastMRI's own targets agree with their k-space to float32, 1e-6.
 TARGET_TOLERANCE = 1e-3
 TARGETS = ("reconstruction_rss", "reconstruction_esc")
+EMPTY = Finding(Severity.NOTE, "kspace holds only zeros")
 FIELDS = ("kspace", "mask", "ismrmrd_header", *TARGETS)
 
 
@@ -44,9 +47,15 @@ def check(path: str | Path) -> list[str]:
             kind = format_of(path)
             if isinstance(kind, FastMRI):
                 with opened(path) as file:
-                    _check_file(file, path, found)
+                    _check_fields(file, path, found)
+            try:
+                volume = kind.open(path)
+            except InputError as error:
+                _note(found, error, path)
+                if isinstance(kind, FastMRI):
+                    _check_finite(path, found)
             else:
-                _check_volume(kind, path, found)
+                _check_slices(volume, found)
     except InputError as error:
         _note(found, error, path)
     except (OSError, RuntimeError, KeyError) as error:  # HDF5's own, from a damaged structure
@@ -54,31 +63,88 @@ def check(path: str | Path) -> list[str]:
     return found
 
 
-def _check_volume(kind: Format, path: Path, found: list[str]) -> None:
-    """The first defect of a file in any format, or the slices whose samples or target betray
-    one.
-    """
-    volume = kind.open(path)
-    bad, zero = [], []
+def _check_finite(path: Path, found: list[str]) -> None:
+    """Of a file that cannot be used as it is, the samples alone."""
+    with opened(path) as file:
+        kspace_shape(file, path)
+        data = dataset(file, "kspace", path)
+        bad = [i for i in range(len(data)) if not math.isfinite(peak(read(data, path, i)))]
+    _note_slices(found, bad, "kspace holds NaN or infinite samples")
+
+
+def _check_slices(volume: Volume, found: list[str]) -> None:
+    """What the facts of a volume in any format, its slices and its targets betray."""
+    examination = examined(volume)
+    told: dict[Finding, list[int]] = {}
+    for finding, index in examination.findings:
+        if index is None:
+            found.append(finding.told)
+    bad: list[int] = []
+    known = examination.volume
+    if isinstance(known, GridVolume):
+        _check_calibration(known, found)
     for index in range(volume.slices):
         try:
-            samples = volume.kspace(index)
+            if isinstance(known, (ExaminedGridVolume, ExaminedOffGridVolume)):
+                samples = known.placed(index)
+                findings = known.findings(index, samples)
+            else:
+                samples, findings = volume.kspace(index), []
         except InputError as error:
             if "NaN" not in str(error):
-                raise
+                _note(found, error, volume.path)
+                break
             bad.append(index)
             continue
+        for finding in findings:
+            told.setdefault(finding, []).append(index)
         if not samples.any():
-            zero.append(index)
-        try:
-            volume.target(index)
-        except InputError as error:
-            _note(found, error, path)
-    _note_slices(found, bad, "kspace holds NaN or infinite samples in")
-    _note_slices(found, zero, "kspace holds only zeros in")
+            told.setdefault(EMPTY, []).append(index)
+        elif not isinstance(volume, FastMRIVolume):
+            try:
+                volume.target(index)
+            except InputError as error:
+                _note(found, error, volume.path)
+    _note_slices(found, bad, "kspace holds NaN or infinite samples")
+    for finding, slices in told.items():
+        _note_slices(found, slices, finding.what, finding.advice)
+    if isinstance(volume, FastMRIVolume):
+        _check_target(volume, bad, found)
 
 
-def _check_file(file: h5py.File, path: Path, found: list[str]) -> None:
+def _check_target(volume: FastMRIVolume, bad: list[int], found: list[str]) -> None:
+    """What is wrong with the target that a file holds; `bad` slices of k-space are not read."""
+    name, wrong, largest = volume.target_name, [], 0.0
+    if name is None:
+        return
+    # Only the coils' own root-sum-of-squares can be recomputed: a single coil's rss target is
+    # of others.
+    own_target = volume.multicoil or name == "reconstruction_esc"
+    for index in range(volume.slices):
+        with opened(volume.path) as file:
+            image = read(dataset(file, name, volume.path), volume.path, index).astype(np.float64)
+        if not np.isfinite(image).all() or (image < 0).any():
+            found.append(f"{name} slice {index}: NaN, infinite or negative values; magnitudes needed")
+            continue
+        largest = max(largest, float(image.max()))
+        fits = image.shape[0] <= volume.shape[-2] and image.shape[1] <= volume.shape[-1]
+        if index in bad or not own_target or not fits:
+            continue
+        samples, unit = in_unit_range(volume.kspace(index))
+        own = root_sum_of_squares(samples[None], image.shape)[0].astype(np.float64) * unit
+        if samples.any() and np.abs(own - image).max() > TARGET_TOLERANCE * max(
+            image.max(), own.max()
+        ):
+            wrong.append(index)
+    _note_slices(found, wrong, f"{name} is not the root-sum-of-squares of the coil images")
+    maximum = volume.stored_maximum
+    if maximum is not None and largest and not math.isclose(maximum, largest, rel_tol=1e-4):
+        found.append(
+            f"attribute max is {maximum:.6g}, but the largest value of {name} is {largest:.6g}"
+        )
+
+
+def _check_fields(file: h5py.File, path: Path, found: list[str]) -> None:
     def attempt(question: Callable[..., Any], *arguments: Any) -> Any:
         """The answer, or None with the refusal noted."""
         try:
@@ -94,7 +160,7 @@ def _check_file(file: h5py.File, path: Path, found: list[str]) -> None:
     contrast = attempt(text_attribute, "acquisition", path)
     if contrast is None and "acquisition" not in file.attrs:
         found.append("no attribute acquisition: the contrast is unknown")
-    maximum = attempt(number_attribute, "max", path)
+    attempt(number_attribute, "max", path)
     attempt(number_attribute, "norm", path)
     attempt(text_attribute, "patient_id", path)
     _check_links(file, path, found)
@@ -117,10 +183,7 @@ def _check_file(file: h5py.File, path: Path, found: list[str]) -> None:
         found.append(
             f"both a mask and {target_name}: a masked file has no target, so it is not used"
         )
-    acquired = _check_header(header, shape, target_shape, path, found)
-    if mask is not None and shape[1] > 1:
-        _check_calibration(mask, acquired, path, found)
-    _check_samples(file, path, shape, mask, acquired, target_name, multicoil, maximum, found)
+    _check_header(header, shape, target_shape, found)
 
 
 def _check_links(file: h5py.File, path: Path, found: list[str]) -> None:
@@ -132,16 +195,18 @@ def _check_links(file: h5py.File, path: Path, found: list[str]) -> None:
 
 
 def _check_header(
-    header: Header | None, shape: tuple, target: tuple | None, path: Path, found: list[str]
-) -> tuple[int, int]:
+    header: Header | None, shape: tuple, target: tuple | None, found: list[str]
+) -> None:
     rows, columns = shape[-2:]
     if header is None:
-        return 0, columns
-    if header.encoded != (rows, columns):
+        return
+    missing = header.padding(rows, columns)
+    if any(map(any, missing)):
         found.append(
             f"ismrmrd_header: encodedSpace {_times(header.encoded)} differs from kspace"
-            f" {rows}x{columns}; the padding it states is not used"
+            f" {rows}x{columns}; the lines that are left out are zeros where its limits place them"
         )
+        rows, columns = header.encoded
     if header.center is None:
         found.append(
             "ismrmrd_header: no encodingLimits of kspace_encoding_step_1: every column is taken as"
@@ -157,107 +222,31 @@ def _check_header(
             f"ismrmrd_header: reconSpace {_times(header.recon)} is larger than kspace"
             f" {rows}x{columns}; it is cut to that"
         )
+
+
+def _check_calibration(volume: GridVolume, found: list[str]) -> None:
+    """Several coils need lines about the centre that maps can be estimated from."""
+    if volume.mask is None or volume.shape[1] == 1:
+        return
     try:
-        return header.acquired(columns)
+        calibration(acquired_only(torch.from_numpy(volume.mask.copy()), volume))
     except InputError as error:
-        _note(found, error, path)
-        return 0, columns
+        _note(found, error, volume.path)
 
 
-def _check_calibration(
-    mask: np.ndarray, acquired: tuple[int, int], path: Path, found: list[str]
-) -> None:
-    inside = torch.from_numpy(mask.copy())
-    inside[..., : acquired[0]] = False
-    inside[..., acquired[1] :] = False
-    try:
-        calibration(inside)
-    except InputError as error:
-        _note(found, error, path)
-
-
-def _check_samples(
-    file: h5py.File,
-    path: Path,
-    shape: tuple[int, int, int, int],
-    mask: np.ndarray | None,
-    acquired: tuple[int, int],
-    target_name: str | None,
-    multicoil: bool,
-    maximum: float | None,
-    found: list[str],
-) -> None:
-    """Reads every slice and notes what its samples and its target betray."""
-    data = dataset(file, "kspace", path)
-    keep = np.zeros(shape[-1], bool)
-    keep[slice(*acquired)] = True
-    outside, bad, zero, wrong, holes, largest = [], [], [], [], [], 0.0
-    for index in range(shape[0]):
-        try:
-            samples = read(data, path, index).reshape(shape[1:])
-            image = (
-                None if target_name is None else read(dataset(file, target_name, path), path, index)
-            )
-        except InputError as error:
-            _note(found, error, path)
-            break
-        image = None if image is None else image.astype(np.float64)
-        if image is not None and (not np.isfinite(image).all() or (image < 0).any()):
-            found.append(
-                f"{target_name} slice {index}: NaN, infinite or negative values; magnitudes needed"
-            )
-            image = None
-        if image is not None:
-            largest = max(largest, float(image.max()))
-        if not math.isfinite(peak(samples)):
-            bad.append(index)
-            continue
-        samples, unit = in_unit_range(samples)
-        if not samples.any():
-            zero.append(index)
-            continue
-        measured = keep if mask is None else keep & mask
-        if np.where(measured, 0, samples).any():
-            outside.append(index)
-        if mask is None and not samples[..., keep].any(axis=(0, 1)).all():
-            holes.append(index)
-        # Only the coils' own root-sum-of-squares can be recomputed: a single coil's rss target is
-        # of others.
-        own_target = mask is None and (multicoil or target_name == "reconstruction_esc")
-        if image is None or not own_target:
-            continue
-        if image.shape[0] <= shape[-2] and image.shape[1] <= shape[-1]:
-            own = root_sum_of_squares(samples[None], image.shape)[0].astype(np.float64) * unit
-            if np.abs(own - image).max() > TARGET_TOLERANCE * max(image.max(), own.max()):
-                wrong.append(index)
-
-    _note_slices(found, bad, "kspace holds NaN or infinite samples in")
-    _note_slices(found, zero, "kspace holds only zeros in")
-    place = "acquired columns" if mask is None else "mask"
-    _note_slices(found, outside, f"kspace holds samples outside the {place} in")
-    _note_slices(
-        found, holes, "whole columns of zeros, as if undersampled, but no `mask` says so, in"
-    )
-    _note_slices(
-        found, wrong, f"{target_name} is not the root-sum-of-squares of the coil images in"
-    )
-    if maximum is not None and largest and not math.isclose(maximum, largest, rel_tol=1e-4):
-        found.append(
-            f"attribute max is {maximum:.6g}, but the largest value of {target_name} is"
-            f" {largest:.6g}"
-        )
-
-
-def _note_slices(found: list[str], slices: list[int], what: str) -> None:
+def _note_slices(found: list[str], slices: list[int], what: str, advice: str = "") -> None:
     if slices:
         names = ", ".join(map(str, slices[:8])) + (
             f" and {len(slices) - 8} more" if len(slices) > 8 else ""
         )
-        found.append(f"{what} slice{'s' if len(slices) > 1 else ''} {names}")
+        told = f"{what} in slice{'s' if len(slices) > 1 else ''} {names}"
+        found.append(f"{told}; {advice}" if advice else told)
 
 
 def _note(found: list[str], error: InputError, path: Path) -> None:
-    found.append(str(error).removeprefix(f"{path}: "))
+    told = str(error).removeprefix(f"{path}: ")
+    if told not in found:  # what the fields betray stops the reader as well
+        found.append(told)
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from deqlab.core.errors import InputError
 from deqlab.data.examine.examined import open_volume
 from deqlab.data.formats.protocol import GridVolume, OffGridVolume, Volume
-from deqlab.data.formats.registry import suffixes
+from deqlab.data.formats.registry import open_stated, suffixes
 from deqlab.data.prepare.mixed_coils import with_mixed_coils
 from deqlab.data.prepare.off_grid import OffGridSlices
 from deqlab.data.prepare.on_grid import OnGridSlices, acquired_only
@@ -64,8 +64,8 @@ class SliceDataset(Dataset):
         self.scans: list[OnGridSlices | OffGridSlices] = []
         self.items: list[tuple[OnGridSlices | OffGridSlices, int]] = []
         for path in find_files(paths):
-            volume = open_volume(path)
-            chosen = choose_slices(volume, slices)
+            chosen = choose_slices(open_stated(path), slices)
+            volume = open_volume(path, chosen)
             scan = scan_of(volume, rules, options, chosen, seed)
             self.scans.append(scan)
             self.items += [(scan, index) for index in chosen]

@@ -69,7 +69,7 @@ def test_package_reader_reads_them(tiny_set):
 
     volume = open_volume(tiny_set[1])
     assert volume.shape == (2, 3, 64, 32) and volume.recon_shape == (32, 32)
-    assert volume.multicoil and volume.has_header and volume.mask is None
+    assert volume.multicoil and volume.header is not None and volume.mask is None
     assert (volume.contrast, volume.patient_id) == ("AXT2", tiny_set[1].stem)
 
 

@@ -73,11 +73,11 @@ def _mask(args: Any) -> Any:
     An option given in vain is thus refused and not ignored.
     """
     from deqlab.core.errors import InputError
-    from deqlab.data import open_volume
+    from deqlab.data.formats.registry import open_stated
     from deqlab.data.sampling import Seeded
     from deqlab.signal.sampling.masks import MASKS, default_center_fraction
 
-    volume = open_volume(args.source)
+    volume = open_stated(args.source)
     options = ("acceleration", "center_fraction", "mask", "seed")
     given = {name: getattr(args, name) for name in options if getattr(args, name) is not None}
     if volume.sampled_by == "trajectory":

@@ -7,7 +7,7 @@ contradicts is told in a `DeqlabWarning`, or refused in an `InputError`.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -142,33 +142,36 @@ class Examination:
     seen: int | None = None
 
 
-def open_volume(path: str | Path) -> Volume:
+def open_volume(path: str | Path, slices: Sequence[int] = ()) -> Volume:
     """The volume of the file `path`, whatever its format, examined, and kept until the file
     changes.
 
-    Reads one slice of it, seldom more. Warns (DeqlabWarning) of what contradicts, and of what was
+    slices: those that will be asked for, all where empty. Reads the middle one of them, seldom one
+    or two more. Warns (DeqlabWarning) of what contradicts, and of what was
     done about it. Raises InputError, one line naming file and field, for what cannot be used.
     """
     path = Path(path)
     open_stated(path)  # for its own warnings, which are due each time
-    found = _opened(path, *stamp(path))
+    found = _opened(path, tuple(slices), *stamp(path))
     for finding, index in sorted(found.findings, key=lambda entry: -entry[0].severity):
         tell(path, [finding], index)
     return found.volume
 
 
 @lru_cache(maxsize=4096)
-def _opened(path: Path, time: int, size: int) -> Examination:
+def _opened(path: Path, slices: tuple[int, ...], time: int, size: int) -> Examination:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeqlabWarning)
-        return examined(open_stated(path))
+        return examined(open_stated(path), slices)
 
 
-def examined(volume: Volume) -> Examination:
-    """What the facts of a volume and the slice that tells most say of it; nothing is raised."""
+def examined(volume: Volume, slices: Sequence[int] = ()) -> Examination:
+    """What the facts of a volume and the slice of `slices` that tells most say of it; nothing is
+    raised. slices: all where empty.
+    """
     facts = [(finding, None) for finding in facts_of(volume)]
     refused = any(finding.severity is Severity.REFUSAL for finding, _ in facts)
-    seen = None if refused else _telling(volume)
+    seen = None if refused else _telling(volume, slices or range(volume.slices))
     if refused or not isinstance(volume, (GridVolume, OffGridVolume)):
         return Examination(volume, tuple(facts))
     better: ExaminedGridVolume | ExaminedOffGridVolume
@@ -198,12 +201,13 @@ def tell(path: Path, findings: Iterable[Finding], index: int | None = None) -> N
             warnings.warn(told, DeqlabWarning, stacklevel=1)
 
 
-def _telling(volume: Volume) -> SeenSlice | None:
+def _telling(volume: Volume, slices: Sequence[int]) -> SeenSlice | None:
     """The first slice whose echo stands out, from the middle on, of at most three; else the first
     that can be read, None where none can.
     """
-    middle, readable = volume.slices // 2, None
-    for index in dict.fromkeys((middle, middle // 2, (middle + volume.slices) // 2)):
+    middle, readable = len(slices) // 2, None
+    for at in dict.fromkeys((middle, middle // 2, (middle + len(slices)) // 2)):
+        index = slices[at]
         try:
             seen = SeenSlice(index, volume.kspace(index))
         except InputError:

@@ -25,7 +25,7 @@ class MarkedSamples(Check):
     def samples(self, volume: Volume, seen: SeenSlice) -> Iterator[Finding]:
         """What lies elsewhere than marked."""
         assert isinstance(volume, GridVolume)
-        if not seen.sampled.any():
+        if not seen.zeros_tell:
             return
         rows, columns = volume.shape[-2:]
         acquired = np.zeros(columns, bool)

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from deqlab.data.formats.samples import in_unit_range
+from deqlab.data.formats.samples import in_unit_range, peak
 
 
 def hull(line: np.ndarray) -> slice:
@@ -45,6 +45,11 @@ class SeenSlice:
     def box(self) -> tuple[slice, slice]:
         """(rows, columns) of the smallest box that holds all samples which are not zero."""
         return hull(self.sampled.any(1)), hull(self.sampled.any(0))
+
+    @cached_property
+    def zeros_tell(self) -> bool:
+        """Whether a zero is no measurement, and not a value too small for the samples' type."""
+        return bool(peak(self.stored) > 1e7 * np.finfo(self.stored.real.dtype).tiny)
 
     @cached_property
     def zeros_in_box(self) -> float:

@@ -31,12 +31,17 @@ class UnmarkedSamples(Check):
 
     def samples(self, volume: Volume, seen: SeenSlice) -> Iterator[Finding]:
         """Holes, and lines that hold next to nothing."""
-        if volume.sampled_by is not None or not seen.sampled.any():
+        if volume.sampled_by is not None or not seen.zeros_tell:
             return
         if seen.zeros_in_box > self.allowed:
             yield Finding(
                 Severity.REFUSAL,
-                f"{seen.zeros_in_box:.0%} of kspace is exactly zero but there is no `mask`",
+                f"{seen.zeros_in_box:.0%} of kspace is exactly zero but there is no `mask`"
+                + "".join(
+                    f"; whole {name} of zeros, as if undersampled"
+                    for axis, name in enumerate(("rows", "columns"))
+                    if _empty_between(seen, axis)
+                ),
                 ADVICE,
             )
             return
@@ -51,9 +56,14 @@ class UnmarkedSamples(Check):
                     " if undersampled, but no `mask` says so",
                     ADVICE,
                 )
-            elif np.any(~seen.sampled.any(1 - axis)[seen.box[axis]]):
+            elif _empty_between(seen, axis):
                 yield Finding(
                     Severity.WARNING,
                     f"whole {name} of zeros, as if undersampled, but no `mask` says so",
                     "they are taken as measured",
                 )
+
+
+def _empty_between(seen: SeenSlice, axis: int) -> bool:
+    """Whether some row (axis 0) or column (axis 1) between others is zero in every coil."""
+    return bool(np.any(~seen.sampled.any(1 - axis)[seen.box[axis]]))
