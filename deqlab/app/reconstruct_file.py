@@ -63,6 +63,8 @@ class Reconstruction:
         None off the grid.
     evaluations, residual, converged: one entry per slice; all three empty for a method without a
         solver.
+    explained: of each slice, the share of the calibration lines that its coil maps explain, NaN
+        where that cannot be told.
     noise: of each slice, the standard deviation of its real part in k-space over max |A^H y|; empty
         off the grid. preparation: what was done to the coils and why, and where their maps come
         from, in words.
@@ -75,6 +77,7 @@ class Reconstruction:
     residual: list[float] = field(default_factory=list)
     converged: list[bool] = field(default_factory=list)
     noise: list[float] = field(default_factory=list)
+    explained: list[float] = field(default_factory=list)
     preparation: str = ""
 
 
@@ -134,6 +137,8 @@ def reconstruct_file(
             sample = checked(dataset[position], source)
             note_noise(sample, result)
             maps.append(sample.coil_maps_by)
+            share = sample.maps_explain
+            result.explained.append(math.nan if share is None else share)
             image = solve_slice(model, collate([sample]).to(device), budget, result)
             result.images[position] = magnitude_of(image[0], sample, source)
         warn_of_unsettled(result, source)
@@ -228,6 +233,8 @@ def _content(result: Reconstruction, attributes: dict[str, str]) -> bytes:
         per_slice["converged"] = np.asarray(result.converged)
     if result.noise:
         per_slice["noise"] = np.asarray(result.noise)
+    if np.isfinite(result.explained).any():
+        per_slice["coil_maps_explain"] = np.asarray(result.explained)
     sampled = {} if result.mask is None else {"mask": result.mask}
     told = {**attributes, "preparation": result.preparation}
     return hdf5_bytes(
@@ -238,7 +245,9 @@ def _content(result: Reconstruction, attributes: dict[str, str]) -> bytes:
 def prepared(result: Reconstruction) -> str:
     """How the data were prepared, on one line."""
     noise = [f"noise {np.median(result.noise):.2%} of max |A^H y|"] if result.noise else []
-    return "; ".join([*noise, result.preparation])
+    shares = [share for share in result.explained if math.isfinite(share)]
+    explained = [f"coil maps explain {min(shares):.1%} of the centre"] if shares else []
+    return "; ".join([*noise, result.preparation, *explained])
 
 
 def summary(result: Reconstruction) -> str:

@@ -124,7 +124,9 @@ def _check_target(volume: FastMRIVolume, bad: list[int], found: list[str]) -> No
         with opened(volume.path) as file:
             image = read(dataset(file, name, volume.path), volume.path, index).astype(np.float64)
         if not np.isfinite(image).all() or (image < 0).any():
-            found.append(f"{name} slice {index}: NaN, infinite or negative values; magnitudes needed")
+            found.append(
+                f"{name} slice {index}: NaN, infinite or negative values; magnitudes needed"
+            )
             continue
         largest = max(largest, float(image.max()))
         fits = image.shape[0] <= volume.shape[-2] and image.shape[1] <= volume.shape[-1]

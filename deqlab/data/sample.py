@@ -107,6 +107,8 @@ class Sample(Measured):
     """A slice or a volume, ready for any reconstructor once `collate` has given it a batch axis.
 
     coil_maps_by: what estimated the maps of the operator, or which file has them, in words.
+    maps_explain: the share of the energy about the centre of k-space that these maps explain, 1 at
+        best; None where it was not asked for or cannot be told.
     """
 
     scale: float
@@ -114,6 +116,7 @@ class Sample(Measured):
     slice: int
     contrast: str
     coil_maps_by: str = ""
+    maps_explain: float | None = None
 
     @property
     def maximum(self) -> float:

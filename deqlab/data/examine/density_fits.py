@@ -17,9 +17,10 @@ from deqlab.data.examine.seen import SeenSlice
 from deqlab.data.formats.protocol import OffGridVolume, Volume
 from deqlab.operators.gridding import density_weights
 
-
 NEIGHBOURS = 1.5  # times the density of the loneliest sample; beyond are samples with neighbours
-LARGEST = 0.36  # passes: honest weights reach 0.34 (a ramp on a spiral), their squares begin at 0.38
+LARGEST = (
+    0.36  # passes: honest weights reach 0.34 (a ramp on a spiral), their squares begin at 0.38
+)
 
 
 @dataclass(frozen=True)

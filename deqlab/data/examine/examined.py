@@ -194,7 +194,9 @@ def examined(volume: Volume, slices: Sequence[int] = ()) -> Examination:
 def tell(path: Path, findings: Iterable[Finding], index: int | None = None) -> None:
     """Warns of each finding that is a warning, with its slice. InputError for a refusal."""
     for finding in findings:
-        told = f"{path}: {finding.told}" if index is None else f"{path}: slice {index}: {finding.told}"
+        told = (
+            f"{path}: {finding.told}" if index is None else f"{path}: slice {index}: {finding.told}"
+        )
         if finding.severity is Severity.REFUSAL:
             raise InputError(told)
         if finding.severity is Severity.WARNING:

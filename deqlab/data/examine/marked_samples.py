@@ -44,8 +44,8 @@ class MarkedSamples(Check):
                     Severity.REFUSAL,
                     "kspace and mask contradict each other: samples that the mask marks as"
                     " measured are zero" + (", others are not" if outside else ""),
-                    _explained(seen.sampled, marked, volume.mask) or "a mask of what was measured"
-                    " needed",
+                    _explained(seen.sampled, marked, volume.mask)
+                    or "a mask of what was measured needed",
                 )
                 return
             if lines:

@@ -79,9 +79,7 @@ def placement(volume: GridVolume, seen: SeenSlice) -> Placement:
         )
         acquired = held.start, held.stop
     unchanged = acquired == (volume.acquired or (0, columns))
-    return Placement(
-        (shift[0], shift[1]), volume.acquired if unchanged else acquired, findings
-    )
+    return Placement((shift[0], shift[1]), volume.acquired if unchanged else acquired, findings)
 
 
 def _from_first_column(volume: GridVolume, support: np.ndarray, line: int | None) -> int:

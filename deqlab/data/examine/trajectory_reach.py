@@ -15,6 +15,7 @@ from deqlab.core.options import Positive, Share, option, options
 from deqlab.data.examine.protocol import Check, Finding, Severity
 from deqlab.data.examine.seen import SeenSlice
 from deqlab.data.formats.protocol import OffGridVolume, Volume
+from deqlab.data.formats.trajectory_units import UNITS
 
 # How far a whole trajectory reaches in units that are common elsewhere.
 FAMILIAR = {"cycles per pixel": 0.5, "radians per pixel": math.pi, "numbers from -1 to 1": 1.0}
@@ -48,7 +49,8 @@ class TrajectoryReach(Check):
                 Severity.REFUSAL,
                 told,
                 f"about {half} needed"
-                + (f"; it looks like {unit}, say so in `trajectory_unit`" if unit else ""),
+                + (f"; it looks like {unit}" if unit else "")
+                + (", say so in the attribute trajectory_unit" if unit in UNITS else ""),
             )
         elif share.min() < self.narrow:
             yield Finding(Severity.WARNING, told, f"about {half} expected along both axes")

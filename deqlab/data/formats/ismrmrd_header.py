@@ -174,9 +174,7 @@ def _number(root: ElementTree.Element, path: str) -> int | None:
         return None
 
 
-def _missing(
-    lines: int, encoded: int, center: int | None, maximum: int | None
-) -> tuple[int, int]:
+def _missing(lines: int, encoded: int, center: int | None, maximum: int | None) -> tuple[int, int]:
     """Lines (before, after) those that are there, along one axis."""
     if center is None or maximum is None or not lines == maximum + 1 < encoded:
         return 0, 0

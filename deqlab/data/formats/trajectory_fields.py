@@ -50,11 +50,19 @@ def matrix_of(file: h5py.File, path: Path) -> tuple[int, int]:
 
 
 def check_trajectory(
-    file: h5py.File, path: Path, shape: tuple[int, int, int], matrix: tuple[int, int]
+    file: h5py.File,
+    path: Path,
+    shape: tuple[int, int, int],
+    matrix: tuple[int, int],
+    per_pixel: np.ndarray,
+    unit: str,
 ) -> None:
-    """Raises InputError unless all positions are finite and on the grid's extent."""
+    """Raises InputError unless all positions, in `unit` and times `per_pixel` in cycles per pixel,
+    are finite and on the grid's extent.
+    """
     slices, _, samples = shape
-    _check(file, path, "trajectory", [(samples, 2), (slices, samples, 2)], _within(matrix))
+    shapes = [(samples, 2), (slices, samples, 2)]
+    _check(file, path, "trajectory", shapes, _within(matrix, per_pixel, unit))
 
 
 def check_optional(
@@ -138,14 +146,14 @@ def _check(
             raise InputError(f"{path}: {name} {reason}")
 
 
-def _within(matrix: tuple[int, int]) -> Refusal:
+def _within(matrix: tuple[int, int], per_pixel: np.ndarray, unit: str) -> Refusal:
     def refusal(values: np.ndarray) -> str | None:
         reach = np.abs(values).max(0)
-        for axis, largest, side in zip(("ky", "kx"), reach, matrix, strict=True):
-            if largest > EDGE * side:
+        for axis, largest, factor in zip(("ky", "kx"), reach, per_pixel, strict=True):
+            if largest * factor > EDGE:
                 return (
-                    f"reaches {largest:.6g} in {axis}; cycles per field of view within"
-                    f" +-{side / 2:g} needed for a matrix of {matrix[0]}x{matrix[1]}"
+                    f"reaches {largest:.6g} in {axis}; {unit} within +-{0.5 / factor:g} needed for"
+                    f" a matrix of {matrix[0]}x{matrix[1]}"
                 )
         return None
 

@@ -2,7 +2,7 @@
 
     kspace         complex (slices, coils, samples), or (slices, samples) for a single coil
     trajectory     real (samples, 2), or (slices, samples, 2) where it changes; columns (ky, kx) in
-                   cycles per field of view
+                   cycles per field of view, or in the unit that `trajectory_unit` names
     density        optional, real (samples,) or (slices, samples), >= 0: the share of k-space of
                    each sample, 1 for one Cartesian sample
     readout_times  optional, real (samples,), seconds from the time at which off-resonance has no
@@ -15,8 +15,10 @@
                    a single coil: the coil images of which kspace are samples; where they are
                    known, models can be trained too, and their root-sum-of-squares is the target
                    of a file without one
-    attributes     matrix (rows, columns) of the image; optional: field_of_view (rows, columns) in
-                   mm, acquisition, patient_id
+    attributes     matrix (rows, columns) of the image; optional: trajectory_unit, "cycles per field
+                   of view" where absent, or "cycles per pixel" as everywhere in deqlab, "radians
+                   per pixel", "cycles per metre"; field_of_view (rows, columns) in mm,
+                   acquisition, patient_id
 
 In cycles per field of view neighbours on a Cartesian grid are 1 apart, and the trajectory reaches
 from -matrix / 2 to matrix / 2 along each axis. The sign is that of `fft2c`: a sample is the sum
@@ -54,18 +56,20 @@ from deqlab.data.formats.trajectory_fields import (
     kspace_facts,
     matrix_of,
 )
+from deqlab.data.formats.trajectory_units import FIELD_OF_VIEW, NAME, per_pixel
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryVolume(OffGridVolume):
     """The facts of one file; its samples are read slice by slice on demand.
 
-    field_of_view: (rows, columns) in mm, or None. has: names of the optional data sets that are
+    field_of_view: (rows, columns) in mm, or None. unit: of the positions in the file. has: names of the optional data sets that are
     there.
     """
 
     field_of_view: tuple[float, float] | None
     has: frozenset[str]
+    unit: str = FIELD_OF_VIEW
 
     @property
     def matrix(self) -> tuple[int, int]:
@@ -93,8 +97,9 @@ class TrajectoryVolume(OffGridVolume):
         """Where slice `index` was sampled: float64 (samples, 2), columns (ky, kx) in cycles per
         *pixel*, within +-0.5.
         """
-        per_pixel = self._of_slice("trajectory", index, 2) / np.asarray(self.matrix)
-        return torch.from_numpy(per_pixel.clip(-0.5, 0.5))
+        factor = per_pixel(self.unit, self.matrix, self.field_of_view, self.path)
+        positions = self._of_slice("trajectory", index, 2) * factor
+        return torch.from_numpy(positions.clip(-0.5, 0.5))
 
     def density(self, index: int) -> Tensor | None:
         """The file's density weights for slice `index`, float64 (samples,), None where it has
@@ -182,7 +187,9 @@ def _open(path: Path, time: int, size: int) -> TrajectoryVolume:
                 f"{path}: attribute field_of_view is {field_of_view}; two positive lengths in mm"
                 " needed"
             )
-        check_trajectory(file, path, shape, matrix)
+        unit = text_attribute(file, NAME, path) or FIELD_OF_VIEW
+        factor = per_pixel(unit, matrix, field_of_view, path)
+        check_trajectory(file, path, shape, matrix, factor, unit)
         has = frozenset(name for name in OPTIONAL if name in file.keys())
         check_optional(file, path, shape, matrix, has)
         check_truth(file, path, shape, matrix, multicoil, has)
@@ -195,6 +202,7 @@ def _open(path: Path, time: int, size: int) -> TrajectoryVolume:
         recon_shape=matrix,
         field_of_view=field_of_view,
         has=has,
+        unit=unit,
         contrast=contrast or "unknown",
         patient_id=patient or "",
     )

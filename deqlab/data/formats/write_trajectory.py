@@ -7,6 +7,7 @@ import numpy as np
 from deqlab.core.atomic import atomic_path, write_durably
 from deqlab.core.errors import InputError
 from deqlab.data.formats.trajectory_layout import TrajectoryLayout
+from deqlab.data.formats.trajectory_units import NAME, PIXEL
 from deqlab.data.formats.write_fastmri import hdf5_bytes
 
 
@@ -23,13 +24,15 @@ def write_noncartesian(
     reference: np.ndarray | None = None,
     contrast: str = "unknown",
     patient_id: str = "",
+    unit: str = PIXEL,
 ) -> Path:
     """`path`, now holding a volume in the layout of `trajectory_layout`; the same arguments give
     the same bytes.
 
     kspace: complex (slices, coils, samples) or (slices, samples). trajectory: real (samples, 2) or
-    (slices, samples, 2) in cycles per *pixel*, as everywhere in deqlab; the file holds cycles per
-    field of view. The other arguments: as the file holds them. The file is read back before it
+    (slices, samples, 2) in `unit`, cycles per *pixel* as everywhere in deqlab, or another of
+    `trajectory_units`; the file holds it as it is given, and names the unit. The other arguments:
+    as the file holds them. The file is read back before it
     takes its name: InputError for whatever the reader would refuse, and for a file that cannot be
     written.
     """
@@ -48,7 +51,7 @@ def write_noncartesian(
         )
     datasets: dict[str, object] = {
         "kspace": kspace.astype(np.complex64, copy=False),
-        "trajectory": trajectory * np.asarray(sides),
+        "trajectory": trajectory,
     }
     optional = {
         "density": density,
@@ -60,6 +63,7 @@ def write_noncartesian(
     datasets |= {name: np.asarray(value) for name, value in optional.items() if value is not None}
     attributes: dict[str, object] = {
         "matrix": matrix,
+        NAME: unit,
         "acquisition": contrast,
         "patient_id": patient_id,
     }

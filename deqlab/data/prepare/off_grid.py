@@ -17,6 +17,7 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.data.formats.protocol import OffGridVolume
 from deqlab.data.formats.samples import in_unit_range
+from deqlab.data.prepare.fitted_maps import fitted
 from deqlab.data.prepare.mixed_coils import shading, stored_maps
 from deqlab.data.prepare.on_grid import combine
 from deqlab.data.prepare.options import Preparation
@@ -36,6 +37,7 @@ from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.off_resonance import OffResonance
 from deqlab.signal.coils.automatic import chosen
 from deqlab.signal.coils.coil_maps import LowResolution, estimate_coil_maps
+from deqlab.signal.coils.explained import explained_share
 
 # The density of the samples within so many cycles per pixel of the centre is made 1, whatever the
 # unit of the file's own weights.
@@ -146,7 +148,7 @@ def prepare_off_grid(
         level = noise * volume.peak(index) / unit / math.sqrt(2)
         parts = rng.standard_normal((*samples.shape, 2), np.float32) * np.float32(level)
         samples = samples + torch.view_as_complex(torch.from_numpy(parts))
-    maps, told = _maps(volume, index, samples, trajectory, density, coil_maps)
+    maps, told, explained = _maps(volume, index, samples, trajectory, density, coil_maps)
     fourier = NUFFTOperator(trajectory, volume.recon_shape, maps, weights=density)
     off_resonance = volume.field_map(index)
     A: NonCartesianOperator | OffResonance = (
@@ -165,6 +167,7 @@ def prepare_off_grid(
         crop=volume.recon_shape,
         truth=OffGridTruth(volume, index, scale * unit, maps=maps),
         coil_maps_by=told,
+        maps_explain=explained,
         shading=shading(volume, index, maps),
     )
 
@@ -176,24 +179,30 @@ def _maps(
     trajectory: Tensor,
     density: Tensor,
     source: CoilMaps,
-) -> tuple[Tensor, str]:
-    """(coil maps of a slice, complex64 (coil, y, x), where they come from); an error with the
-    file's name.
+) -> tuple[Tensor, str, float | None]:
+    """(coil maps of a slice, complex64 (coil, y, x), where they come from, the share of the centre
+    that they explain); an error with the file's name.
     """
     shape = volume.recon_shape
     if isinstance(source, StoredMaps):
-        return stored_maps(volume, index, source, shape), source.told
+        known = stored_maps(volume, index, source, shape)
+        try:
+            center = gridded_center(samples, trajectory, density, shape)
+        except InputError:  # no sample near the centre: nothing to compare with
+            return known, source.told, None
+        return fitted(volume, index, source, known, *center)
     try:
         if not isinstance(source, LowResolution):
             gridded, lines, rows = gridded_center(samples, trajectory, density, shape)
             method = chosen(source, gridded, lines, rows)
             if not isinstance(method, LowResolution):
                 maps = estimate_coil_maps(gridded, lines, method, rows)
-                return maps, f"{method_told(method)} from the centre"
+                explained = explained_share(gridded, maps, lines, rows)
+                return maps, f"{method_told(method)} from the centre", explained
         # Its window can follow the samples; the other methods need a block of the grid.
         maps = coil_maps_from_center(samples, trajectory, density, shape)
-        return maps, f"{method_told(LowResolution())} from the centre"
+        return maps, f"{method_told(LowResolution())} from the centre", None
     except InputError as error:
         if len(samples) > 1:
             raise InputError(f"{volume.path}: coil maps: {error}") from None
-        return samples.new_ones(1, *shape), "none"  # one coil can do without
+        return samples.new_ones(1, *shape), "none", None  # one coil can do without

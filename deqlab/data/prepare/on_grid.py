@@ -18,6 +18,7 @@ from torch import Tensor
 from deqlab.core.errors import InputError
 from deqlab.data.formats.protocol import GridVolume
 from deqlab.data.formats.samples import in_unit_range
+from deqlab.data.prepare.fitted_maps import fitted
 from deqlab.data.prepare.mixed_coils import shading, stored_maps
 from deqlab.data.prepare.options import Preparation
 from deqlab.data.prepare.stored_maps import CoilMaps, StoredMaps, method_told
@@ -27,6 +28,7 @@ from deqlab.data.truth import FileTruth
 from deqlab.operators.cartesian import CartesianOperator
 from deqlab.signal.coils.automatic import chosen
 from deqlab.signal.coils.coil_maps import CoilMapMethod, LowResolution, estimate_coil_maps
+from deqlab.signal.coils.explained import explained_share
 from deqlab.signal.sampling.masks import calibration_lines
 from deqlab.signal.transforms.crop import center_crop
 from deqlab.signal.transforms.fourier import IMAGE_AXES, fftc, ifftc
@@ -112,7 +114,7 @@ def prepare(
     """
     height, _ = image_shape(volume)
     mask = acquired_only(mask, volume)
-    lines, block = (None, None) if isinstance(coil_maps, StoredMaps) else _calibration(mask, volume)
+    lines, block = _calibration(mask, volume, needed=not isinstance(coil_maps, StoredMaps))
     samples, unit = in_unit_range(volume.kspace(index))
     # `hybrid` is an image along y and k-space along x. Under a two-dimensional mask it has to stay
     # k-space in both.
@@ -133,15 +135,19 @@ def prepare(
 
     hybrid = hybrid * mask
     kspace = fftc(hybrid, -2) if mask.ndim == 1 else hybrid
+    explained: float | None = None
     if isinstance(coil_maps, StoredMaps):
         maps = stored_maps(volume, index, coil_maps, (kspace.shape[-2], kspace.shape[-1]))
-        told = coil_maps.told
+        maps, told, explained = fitted(volume, index, coil_maps, maps, kspace, lines, block)
     elif lines is None:
         maps, told = torch.ones_like(kspace), "none"
     else:
         method = chosen(coil_maps, kspace, lines, block)
         maps = _estimated(kspace, lines, block, method, volume)
         told = f"{method_told(method)} from {lines.stop - lines.start} lines"
+        # Low-resolution maps are the calibration lines: they explain all of them.
+        if not isinstance(method, LowResolution):
+            explained = explained_share(kspace, maps, lines, block)
     zero_filled = combine(ifftc(hybrid, axes), maps)
     scale = float(zero_filled.abs().max()) or 1.0
 
@@ -165,6 +171,7 @@ def prepare(
         # Without a two-dimensional mask the image has exactly the target's rows.
         truth=OnGridTruth(volume, index, scale * unit, rows, reference),
         coil_maps_by=told,
+        maps_explain=explained,
         shading=shading(volume, index, maps),
     )
 
@@ -230,12 +237,16 @@ def _estimated(
         raise InputError(f"{volume.path}: coil maps: {error}") from None
 
 
-def _calibration(mask: Tensor, volume: GridVolume) -> tuple[slice | None, slice | None]:
-    """`calibration(mask)`, its error with the file's name; one coil can do without."""
+def _calibration(
+    mask: Tensor, volume: GridVolume, needed: bool
+) -> tuple[slice | None, slice | None]:
+    """`calibration(mask)`, its error with the file's name; one coil, and maps that are known, can
+    do without.
+    """
     try:
         return calibration(mask)
     except InputError as error:
-        if volume.shape[1] == 1:
+        if volume.shape[1] == 1 or not needed:
             return None, None
         raise InputError(f"{volume.path}: {error}") from None
 

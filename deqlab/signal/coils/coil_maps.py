@@ -104,6 +104,17 @@ def estimate_coil_maps(
 
 def low_resolution_images(kspace: Tensor, lines: slice, rows: slice | None = None) -> Tensor:
     """Coil images of the tapered calibration data, complex (..., coil, y, x), of peak 1."""
+    calibration = torch.zeros_like(kspace)
+    calibration[..., lines] = kspace[..., lines] * calibration_window(kspace, lines, rows)[:, lines]
+    low = ifft2c(calibration)
+    # Scaled by the peak, so that the squares of very small or very large samples neither vanish nor
+    # overflow.
+    peak = low.abs().amax(dim=(-3, -2, -1), keepdim=True)
+    return low / torch.where(peak > 0, peak, 1)
+
+
+def calibration_window(kspace: Tensor, lines: slice, rows: slice | None = None) -> Tensor:
+    """The weight of every sample in low-resolution images, zero outside `lines`: real (y, x)."""
     height, width = kspace.shape[-2:]
     reach = min(width // 2 - lines.start, lines.stop - width // 2)
     along_x = _taper(width, reach, like=kspace)
@@ -112,13 +123,9 @@ def low_resolution_images(kspace: Tensor, lines: slice, rows: slice | None = Non
         along_y = along_y * _taper(
             height, min(height // 2 - rows.start, rows.stop - 1 - height // 2), like=kspace
         )
-    calibration = torch.zeros_like(kspace)
-    calibration[..., lines] = kspace[..., lines] * (along_y[:, None] * along_x[lines])
-    low = ifft2c(calibration)
-    # Scaled by the peak, so that the squares of very small or very large samples neither vanish nor
-    # overflow.
-    peak = low.abs().amax(dim=(-3, -2, -1), keepdim=True)
-    return low / torch.where(peak > 0, peak, 1)
+    inside = torch.zeros_like(along_x)
+    inside[lines] = along_x[lines]
+    return along_y[:, None] * inside
 
 
 def central_rows(kspace: Tensor, lines: slice, rows: slice | None = None) -> slice:

@@ -59,7 +59,9 @@ def toy(raw_file, monkeypatch, tmp_path) -> tuple[Path, Path]:
 
 def test_one_line_makes_a_format_known(toy, tmp_path) -> None:
     path, twin = toy
-    assert isinstance(open_volume(path).source, NumpyVolume) and isinstance(format_of(twin), FastMRI)
+    assert isinstance(open_volume(path).source, NumpyVolume) and isinstance(
+        format_of(twin), FastMRI
+    )
     assert find_files(tmp_path) == [twin, path]
     assert check(path) == []
 
