@@ -9,6 +9,7 @@ cards with `deqlab evaluate --model ...` or `benchmarks/real_scans.py`.
 """
 
 import argparse
+import math
 import shlex
 import subprocess
 import sys
@@ -43,6 +44,9 @@ NETWORKS: dict[str, tuple[dict[str, str], float]] = {
     "rim": ({"width": "96"}, 1e-3),
 }
 STEPS_PER_EPOCH = 100
+
+# Networks whose pieces are trained one after the other share the steps among them, rounded up.
+PIECES = {"kiki-net": 4}
 
 
 def main() -> None:
@@ -116,7 +120,8 @@ def training(
         words += ["--anatomy", file]
     for key, value in settings.items():
         words += ["--set", f"{key}={value}"]
-    words += ["--epochs", str(chosen.steps // STEPS_PER_EPOCH), "--batch-size", "1"]
+    epochs = math.ceil(chosen.steps / (STEPS_PER_EPOCH * PIECES.get(name, 1)))
+    words += ["--epochs", str(epochs), "--batch-size", "1"]
     words += ["--steps-per-epoch", str(STEPS_PER_EPOCH), "--learning-rate", f"{rate:g}"]
     words += ["--warm-up", "50", "--average", "0.99", "--precision", chosen.precision]
     words += ["--threads", str(chosen.threads), "--seed", str(seed), "--out", str(out)]
