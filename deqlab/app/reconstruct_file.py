@@ -131,7 +131,7 @@ def reconstruct_file(
     }
     model, maps = model.to(device), []
     with reserved(destination, result, attributes) as write:
-        for position, index in enumerate(
+        for position, _ in enumerate(
             tqdm(chosen, desc=source.name, unit="slice", disable=not progress)
         ):
             sample = checked(dataset[position], source)

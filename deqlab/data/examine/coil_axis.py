@@ -1,4 +1,4 @@
-"""Coils stand on the second axis: along it there is no echo, and along rows and columns there is."""
+"""Coils stand on the second axis: along it there is no echo, along rows and columns there is."""
 
 from collections.abc import Iterator
 from typing import ClassVar

@@ -24,16 +24,19 @@ SHORTEST = 8  # lines along an axis; of fewer no one can tell a peak
 
 def echo(profile: np.ndarray, measured: np.ndarray | None = None) -> int | None:
     """The line of the echo, from the energy of the lines along one axis, real (n,); None where no
-    line stands out, or where the middle was not measured, so that it cannot be compared.
+    line stands out, or where the echo may lie between measured lines.
 
     measured: bool (n,), the lines that a mask calls measured; all where None.
     """
     lines = profile > 0
     if len(profile) < SHORTEST or lines.sum() < SHORTEST // 2:
         return None
-    if measured is not None and not measured[len(profile) // 2]:
-        return None
     largest = int(profile.argmax())
+    if measured is not None and not measured[len(profile) // 2]:
+        # The echo may be what was not measured, unless lines on both sides of the peak were.
+        beside_it = (largest - 1, largest, (largest + 1) % len(profile))
+        if not all(measured[line] for line in beside_it):
+            return None
     # Of few lines all may hold signal, so the weakest quarter stands for the rest.
     rest = float(np.quantile(profile[lines], 0.25))
     return largest if profile[largest] > OUTSTANDING * rest else None

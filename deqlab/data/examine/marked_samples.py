@@ -75,7 +75,7 @@ def _explained(sampled: np.ndarray, marked: np.ndarray, mask: np.ndarray) -> str
     axes does.
     """
     rows, columns = sampled.any(1), sampled.any(0)
-    if mask.ndim == 1 and len(mask) == len(rows) and _agree(rows, mask):
+    if mask.ndim == 1 and len(mask) == len(rows) and not rows.all() and _agree(rows, mask):
         return "the mask fits the rows; rows are the readout, columns the phase encoding"
     if mask.ndim == 2 and mask.shape == mask.T.shape and _agree(sampled, mask.T):
         return "the mask fits with its rows and columns exchanged"

@@ -1,4 +1,4 @@
-"""The trajectory reaches about as far as the matrix does, and the largest samples lie in its centre.
+"""The trajectory reaches about as far as the matrix does, and the largest sample is in its centre.
 
 A trajectory in another unit than the file says is a trajectory of another size: everything is then
 gridded into a corner, or into one pixel, of k-space.

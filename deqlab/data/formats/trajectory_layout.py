@@ -63,8 +63,8 @@ from deqlab.data.formats.trajectory_units import FIELD_OF_VIEW, NAME, per_pixel
 class TrajectoryVolume(OffGridVolume):
     """The facts of one file; its samples are read slice by slice on demand.
 
-    field_of_view: (rows, columns) in mm, or None. unit: of the positions in the file. has: names of the optional data sets that are
-    there.
+    field_of_view: (rows, columns) in mm, or None. unit: of the positions in the file. has: names of
+    the optional data sets that are there.
     """
 
     field_of_view: tuple[float, float] | None

@@ -47,4 +47,4 @@ def fitted(
             stacklevel=1,
         )
     turned = maps * phase_of_object(kspace, maps, lines, rows)
-    return turned, f"{source.told}, with the phase of the calibration lines", explained
+    return turned, source.told, explained

@@ -17,12 +17,14 @@ from deqlab.data import open_volume, write_noncartesian
 from deqlab.data.check import check
 from deqlab.data.formats.fastmri import FastMRI
 from deqlab.data.formats.trajectory_layout import TrajectoryLayout
+from deqlab.signal.sampling.density import ramp
 from deqlab.signal.sampling.trajectories import Radial, Spiral
 
 MATRIX = (12, 10)
 LAYOUT = TrajectoryLayout()
 SPOKES = Radial(5).sample(MATRIX)
 SAMPLES = len(SPOKES)
+DENSITY = ramp(SPOKES, MATRIX).numpy()
 
 
 def samples(*shape: int) -> np.ndarray:
@@ -39,7 +41,7 @@ def raw(tmp_path: Path) -> Callable[..., Path]:
         with h5py.File(path, "w") as file:
             file["kspace"] = samples(2, 3, SAMPLES)
             file["trajectory"] = SPOKES.numpy() * MATRIX
-            file["density"] = np.linspace(0, 2, SAMPLES)
+            file["density"] = DENSITY
             file["readout_times"] = np.linspace(-1e-3, 1e-3, SAMPLES)
             file["field_map"] = np.full((2, *MATRIX), 30.0, np.float32)
             file.attrs["matrix"] = MATRIX
@@ -66,7 +68,7 @@ def test_a_file_is_read_as_documented(raw) -> None:
     np.testing.assert_array_equal(volume.kspace(1), samples(2, 3, SAMPLES)[1])
     torch.testing.assert_close(volume.trajectory(1), SPOKES)
     torch.testing.assert_close(
-        volume.density(0), torch.linspace(0, 2, SAMPLES, dtype=torch.float64)
+        volume.density(0), torch.from_numpy(DENSITY)
     )
     field, times = volume.field_map(1)
     assert field.dtype == times.dtype == torch.float64
@@ -421,7 +423,7 @@ def test_files_that_are_no_hdf5(raw, tmp_path: Path) -> None:
     [
         (
             {"trajectory": SPOKES.numpy() * 1.1},
-            r"a.h5: trajectory reaches 6.27697 in ky; .*within \+-6 needed",
+            r"a.h5: trajectory reaches 0.523\d+ in ky; cycles per pixel within \+-0.5 needed",
         ),
         ({"trajectory": SPOKES.numpy()[:-1]}, "a.h5: trajectory has shape"),
         ({"matrix": (0, 10)}, "a.h5: attribute matrix is"),
