@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ def equilibrium(
     with resting_statistics(f):
         solution = solve(f, x0, solver, tolerance, max_evaluations, callback, criterion)
     if may_have_moved(solution):
-        watched = _Watched(f, solution.value)
+        watched = _Watched[StateT](f, solution.value)
         value = gradient.attach(watched, solution)
         if watched.image is not None:
             flat = flatten(solution.value)
@@ -70,14 +70,14 @@ def equilibrium(
     return replace(solution, value=value, state=None)
 
 
-class _Watched:
+class _Watched(Generic[StateT]):
     """f, and its image of `value` when it has been asked for; None until then."""
 
-    def __init__(self, f: AnyMap, value: State):
+    def __init__(self, f: StateMap[StateT], value: StateT):
         self.f, self.value = f, value
-        self.image: State | None = None
+        self.image: StateT | None = None
 
-    def __call__(self, x: State) -> State:
+    def __call__(self, x: StateT) -> StateT:
         image = self.f(x)
         same = all(a.data_ptr() == b.data_ptr() for a, b in zip(parts(x), parts(self.value)))
         if same and self.image is None:

@@ -1,6 +1,5 @@
 """Everything that decides a training run, in one frozen, checked, printable object."""
 
-import math
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -66,10 +65,6 @@ class TrainingConfig:
     precision: Literal["32", "bf16"] = option("32", "of the network's convolutions")
 
     def __post_init__(self) -> None:
-        for field in ("learning_rate", "noise"):
-            if not math.isfinite(getattr(self, field)):
-                given = getattr(self, field)
-                raise InputError(f"{field}: {given} given, a finite number needed")
         name = METHODS.name_of(self.model)
         trained_by = METHODS[name].trained_by
         if trained_by is None:
