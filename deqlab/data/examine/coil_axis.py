@@ -1,7 +1,7 @@
 """Coils stand on the second axis: along it there is no echo, along rows and columns there is."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class CoilAxis(Check):
     but for their distance from the object. So the samples tell which axis is which.
     """
 
-    of: ClassVar[type[Volume]] = GridVolume
+    of: ClassVar[type[Any]] = GridVolume
     peaked: Positive = option(50.0, "largest over median energy along an axis of k-space, at least")
     flat: Positive = option(8.0, "the same along an axis of coils, at most")
 

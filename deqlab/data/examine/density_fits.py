@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -52,7 +52,7 @@ def _known(asked: _Weighing) -> float:
 
 def unevenness(density: Tensor, trajectory: Tensor, shape: tuple[int, int]) -> float:
     """Standard deviation of the logarithm of the smoothed density of weights `density`, real
-    (samples,), over samples with neighbours; 0 where there are none.
+    (samples,), over samples with neighbours; 0 where these are few.
 
     trajectory: real (samples, 2) in cycles per pixel. About 0.1 for weights that fit.
     """
@@ -60,7 +60,7 @@ def unevenness(density: Tensor, trajectory: Tensor, shape: tuple[int, int]) -> f
     crowd = 1 / density_weights(trajectory, shape, 1, ones)
     alone = crowd.min().clamp_min(1e-12)
     asked = (density > 0) & (crowd > NEIGHBOURS * alone)
-    if int(asked.sum()) < 2:
+    if int(asked.sum()) < FEWEST:
         return 0.0
     smoothed = density / density_weights(trajectory, shape, 1, density).clamp_min(1e-300)
     return float(smoothed[asked].log().std())
@@ -72,7 +72,7 @@ class DensityFits(Check):
     reciprocal the weights are, or their square.
     """
 
-    of: ClassVar[type[Volume]] = OffGridVolume
+    of: ClassVar[type[Any]] = OffGridVolume
     largest: Positive = option(LARGEST, "unevenness of the density that passes")
 
     def samples(self, volume: Volume, seen: SeenSlice) -> Iterator[Finding]:

@@ -3,7 +3,7 @@ and it belongs into the middle of the array, at N // 2.
 """
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def beside(line: int | None, length: int) -> int:
 class EchoInTheMiddle(Check):
     """The echo of every slice lies where that of the volume does, which is in the middle."""
 
-    of: ClassVar[type[Volume]] = GridVolume
+    of: ClassVar[type[Any]] = GridVolume
 
     def samples(self, volume: Volume, seen: SeenSlice) -> Iterator[Finding]:
         """A slice whose echo lies elsewhere than that of the rest."""

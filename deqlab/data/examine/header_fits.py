@@ -1,7 +1,7 @@
 """The header and the array are of one size and of one number of receivers."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from deqlab.core.options import options
 from deqlab.data.examine.protocol import Check, Finding, Severity
@@ -14,7 +14,7 @@ AXES = "(slices, coils, rows, columns)"
 class HeaderFits(Check):
     """What an ISMRMRD header says of sizes and receivers is what `kspace` has."""
 
-    of: ClassVar[type[Volume]] = GridVolume
+    of: ClassVar[type[Any]] = GridVolume
 
     def facts(self, volume: Volume) -> Iterator[Finding]:
         """Axes in another order are refused, other sizes and receivers told."""

@@ -1,7 +1,7 @@
 """The mask marks what was measured: samples and marks lie in the same places."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class MarkedSamples(Check):
     only where k-space is not full, as it is when a mask undersamples it in retrospect.
     """
 
-    of: ClassVar[type[Volume]] = GridVolume
+    of: ClassVar[type[Any]] = GridVolume
     allowed: NonNegative = option(
         0.05, "share of zeros among the marked samples, within the box that samples fill"
     )
@@ -74,7 +74,7 @@ def _explained(sampled: np.ndarray, marked: np.ndarray, mask: np.ndarray) -> str
     """What would make the two agree, in words; nothing where neither a shift nor an exchange of
     axes does.
     """
-    rows, columns = sampled.any(1), sampled.any(0)
+    rows, columns = np.asarray(sampled.any(1)), np.asarray(sampled.any(0))
     if mask.ndim == 1 and len(mask) == len(rows) and not rows.all() and _agree(rows, mask):
         return "the mask fits the rows; rows are the readout, columns the phase encoding"
     if mask.ndim == 2 and mask.shape == mask.T.shape and _agree(sampled, mask.T):

@@ -39,7 +39,7 @@ def placement(volume: GridVolume, seen: SeenSlice) -> Placement:
     findings: list[Finding] = []
     lines = [echo(seen.profile(axis), measured_lines(volume.mask, axis)) for axis in (0, 1)]
     shift = [-beside(line, volume.shape[2 + axis]) for axis, line in enumerate(lines)]
-    columns, support = volume.shape[-1], seen.sampled.any(0)
+    columns, support = volume.shape[-1], np.asarray(seen.sampled.any(0))
     acquired = volume.acquired or (0, columns)
     if not support.any():
         return Placement(acquired=volume.acquired)

@@ -7,7 +7,7 @@ a file through `deqlab.data.open_volume` then knows what it knows.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from deqlab.data.examine.seen import SeenSlice
 from deqlab.data.formats.protocol import Volume
@@ -48,7 +48,7 @@ class Check:
     k-space: the samples of a slice are handed over.
     """
 
-    of: ClassVar[type[Volume]] = Volume
+    of: ClassVar[type[Any]] = Volume
 
     def facts(self, volume: Volume) -> Iterator[Finding]:
         """What the facts of a volume contradict, without a sample."""

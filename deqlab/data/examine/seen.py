@@ -44,7 +44,7 @@ class SeenSlice:
     @cached_property
     def box(self) -> tuple[slice, slice]:
         """(rows, columns) of the smallest box that holds all samples which are not zero."""
-        return hull(self.sampled.any(1)), hull(self.sampled.any(0))
+        return hull(np.asarray(self.sampled.any(1))), hull(np.asarray(self.sampled.any(0)))
 
     @cached_property
     def zeros_tell(self) -> bool:

@@ -6,7 +6,7 @@ gridded into a corner, or into one pixel, of k-space.
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -25,7 +25,7 @@ FAMILIAR = {"cycles per pixel": 0.5, "radians per pixel": math.pi, "numbers from
 class TrajectoryReach(Check):
     """Half a matrix may be left empty, as where an image is interpolated, but not nearly all."""
 
-    of: ClassVar[type[Volume]] = OffGridVolume
+    of: ClassVar[type[Any]] = OffGridVolume
     smallest: Share = option(0.25, "of half the matrix that some axis must reach")
     familiar: Share = option(0.45, "the same, where the reach is that of another common unit")
     narrow: Share = option(0.05, "of half the matrix that every axis must reach")
@@ -60,7 +60,7 @@ class TrajectoryReach(Check):
 class EchoOfTrajectory(Check):
     """The largest sample of a slice is one of those next to the centre of its trajectory."""
 
-    of: ClassVar[type[Volume]] = OffGridVolume
+    of: ClassVar[type[Any]] = OffGridVolume
     outstanding: Positive = option(50.0, "largest over median energy from which on it is asked")
     near: Positive = option(4.0, "cycles per field of view beyond the nearest sample that pass")
 

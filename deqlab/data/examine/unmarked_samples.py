@@ -5,7 +5,7 @@ aliases, and a model would learn them.
 """
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class UnmarkedSamples(Check):
     partial Fourier are, but no line between others.
     """
 
-    of: ClassVar[type[Volume]] = GridVolume
+    of: ClassVar[type[Any]] = GridVolume
     allowed: NonNegative = option(0.05, "share of the box that may be zero in every coil")
     dust: Positive = option(
         1e-7, "share of the largest sample below which a line holds rounding errors alone"
@@ -66,4 +66,4 @@ class UnmarkedSamples(Check):
 
 def _empty_between(seen: SeenSlice, axis: int) -> bool:
     """Whether some row (axis 0) or column (axis 1) between others is zero in every coil."""
-    return bool(np.any(~seen.sampled.any(1 - axis)[seen.box[axis]]))
+    return not np.asarray(seen.sampled.any(1 - axis))[seen.box[axis]].all()
