@@ -18,6 +18,7 @@ from deqlab.data.formats.protocol import OffGridVolume, Volume
 from deqlab.operators.gridding import density_weights
 
 NEIGHBOURS = 1.5  # times the density of the loneliest sample; beyond are samples with neighbours
+FEWEST = 64  # samples with neighbours; fewer say little, as those of a handful of spokes
 LARGEST = (
     0.36  # passes: honest weights reach 0.34 (a ramp on a spiral), their squares begin at 0.38
 )
