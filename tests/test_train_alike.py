@@ -27,7 +27,7 @@ def alike(repository: Path) -> ModuleType:
 
 
 def test_commands_are_taken_and_make_models_of_one_size(alike, monkeypatch, tmp_path) -> None:
-    """0.3 to 0.45 million numbers each, but of the recurrent one; all flags but those of the network
+    """0.3 to 0.45 million numbers, but of the recurrent one; all flags but those of the network
     are the same, and so is the number of steps, piece by piece or at once.
     """
 
