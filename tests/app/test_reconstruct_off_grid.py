@@ -258,7 +258,7 @@ def test_every_bad_input_is_one_line_and_leaves_no_output(shell, measured, out, 
         (
             far,
             (),
-            "far.h5: trajectory reaches 99 in ky; cycles per field of view within +-14 needed",
+            "far.h5: trajectory reaches 99 in ky; cycles per pixel within +-0.5 needed",
         ),
         (hollow, (), "hollow.h5: coil maps: trajectory: its nearest sample is"),
         (path, ("--acceleration", 4), "--acceleration: 4.0 given, but"),
