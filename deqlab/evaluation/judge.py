@@ -1,9 +1,10 @@
 """Every method judged alike: the same slices, masks and metrics, one row per method, volume and
-acceleration.
+acceleration; and what they come to, each beside the rival on the same volumes.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from deqlab.data.prepare.mixed_coils import preparation_told
 from deqlab.data.sample import Batch, collate
 from deqlab.evaluation.conditions import Conditions
 from deqlab.evaluation.denoiser_error import denoiser_error, noise_share
+from deqlab.evaluation.paired import MeanDifference, mean_difference
 from deqlab.metrics.registry import METRICS
 from deqlab.recon.base import Budget, Reconstructor
 from deqlab.signal.sampling.masks import mask_rules
@@ -24,6 +26,7 @@ from deqlab.signal.sampling.masks import mask_rules
 # Fields of a row and of a summary, and what a table calls them.
 AT_THE_TRUTH = {"denoiser_error": "|R(t)-t|/|t|", "noise_share": "|noise|/|t|"}
 WIDE = max(map(len, AT_THE_TRUTH.values()))
+OVER_RIVAL = "PSNR over the rival"
 
 
 @dataclass(frozen=True)
@@ -145,14 +148,29 @@ def to_volume(magnitude: Tensor, volume: Batch) -> np.ndarray:
     return values * np.asarray(volume.scale.cpu())[:, None, None]
 
 
-def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def best_of(rows: Sequence[Row], methods: Collection[str]) -> dict[float, str]:
+    """By acceleration, which of `methods` has the highest mean PSNR over volumes."""
+    means: dict[float, dict[str, float]] = defaultdict(dict)
+    for acceleration, method in dict.fromkeys((row.acceleration, row.method) for row in rows):
+        if method in methods:
+            values = _volumes(rows, acceleration, method).values()
+            means[acceleration][method] = float(np.mean([row.scores["psnr"] for row in values]))
+    return {rate: max(found, key=found.__getitem__) for rate, found in means.items()}
+
+
+def summarise(rows: Sequence[Row], rivals: Mapping[float, str] = {}) -> list[dict[str, Any]]:
     """Mean and standard deviation over volumes for every method and acceleration, with the share of
     slices that converged and what denoisers do to the truth.
+
+    rivals: by acceleration, the method that the others are compared with. Their entries name it and
+    have the mean difference of PSNR on the volumes that both were judged on ("over_rival"), with
+    the ends of its 95 % bootstrap interval, None where there is one volume.
     """
     keys = list(dict.fromkeys((row.acceleration, row.method) for row in rows))
     table = []
     for acceleration, method in keys:
-        group = [row for row in rows if (row.acceleration, row.method) == (acceleration, method)]
+        volumes = _volumes(rows, acceleration, method)
+        group = list(volumes.values())
         entry: dict[str, Any] = {
             "acceleration": acceleration,
             "method": method,
@@ -162,6 +180,11 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
             values = np.array([row.scores[name] for row in group])
             spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
             entry |= {name: float(values.mean()), f"{name}_std": spread}
+        rival = rivals.get(acceleration)
+        if rival is not None:
+            entry["rival"] = rival
+            others = {} if rival == method else _volumes(rows, acceleration, rival)
+            entry |= _over(volumes, others)
         flags = [flag for row in group for flag in row.converged or ()]
         if flags:
             counts = [count for row in group for count in row.evaluations or ()]
@@ -175,24 +198,63 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def table_text(table: Sequence[dict[str, Any]]) -> str:
-    """The summary as aligned text, a column for each metric, and two where there is a denoiser."""
+    """The summary as aligned text, a column for each metric, one for what is gained over a rival
+    where there is one, and two where there is a denoiser.
+    """
     names = [name for name in METRICS if table and name in table[0]]
     heads = "".join(f" {METRICS[name].title:>15}" for name in names)
+    against = [_against(entry) for entry in table]
+    across = max([0, *(len(cell) for cell in against)])
+    if across:
+        across = max(across, len(OVER_RIVAL))
+        heads += f" {OVER_RIVAL:>{across}}"
     inside = {key: title for key, title in AT_THE_TRUTH.items() if any(key in e for e in table)}
     last = "".join(f" {title:>{WIDE}}" for title in inside.values())
+    long = max([14, *(len(entry["method"]) for entry in table)])
     lines = [
-        f"{'accel':>5} {'method':<14}{heads} {'converged':>9} {'evals':>5} {'volumes':>7}{last}"
+        f"{'accel':>5} {'method':<{long}}{heads} {'converged':>9} {'evals':>5} {'volumes':>7}{last}"
     ]
-    for entry in table:
+    for entry, cell in zip(table, against, strict=True):
         share = f"{entry['converged']:.0%}" if "converged" in entry else "-"
         count = f"{entry['evaluations']:.0f}" if "evaluations" in entry else "-"
         scores = ""
         for name in names:
             digits = METRICS[name].digits
             scores += f" {entry[name]:>6.{digits}f} ± {entry[f'{name}_std']:<6.{digits}f}"
+        scores += f" {cell or '-':>{across}}" if across else ""
         lines.append(
-            f"{entry['acceleration']:>4g}x {entry['method']:<14}{scores} {share:>9} {count:>5}"
+            f"{entry['acceleration']:>4g}x {entry['method']:<{long}}{scores} {share:>9} {count:>5}"
             f" {entry['volumes']:>7}"
             + "".join(f" {f'{entry[k]:.3f}' if k in entry else '-':>{WIDE}}" for k in inside)
         )
     return "\n".join(lines)
+
+
+def _volumes(rows: Sequence[Row], acceleration: float, method: str) -> dict[tuple[str, int], Row]:
+    """The method's rows by file name, files of one name in their order."""
+    found: dict[tuple[str, int], Row] = {}
+    seen: dict[str, int] = defaultdict(int)
+    for row in rows:
+        if (row.acceleration, row.method) == (acceleration, method):
+            found[row.file, seen[row.file]] = row
+            seen[row.file] += 1
+    return found
+
+
+def _over(own: Mapping[Any, Row], rival: Mapping[Any, Row]) -> dict[str, Any]:
+    """The mean difference of PSNR on the volumes that both have; nothing where they have none."""
+    both = [volume for volume in own if volume in rival]
+    if not both:
+        return {}
+    gains = [own[volume].scores["psnr"] - rival[volume].scores["psnr"] for volume in both]
+    found = mean_difference(gains)
+    interval = [found.low, found.high] if len(both) > 1 else None
+    return {"over_rival": found.mean, "over_rival_interval": interval}
+
+
+def _against(entry: Mapping[str, Any]) -> str:
+    """What stands in the column of differences: of the rival itself that it is the one."""
+    if "over_rival" in entry:
+        ends = entry["over_rival_interval"] or (np.nan, np.nan)
+        return str(MeanDifference(entry["over_rival"], *ends))
+    return "the rival" if entry.get("rival") == entry["method"] else ""
