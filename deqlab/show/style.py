@@ -44,6 +44,7 @@ METHOD_COLOURS: dict[str, str] = {
     "cascade-net": "#44aa99",
     "kiki-net": "#999933",
     "modl": "#cc6677",
+    "alike-de-grad": "#ddaa33",
     "rim": "#6699cc",
     "xpdnet": "#aa4466",
     "ncpdnet": "#1b7f79",
