@@ -4,8 +4,8 @@ data.
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from deqlab.app.image_files.registry import picture_at, written_as
+from deqlab.app.reconstructed import Reconstruction
 from deqlab.core.atomic import atomic_path, write_durably
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.data.dataset import SliceDataset, Slices
 from deqlab.data.formats.protocol import GridVolume
-from deqlab.data.formats.write_fastmri import hdf5_bytes
 from deqlab.data.prepare.mixed_coils import preparation_told
 from deqlab.data.prepare.on_grid import acquired_only
 from deqlab.data.prepare.stored_maps import CoilMaps
 from deqlab.data.sample import Batch, Sample, collate
 from deqlab.operators.cartesian import CartesianOperator
 from deqlab.recon.base import Budget, Reconstructor
+from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.signal.coils.air_noise import Whitener, WhiteningByAir
 from deqlab.signal.coils.automatic import Auto
 from deqlab.signal.sampling.masks import MaskRule
@@ -37,7 +39,8 @@ FLOAT32_RANGE = (1e-35, 1e35)
 class Request:
     """What is to be reconstructed, from what, and where to.
 
-    source: a file of any known format. destination: the file to write.
+    source: a file of any known format. destination: the file to write, in the format that its
+        ending names. quick_look: a picture to be written beside it.
     mask: the rule that undersamples a fully sampled source (`deqlab.data.sampling.Seeded` for one
         with a seed of its own); None for a source that is undersampled already.
     slices, coil_maps, whiten, coils: as in SliceDataset. attributes: texts to store with the
@@ -52,33 +55,7 @@ class Request:
     whiten: Whitener = WhiteningByAir()
     coils: int | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Reconstruction:
-    """The magnitude images of a volume, and how each came about.
-
-    images: float32 (slices, h, w), cropped like the target, at the input's intensity scale.
-    slices: their indices in the input. mask: bool (columns,) or (rows, columns), what was sampled;
-        None off the grid.
-    evaluations, residual, converged: one entry per slice; all three empty for a method without a
-        solver.
-    explained: of each slice, the share of the calibration lines that its coil maps explain, NaN
-        where that cannot be told.
-    noise: of each slice, the standard deviation of its real part in k-space over max |A^H y|; empty
-        off the grid. preparation: what was done to the coils and why, and where their maps come
-        from, in words.
-    """
-
-    images: np.ndarray
-    slices: list[int]
-    mask: np.ndarray | None
-    evaluations: list[int] = field(default_factory=list)
-    residual: list[float] = field(default_factory=list)
-    converged: list[bool] = field(default_factory=list)
-    noise: list[float] = field(default_factory=list)
-    explained: list[float] = field(default_factory=list)
-    preparation: str = ""
+    quick_look: Path | None = None
 
 
 def reconstruct_file(
@@ -89,16 +66,17 @@ def reconstruct_file(
     progress: bool = False,
 ) -> Reconstruction:
     """The reconstruction of `request.source`, also written to `request.destination` when it is
-    complete.
+    complete, in the format that its ending names (`deqlab/app/image_files`), and after that to
+    `request.quick_look`.
 
-    The file holds `reconstruction` (slices, h, w), as in fastMRI submissions, with the attributes
-    `slices`, `evaluations`, `residual` and `converged`, one entry per slice. Its space on the disk
-    is taken before the work starts, so that a full disk is told then.
+    The space of both on the disk is taken before the work starts, so that a full disk is told then.
     budget: of a model that iterates. progress: show a bar. Warns of slices whose solver did not
     converge. Raises InputError for input that cannot be used.
     """
     model.check(budget)
-    source, destination = Path(request.source), Path(request.destination)
+    source = Path(request.source)
+    destinations = destinations_of(request)
+    kinds = [written_as(path) for path in destinations]
     dataset = SliceDataset(
         source,
         request.mask,
@@ -107,7 +85,8 @@ def reconstruct_file(
         whiten=request.whiten,
         coils=request.coils,
     )
-    refuse_same_file(source, destination)
+    for path in destinations:
+        refuse_same_file(source, path)
     (scan,) = dataset.scans
     volume, sampling = scan.volume, scan.sampling
     if request.mask is not None and volume.sampled_by == "trajectory":
@@ -120,17 +99,25 @@ def reconstruct_file(
     sampled: np.ndarray | None = None
     if mask is not None and isinstance(volume, GridVolume):
         sampled = acquired_only(mask, volume).numpy()
-    result = Reconstruction(
-        np.zeros((len(chosen), *volume.recon_shape), np.float32), chosen, sampled
-    )
     attributes = {
         "source": source.name,
         "acquisition": volume.contrast,
         "patient_id": volume.patient_id,
         **request.attributes,
     }
+    result = Reconstruction(
+        np.zeros((len(chosen), *volume.recon_shape), np.float32),
+        chosen,
+        sampled,
+        attributes=attributes,
+        voxel=volume.voxel,
+    )
+    shown = {at for kind in kinds for at in kind.shown(len(chosen))}
     model, maps = model.to(device), []
-    with reserved(destination, result, attributes) as write:
+    with ExitStack() as files:
+        # The last to be opened is complete first: a picture that fails costs no images.
+        for path in reversed(destinations):
+            files.enter_context(written(path, result))
         for position, _ in enumerate(
             tqdm(chosen, desc=source.name, unit="slice", disable=not progress)
         ):
@@ -139,12 +126,27 @@ def reconstruct_file(
             maps.append(sample.coil_maps_by)
             share = sample.maps_explain
             result.explained.append(math.nan if share is None else share)
-            image = solve_slice(model, collate([sample]).to(device), budget, result)
+            batch = collate([sample]).to(device)
+            if position in shown:
+                first = ZeroFilled()(batch.kspace, batch.operator)
+                result.zero_filled[position] = magnitude_of(first[0], sample, source)
+            image = solve_slice(model, batch, budget, result)
             result.images[position] = magnitude_of(image[0], sample, source)
         warn_of_unsettled(result, source)
         result.preparation = preparation_told(volume, maps)
-        write(result)
     return result
+
+
+def destinations_of(request: Request) -> list[Path]:
+    """The files to be written; InputError where an ending names no format, or one file is both."""
+    destination = Path(request.destination)
+    written_as(destination)
+    if request.quick_look is None:
+        return [destination]
+    picture = picture_at(request.quick_look)
+    if picture.resolve() == destination.resolve():
+        raise InputError(f"{picture}: is both the output and its quick look; name two files")
+    return [destination, picture]
 
 
 def checked(sample: Sample, path: Path) -> Sample:
@@ -165,15 +167,15 @@ def note_noise(sample: Sample, result: Reconstruction) -> None:
 
 
 @contextmanager
-def reserved(
-    destination: Path, blank: Reconstruction, attributes: dict[str, str]
-) -> Iterator[Callable[[Reconstruction], None]]:
-    """What writes a result of the size of `blank` to `destination`, whose space on the disk is
-    taken before the block runs.
+def written(destination: Path, result: Reconstruction) -> Iterator[None]:
+    """`destination` holds what `result` has become when the block ends well; its space on the disk
+    is taken before.
     """
+    kind = written_as(destination)
     with atomic_path(destination) as temporary:
-        write_durably(temporary, _content(blank, attributes))
-        yield lambda result: write_durably(temporary, _content(result, attributes))
+        write_durably(temporary, bytes(kind.room(result)))
+        yield
+        write_durably(temporary, kind.content(result))
 
 
 def refuse_same_file(source: Path, destination: Path) -> None:
@@ -222,45 +224,3 @@ def warn_of_unsettled(result: Reconstruction, path: Path) -> None:
             DeqlabWarning,
             stacklevel=3,
         )
-
-
-def _content(result: Reconstruction, attributes: dict[str, str]) -> bytes:
-    """The output file of `result`."""
-    per_slice: dict[str, np.ndarray] = {"slices": np.asarray(result.slices)}
-    if result.evaluations:
-        per_slice["evaluations"] = np.asarray(result.evaluations)
-        per_slice["residual"] = np.asarray(result.residual)
-        per_slice["converged"] = np.asarray(result.converged)
-    if result.noise:
-        per_slice["noise"] = np.asarray(result.noise)
-    if np.isfinite(result.explained).any():
-        per_slice["coil_maps_explain"] = np.asarray(result.explained)
-    sampled = {} if result.mask is None else {"mask": result.mask}
-    told = {**attributes, "preparation": result.preparation}
-    return hdf5_bytes(
-        {"reconstruction": result.images, **sampled}, told, {"reconstruction": per_slice}
-    )
-
-
-def prepared(result: Reconstruction) -> str:
-    """How the data were prepared, on one line."""
-    noise = [f"noise {np.median(result.noise):.2%} of max |A^H y|"] if result.noise else []
-    shares = [share for share in result.explained if math.isfinite(share)]
-    explained = [f"coil maps explain {min(shares):.1%} of the centre"] if shares else []
-    return "; ".join([*noise, result.preparation, *explained])
-
-
-def summary(result: Reconstruction) -> str:
-    """What a user wants to know of a reconstruction, on one line."""
-    slices, height, width = result.images.shape
-    plural = "" if slices == 1 else "s"
-    text = f"{slices} slice{plural} of {height}x{width}"
-    text += "" if result.mask is None else f", {1 / result.mask.mean():.1f}x undersampled"
-    if result.evaluations:
-        worst = max((r for r in result.residual if math.isfinite(r)), default=math.nan)
-        median = np.median(result.evaluations)
-        text += (
-            f"; {sum(result.converged)} of {slices} converged, {median:g} evaluations at the median"
-        )
-        text += f", largest residual {worst:.1e}"
-    return text

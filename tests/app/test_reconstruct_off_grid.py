@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from deqlab.app.reconstruct_file import Request, reconstruct_file, summary
+from deqlab.app.reconstruct_file import Request, reconstruct_file
+from deqlab.app.reconstructed import summary
 from deqlab.core.errors import DeqlabWarning, InputError
 from deqlab.data import open_volume, write_noncartesian
 from deqlab.data.prepare.off_grid import scaled_density

@@ -1,10 +1,12 @@
 """Reconstructs a k-space file of any known format, on the grid or off it, with a trained model.
 
 IN is masked (it has `mask`), or fully sampled: then it is undersampled first; or it has a
-`trajectory` (radial, spiral). OUT receives `reconstruction` (slices, rows, columns), magnitudes at
-the input's own intensity scale, and per slice the solver's evaluations, residual and convergence.
-How the data were prepared is printed and stored: their noise, whether coils were whitened and why,
-which coil maps, how many coils.
+`trajectory` (radial, spiral). OUT receives magnitudes (slices, rows, columns) at the input's own
+intensity scale, in the format that its ending names: .h5 has `reconstruction` and per slice the
+solver's evaluations, residual and convergence; .npy the array; .nii and .nii.gz a volume with its
+voxels' sides in mm; .png a quick look at the middle slice, or at all of a few. How the data were
+prepared is printed, and stored in .h5: their noise, whether coils were whitened and why, which coil
+maps, how many coils.
 """
 
 from __future__ import annotations
@@ -20,13 +22,12 @@ from deqlab.app.preparation import PREPARATION
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, page_of, settings
 
 ACCELERATION = 4.0
-# Names that an HDF5 file may have, beside one without an ending; and endings behind endings.
-ENDINGS, PACKED = (".h5", ".hdf5"), (".gz", ".bz2", ".xz", ".zip")
 
 
 def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **given: Any) -> None:
     """Writes OUT."""
-    from deqlab.app.reconstruct_file import Request, prepared, reconstruct_file, summary
+    from deqlab.app.reconstruct_file import Request, destinations_of, reconstruct_file
+    from deqlab.app.reconstructed import prepared, summary
     from deqlab.core.device import device_by_name
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
     from deqlab.recon.base import Budget
@@ -34,7 +35,7 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
     from deqlab.signal.coils.registry import WHITENING
 
     args = SimpleNamespace(source=source, **given)
-    refuse_other_endings(destination)
+    destinations_of(Request(source, destination, quick_look=args.quick_look))
     # What needs no file is refused before one is read.
     device = device_by_name(args.device)
     method = ready(model, settings(words, [model])[model])
@@ -49,22 +50,12 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
         whiten=WHITENING.make(args.whiten),
         coils=args.coils,
         attributes={"model": model},
+        quick_look=args.quick_look,
     )
     result = reconstruct_file(request, method, budget, device, progress=sys.stderr.isatty())
     print(f"{destination}: {summary(result)}\nprepared: {prepared(result)}")
-
-
-def refuse_other_endings(destination: Path) -> None:
-    """InputError where the name of OUT promises a format that is not written."""
-    from deqlab.core.errors import InputError
-
-    ending = destination.suffix.lower()
-    if ending and ending not in ENDINGS:
-        whole = "".join(destination.suffixes[-2:]) if ending in PACKED else destination.suffix
-        raise InputError(
-            f"{destination}: {whole} given, but an HDF5 file is written; {' or '.join(ENDINGS)}"
-            " needed"
-        )
+    if args.quick_look is not None:
+        print(f"quick look: {args.quick_look}")
 
 
 def _mask(args: Any) -> Any:
@@ -135,7 +126,7 @@ def _command() -> Command:
         moved={"--option": "--set NAME=VALUE"},
         params=[
             click.Argument(["source"], type=path, metavar="IN.h5"),
-            click.Argument(["destination"], type=path, metavar="OUT.h5"),
+            click.Argument(["destination"], type=path, metavar="OUT"),
             click.Option(
                 ["--model"],
                 required=True,
@@ -174,6 +165,12 @@ def _command() -> Command:
                 show_default=True,
                 metavar="S",
                 help="all, START:STOP, or numbers such as 3,5,8",
+            ),
+            click.Option(
+                ["--quick-look"],
+                type=path,
+                metavar="FILE.png",
+                help="a picture beside OUT: zero-filled image, result, difference, mask, residuals",
             ),
             *flags(Budget, ("tolerance", "max_evaluations")),
             DEVICE,

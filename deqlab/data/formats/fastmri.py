@@ -28,6 +28,7 @@ from deqlab.data.formats.hdf5 import (
     stamp,
     text_attribute,
 )
+from deqlab.data.formats.ismrmrd_header import UNKNOWN
 from deqlab.data.formats.protocol import GridVolume
 from deqlab.data.formats.samples import finite
 
@@ -144,6 +145,7 @@ def _open_volume(path: Path, time: int, size: int) -> FastMRIVolume:
             shape=(*shape[:2], rows, columns),
             multicoil=multicoil,
             header=header,
+            voxel=header.voxel if header else UNKNOWN,
             padding=padding,
             recon_shape=(min(size[0] for size in sizes), min(size[1] for size in sizes)),
             acquired=acquired,

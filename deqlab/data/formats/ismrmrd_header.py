@@ -7,6 +7,7 @@ Axes: `x` is the readout (rows of k-space), `y` the phase-encode direction (colu
 """
 
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
 
 import defusedxml
@@ -17,6 +18,13 @@ from deqlab.core.errors import InputError
 NAMESPACE = "http://www.ismrm.org/ISMRMRD"
 LARGEST_HEADER = 4 * 1024 * 1024  # bytes; real ones have 10 to 60 thousand
 LARGEST_LINE = 65_536  # samples along one axis
+# Sides of a voxel in mm between which a header is believed.
+SMALLEST, LARGEST = 1e-4, 1e4
+# What a header of ours says of its field of view, since nothing was measured.
+NOMINAL = ("fieldOfView_note", "nominal 1 mm pixels")
+# Sizes along (slice, row, column) in mm; None where nothing says them.
+Voxel = tuple[float | None, float | None, float | None]
+UNKNOWN: Voxel = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,8 @@ class Header:
     encoded, recon: (rows, columns) of the encoded and of the shown matrix.
     center, maximum: of `kspace_encoding_step_1`, in columns; None where the header gives no limits.
     row_center, row_maximum: the same of `kspace_encoding_step_0`. receivers: how many coils; None
-    where it does not say.
+    where it does not say. voxel: sides along (slice, row, column) in mm of the encoded matrix, as a
+    crop of the image keeps them; along the slices without the gap between them, which is not told.
     """
 
     encoded: tuple[int, int]
@@ -36,6 +45,7 @@ class Header:
     row_center: int | None = None
     row_maximum: int | None = None
     receivers: int | None = None
+    voxel: Voxel = UNKNOWN
 
     def padding(self, rows: int, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """How many lines are missing (before, after) the rows and the columns of a k-space that
@@ -97,10 +107,11 @@ def parse_header(text: bytes | str) -> Header:
     recon = _matrix(root, "reconSpace")
     limits = "encoding/encodingLimits/kspace_encoding_step_1"
     along_rows = "encoding/encodingLimits/kspace_encoding_step_0"
-    known = {
+    known: dict[str, Any] = {
         "row_center": _number(root, f"{along_rows}/center"),
         "row_maximum": _number(root, f"{along_rows}/maximum"),
         "receivers": _number(root, "acquisitionSystemInformation/receiverChannels") or None,
+        "voxel": _voxel(root),
     }
     if _find(root, limits) is None:
         return Header(encoded, recon, **known)
@@ -138,8 +149,8 @@ def build_header(
     for name, value in limits.items():
         _leaf(encoding, f"encodingLimits/kspace_encoding_step_1/{name}", value)
     _leaf(encoding, "trajectory", "cartesian")
-    _leaf(root, "userParameters/userParameterString/name", "fieldOfView_note")
-    _leaf(root, "userParameters/userParameterString/value", "nominal 1 mm pixels")
+    for name, text in zip(("name", "value"), NOMINAL):
+        _leaf(root, f"userParameters/userParameterString/{name}", text)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 
@@ -186,6 +197,26 @@ def _missing(lines: int, encoded: int, center: int | None, maximum: int | None) 
 def _matrix(root: ElementTree.Element, space: str) -> tuple[int, int]:
     x, y = (_integer(root, f"encoding/{space}/matrixSize/{axis}", 1) for axis in ("x", "y"))
     return x, y
+
+
+def _voxel(root: ElementTree.Element) -> Voxel:
+    """Field of view over matrix along z, x and y of the encoded space."""
+    note = _find(root, "userParameters/userParameterString/name")
+    if note is not None and note.text == NOMINAL[0]:
+        return UNKNOWN
+    z, x, y = (_spacing(root, axis) for axis in "zxy")
+    return z, x, y
+
+
+def _spacing(root: ElementTree.Element, axis: str) -> float | None:
+    """In mm; None where the header gives no length and number that make sense."""
+    element = _find(root, f"encoding/encodedSpace/fieldOfView_mm/{axis}")
+    count = _number(root, f"encoding/encodedSpace/matrixSize/{axis}")
+    try:
+        length = float("nan" if element is None else element.text or "nan")
+    except ValueError:
+        return None
+    return length / count if count and SMALLEST < length / count < LARGEST else None
 
 
 def _leaf(parent: ElementTree.Element, path: str, value: object) -> None:

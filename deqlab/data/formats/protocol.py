@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from deqlab.core.errors import InputError
-from deqlab.data.formats.ismrmrd_header import Header
+from deqlab.data.formats.ismrmrd_header import UNKNOWN, Header, Voxel
 from deqlab.data.formats.samples import in_unit_range, root_sum_of_squares
 
 NOTHING: frozenset[str] = frozenset()
@@ -43,6 +43,7 @@ class Volume(ABC):
 
     A format subclasses `GridVolume` or `OffGridVolume`.
     shape: of k-space, (slices, coils, ...). recon_shape: (h, w) of the image to show.
+    voxel: sides along (slice, row, column) in mm, each None where the file does not say it.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Volume(ABC):
     recon_shape: tuple[int, int]
     contrast: str = "unknown"
     patient_id: str = ""
+    voxel: Voxel = UNKNOWN
 
     @property
     def slices(self) -> int:

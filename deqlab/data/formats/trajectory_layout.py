@@ -196,8 +196,14 @@ def _open(path: Path, time: int, size: int) -> TrajectoryVolume:
         contrast, patient = (
             text_attribute(file, name, path) for name in ("acquisition", "patient_id")
         )
+    sides = (
+        (None, None)
+        if field_of_view is None
+        else (field_of_view[0] / matrix[0], field_of_view[1] / matrix[1])
+    )
     return TrajectoryVolume(
         path=path,
+        voxel=(None, *sides),
         shape=shape,
         recon_shape=matrix,
         field_of_view=field_of_view,

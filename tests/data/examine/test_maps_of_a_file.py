@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from deqlab.app.reconstruct_file import Request, prepared, reconstruct_file
+from deqlab.app.reconstruct_file import Request, reconstruct_file
+from deqlab.app.reconstructed import prepared
 from deqlab.core.errors import DeqlabWarning
 from deqlab.data import SliceDataset, write_noncartesian
 from deqlab.data.prepare.stored_maps import StoredMaps

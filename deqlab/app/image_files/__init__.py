@@ -1,0 +1,1 @@
+"""The formats that reconstructions are written in: one file a format, one line in `registry.py`."""
