@@ -60,7 +60,9 @@ def quick_look(
             axes.set_title(f"{head}, {label}" if column == 1 else head, fontsize=8, loc="center")
             axes.set_axis_off()
     if sides:
-        beside = grid[:, 3].subgridspec(sides, 1)
+        # Beside several rows each takes the height of one.
+        rows = max(sides, len(pairs))
+        beside = grid[:, 3].subgridspec(rows, 1)
         if mask is not None:
             _draw_mask(figure.add_subplot(beside[0]), np.asarray(mask))
         if residual:
@@ -85,11 +87,20 @@ def _draw_residual(axes: Axes, residual: Mapping[int, float], converged: Sequenc
     """A dot for every slice; those that are no equilibria in another colour."""
     numbers, values = np.array(list(residual)), np.array(list(residual.values()))
     settled = np.array(converged, bool) if len(converged) else np.ones(len(values), bool)
-    for kind, word, shade in ((settled, "converged", _SETTLED), (~settled, "not", _UNSETTLED)):
+    for kind, word, shade in (
+        (settled, "converged", _SETTLED),
+        (~settled, "not converged", _UNSETTLED),
+    ):
         if kind.any():
             label = f"{word}: {kind.sum()}"
             axes.plot(numbers[kind], values[kind], "o", ms=4, color=shade, label=label)
-    axes.set(yscale="log", xlabel="slice")
+    axes.set_yscale("log")
+    axes.set_xlabel("slice", fontsize=8)
+    drawn = values[np.isfinite(values) & (values > 0)]
+    if drawn.size:
+        # Whole decades, so that small differences look small.
+        low, high = np.floor(np.log10(drawn.min())), np.floor(np.log10(drawn.max())) + 1
+        axes.set_ylim(10.0**low, 10.0**high)
     axes.set_title("relative residual", fontsize=8, loc="center")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     axes.tick_params(labelsize=7)

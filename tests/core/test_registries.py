@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deqlab.app.image_files.registry import IMAGE_FILES
 from deqlab.core.errors import InputError
 from deqlab.core.option_types import needs
 from deqlab.core.options import hints, names_of, option, options, sentence
@@ -43,6 +44,7 @@ ALL: list[Registry[Any]] = [
     OBJECTIVES,
     CONSISTENCIES,
     MEASUREMENTS,
+    IMAGE_FILES,
 ]
 # What has an option without a default, and a value for it as JSON has it.
 GIVEN = {
