@@ -256,11 +256,7 @@ def test_every_bad_input_is_one_line_and_leaves_no_output(shell, measured, out, 
     rim = points[points.norm(dim=1) > 0.45].numpy()
     write_noncartesian(hollow, np.ones((1, 2, len(rim)), np.complex64), rim, (40, 40))
     for source, options, message in (
-        (
-            far,
-            (),
-            "far.h5: trajectory reaches 99 in ky; cycles per pixel within +-0.5 needed",
-        ),
+        (far, (), "far.h5: trajectory reaches 99 in ky; cycles per pixel within +-0.5 needed"),
         (hollow, (), "hollow.h5: coil maps: trajectory: its nearest sample is"),
         (path, ("--acceleration", 4), "--acceleration: 4.0 given, but"),
         (path, ("--center-fraction", 0.1), "--center-fraction: 0.1 given, but"),
