@@ -8,8 +8,10 @@ from deqlab.data.examine.density_fits import DensityFits
 from deqlab.data.examine.echo import EchoInTheMiddle
 from deqlab.data.examine.header_fits import HeaderFits
 from deqlab.data.examine.marked_samples import MarkedSamples
+from deqlab.data.examine.noisy_coil import NoisyCoil
 from deqlab.data.examine.protocol import Check, Finding
 from deqlab.data.examine.seen import SeenSlice
+from deqlab.data.examine.spikes import Spikes
 from deqlab.data.examine.trajectory_reach import EchoOfTrajectory, TrajectoryReach
 from deqlab.data.examine.unmarked_samples import UnmarkedSamples
 from deqlab.data.formats.protocol import Volume
@@ -21,6 +23,8 @@ CHECKS: Registry[Check] = Registry(
         "coil-axis": CoilAxis,
         "unmarked": UnmarkedSamples,
         "marked": MarkedSamples,
+        "spikes": Spikes,
+        "noisy-coil": NoisyCoil,
         "echo": EchoInTheMiddle,
         "reach": TrajectoryReach,
         "echo-of-trajectory": EchoOfTrajectory,

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from deqlab.data.examine.standing_out import StandingOut, standing_out
 from deqlab.data.formats.samples import in_unit_range, peak
 
 
@@ -27,9 +28,31 @@ class SeenSlice:
         return np.asarray((self.stored != 0).any(0))
 
     @cached_property
+    def spikes(self) -> list[StandingOut]:
+        """Samples of a grid that stand alone, the strongest first, their position counted along
+        rows; none off the grid, where only a trajectory tells neighbours.
+        """
+        if self.stored.ndim != 3:
+            return []
+        points = np.argwhere(self.sampled)
+        at = np.flatnonzero(self.sampled)
+        sizes = np.abs(in_unit_range(self.stored)[0][:, self.sampled])
+        return [
+            StandingOut(one.coil, int(at[one.at]), one.factor)
+            for one in standing_out(sizes, points, self.sampled.shape)
+        ]
+
+    @cached_property
     def by_coil(self) -> np.ndarray:
-        """|sample|^2 in units of the largest, float32 (coil, ...)."""
-        samples, _ = in_unit_range(self.stored)
+        """|sample|^2 in units of the largest, float32 (coil, ...); 0 for spikes, which tell nothing
+        of where things are.
+        """
+        stored = self.stored
+        if self.spikes:
+            stored = stored.copy()
+            flat = stored.reshape(len(stored), -1)
+            flat[[one.coil for one in self.spikes], [one.at for one in self.spikes]] = 0
+        samples, _ = in_unit_range(stored)
         return np.asarray(samples.real**2 + samples.imag**2)
 
     @cached_property

@@ -1,4 +1,5 @@
-"""Volumes whose coils are mixed before anything else sees them: whitened, then compressed.
+"""Volumes whose coils are mixed before anything else sees them: noisy ones are left out, the others
+whitened, then compressed.
 
 The target stays that of the coils as they were measured, so that scores are comparable with and
 without. A root-sum-of-squares of whitened coils weighs quiet coils for more and is shaded in
@@ -18,16 +19,13 @@ from torch import Tensor
 
 from deqlab.data.formats.protocol import GridVolume, OffGridVolume, Volume
 from deqlab.data.formats.samples import in_unit_range
+from deqlab.data.prepare.left_out_coils import LeftOut, some_of
 from deqlab.data.prepare.options import Preparation
 from deqlab.data.prepare.stored_maps import StoredMaps, of_unit_size
 from deqlab.signal.coils.air_noise import NoWhitening, Whitener, Whitening
 from deqlab.signal.coils.coil_compression import compression_matrix
 from deqlab.signal.coils.coil_maps import rss
 from deqlab.signal.coils.whitening import mix_coils
-
-# The noise of a volume is that of its receivers, in all slices the same: so many of those that were
-# chosen are read for it.
-SLICES_FOR_NOISE = 4
 
 
 class Mixing(Protocol):
@@ -58,8 +56,7 @@ class Whitened:
         """What was decided, for all slices at once."""
         if self.mask is None:
             return Whitening(None, "its samples are off the grid")
-        some = np.linspace(0, len(self.chosen) - 1, min(len(self.chosen), SLICES_FOR_NOISE))
-        samples = [self.volume.kspace(self.chosen[round(at)]) for at in some]
+        samples = [self.volume.kspace(index) for index in some_of(self.chosen)]
         return self.how.matrix([torch.from_numpy(in_unit_range(s)[0]) for s in samples], self.mask)
 
     def coils(self, available: int) -> int:
@@ -170,6 +167,7 @@ def with_mixed_coils(
     mask: of what is measured, None off the grid. chosen: the slices that will be asked for.
     """
     if not isinstance(options.whiten, NoWhitening):
+        volume = _of(volume, LeftOut(volume, mask, chosen))
         volume = _of(volume, Whitened(volume, options.whiten, mask, chosen))
     if options.coils is not None:
         volume = _of(volume, Compressed(volume, mask, options.coils))
@@ -195,7 +193,8 @@ def shading(volume: Volume, index: int, maps: Tensor) -> Tensor | None:
     while isinstance(at, Mixed):
         matrix, at = at.mixing.matrix(index), at.source
         if matrix is not None:
-            # The inverse of a whitening; the adjoint of a compression, whose rows are orthonormal.
+            # The inverse of a whitening; nothing for a coil that is left out; the adjoint of a
+            # compression, whose rows are orthonormal.
             maps, mixed = mix_coils(torch.linalg.pinv(matrix), maps), True
     return rss(maps) if mixed else None
 
@@ -204,14 +203,15 @@ def preparation_told(volume: Volume, maps: Iterable[str]) -> str:
     """What was done to the coils of a volume and where its `maps` come from, slice by slice, in
     words.
     """
-    found, at = Whitening(None, "not asked for"), volume
+    found, left_out, at = Whitening(None, "not asked for"), list[str](), volume
     while isinstance(at, Mixed):
         found = at.mixing.found if isinstance(at.mixing, Whitened) else found
+        left_out += at.mixing.told if isinstance(at.mixing, LeftOut) else []
         at = at.source
     done = "not whitened" if found.matrix is None else "whitened"
     sources = dict.fromkeys(f"coil maps {source}" for source in maps)
     kept = f"{volume.shape[1]} of {at.shape[1]} coils kept"
-    return "; ".join([f"coils {done} ({found.why})", kept, *sources])
+    return "; ".join([*left_out, f"coils {done} ({found.why})", kept, *sources])
 
 
 def _of(volume: Volume, mixing: Mixing) -> Volume:

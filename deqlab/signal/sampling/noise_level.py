@@ -26,8 +26,9 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
     coils together: real (batch,), in the units of `kspace`.
 
     It is read off the outermost measured samples. Samples that are exactly zero in every coil count
-    as not measured, for they were filled in; 0 where nothing was measured at all. The sampling
-    error is about 0.7 over the root of the number of samples.
+    as not measured, for they were filled in, and so do those of a coil that is zero everywhere; 0
+    where nothing was measured at all. The sampling error is about 0.7 over the root of the number
+    of samples.
 
     kspace: complex (batch, coil, y, x). mask: bool, broadcastable to (batch, 1, y, x).
     """
@@ -42,8 +43,10 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
     outermost = torch.where(measured, radius.flatten(), -1).topk(most, 1).indices
     sizes = kspace.flatten(2).gather(2, outermost[:, None].expand(-1, kspace.shape[1], -1)).abs()
     beyond = torch.arange(most, device=kspace.device) >= count[:, None]
-    ordered = sizes.masked_fill(beyond[:, None], torch.inf).flatten(1).sort(1).values
-    total = count * kspace.shape[1]
+    live = (kspace != 0).flatten(2).any(2)
+    unknown = beyond[:, None] | ~live[:, :, None]
+    ordered = sizes.masked_fill(unknown, torch.inf).flatten(1).sort(1).values
+    total = count * live.sum(1)
     middle = torch.stack(((total - 1).clamp_min(0) // 2, total // 2), 1)
     level = ordered.gather(1, middle.clamp_max(ordered.shape[1] - 1)).mean(1) / MEDIAN
     return torch.where(known > 0, level, torch.zeros_like(level))
