@@ -89,7 +89,7 @@ def standing_out(
 
 
 def _echo(total: np.ndarray, tree: cKDTree) -> tuple[int, float]:
-    """The position whose surroundings are the brightest, and how bright they are: a spike has none."""
+    """The position whose surroundings are the brightest, and how bright; a spike has none."""
     count = min(BRIGHTEST, len(total))
     brightest = np.argpartition(total, -count)[-count:]
     around = np.sort(total[tree.query(tree.data[brightest], 9)[1]], 1)[:, -1 - PASSED_OVER]
