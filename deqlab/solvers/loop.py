@@ -141,7 +141,7 @@ def solve(
     recheck = Recheck(criterion, tolerances, precision)
     if any(
         recheck.moved(member, record.reason[member], record.best[member], size, length)
-        for member, size, length in zip(*running.at_rest())
+        for member, size, length in zip(*running.at_rest(members))
     ):
         # The map is not what it has to be, so what it costs no longer matters: the truth of all.
         return corrected(found, f(best), recheck)

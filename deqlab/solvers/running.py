@@ -79,16 +79,17 @@ class RunningBatch:
             flat_x, flat_f, residual, self._pullback(x, points, fx), self._observer(x, best)
         )
 
-    def at_rest(self) -> tuple[list[int], list[float], list[float]]:
-        """Which samples rested at the last evaluation, and their ||f(x) - x|| and ||f(x)|| there:
-        those of the whole batch as f was shown it. None where samples that are done leave.
+    def at_rest(self, members: list[int]) -> tuple[list[int], list[float], list[float]]:
+        """Which samples rested at the last evaluation, when `members` went on, and their
+        ||f(x) - x|| and ||f(x)|| there: those of the whole batch as f was shown it, with one
+        transfer from the device. None where samples that are done leave.
         """
-        if self._whole is None:
+        resting = sorted(set(range(self.batch)).difference(members))
+        if self._whole is None or not resting:
             return [], [], []
-        resting = torch.ones(self.batch, dtype=torch.bool, device=self.members.device)
-        resting[self.members] = False
-        x, fx = (flatten(select(state, resting)).detach() for state in self._whole)
-        return torch.nonzero(resting).flatten().tolist(), *lengths(fx - x, fx)
+        index = torch.tensor(resting).to(self.members.device, non_blocking=True)
+        x, fx = (flatten(select(state, index)).detach() for state in self._whole)
+        return resting, *lengths(fx - x, fx)
 
     def _image(self, x: State, best: State) -> State:
         """f(x) of the running samples."""

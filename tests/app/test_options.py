@@ -147,7 +147,7 @@ def test_two_cards_of_one_name_are_both_judged(card: str, tiny_data, tmp_path: P
     words += ["--model", card, str(other / "mine.json"), "--set", f"{card}.strength=2"]
     assert main(["evaluate", *words, "--json", str(table)]) == 0
     rows = json.loads(table.read_text())["rows"]
-    assert [row["method"] for row in rows] == ["mine", str(other / "mine.json")]
+    assert [row["method"] for row in rows] == [card, str(other / "mine.json")]
     assert rows[0]["psnr"] != rows[1]["psnr"]
 
 

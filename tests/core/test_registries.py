@@ -180,7 +180,8 @@ def test_shipped_cards_of_the_present_schema_give_their_options(name: str) -> No
     raw, told = CARDS[name], METHODS.to_json(weights.load(name))
     assert (raw["schema"], raw["model"]) == (weights.SCHEMA, told["name"])
     wanted = dict(raw["options"])
-    assert wanted.pop("denoiser").items() <= told.pop("denoiser").items()
+    if "denoiser" in wanted:
+        assert wanted.pop("denoiser").items() <= told.pop("denoiser").items()
     assert wanted.items() <= told.items()
 
 

@@ -161,5 +161,5 @@ def test_saving_replaces_and_never_mixes(card: Path, model: nn.Module) -> None:
 
 
 def test_a_method_without_shipped_weights_is_not_called_unknown() -> None:
-    with pytest.raises(InputError, match=r"no weights are shipped of the model 'pdnet'.*\.json"):
-        load("pdnet")
+    with pytest.raises(InputError, match=r"no weights are shipped of the model 'automap'.*\.json"):
+        load("automap")
