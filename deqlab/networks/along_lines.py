@@ -40,8 +40,8 @@ class AlongLines:
 def along_lines(denoiser: Callable[[Tensor], Tensor], mask: Tensor) -> Callable[[Tensor], Tensor]:
     """The denoiser that is shown the images whose k-space lacks rows transposed.
 
-    mask: of the samples that were measured, (batch, 1, y or 1, x or 1), bool or weights. One that is
-    the same for all rows by its shape is not even looked at, for which a device would be waited on.
+    mask: of the samples that were measured, (batch, 1, y or 1, x or 1), bool or weights. One that
+    is the same for all rows by its shape is not looked at: for that a device would be waited on.
     """
     if mask.shape[-2] == 1:
         return denoiser
