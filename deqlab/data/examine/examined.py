@@ -48,11 +48,7 @@ class ExaminedGridVolume(GridVolume):
         """As `Volume.kspace`, in its place; examined at the first time, so InputError for what a
         check refuses.
         """
-        samples = self.placed(index)
-        if index not in self.known:
-            tell(self.path, self.findings(index, samples), index)
-            self.known.add(index)
-        return samples
+        return _told_once(self, index)
 
     def findings(self, index: int, samples: np.ndarray) -> list[Finding]:
         """What the samples of slice `index` contradict, given in their place."""
@@ -94,11 +90,7 @@ class ExaminedOffGridVolume(OffGridVolume):
         """As `Volume.kspace`; examined at the first time, so InputError for what a check
         refuses.
         """
-        samples = self.placed(index)
-        if index not in self.known:
-            tell(self.path, self.findings(index, samples), index)
-            self.known.add(index)
-        return samples
+        return _told_once(self, index)
 
     def findings(self, index: int, samples: np.ndarray) -> list[Finding]:
         """What the samples of slice `index` contradict."""
@@ -128,6 +120,15 @@ class ExaminedOffGridVolume(OffGridVolume):
     def maximum(self) -> float:
         """The source's."""
         return self.source.maximum
+
+
+def _told_once(volume: ExaminedGridVolume | ExaminedOffGridVolume, index: int) -> np.ndarray:
+    """The samples of slice `index`, with what they contradict told at the first time."""
+    samples = volume.placed(index)
+    if index not in volume.known:
+        tell(volume.path, volume.findings(index, samples), index)
+        volume.known.add(index)
+    return samples
 
 
 @dataclass(frozen=True)
