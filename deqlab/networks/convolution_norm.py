@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 GRID = 32
+ROUNDING = 1 + 1e-5  # far above that of single precision, in which training looks at its kernels
 
 
 def symbol(kernel: Tensor, grid: int = GRID) -> Tensor:
@@ -22,7 +23,8 @@ def symbol(kernel: Tensor, grid: int = GRID) -> Tensor:
 
     kernel: real (out, in, height, width), as in torch.nn.Conv2d.
     """
-    padded = torch.fft.rfft2(kernel.double(), s=(grid, grid))
+    wide = kernel.to(torch.promote_types(kernel.dtype, torch.float32))
+    padded = torch.fft.rfft2(wide, s=(grid, grid))
     return padded.flatten(2).permute(2, 0, 1)
 
 
@@ -35,9 +37,8 @@ def convolution_norm(kernel: Tensor, grid: int = GRID) -> float:
     a power iteration would approach from below, and with a memory between training steps a resumed
     run would differ from an uninterrupted one.
     """
-    return float(torch.linalg.matrix_norm(symbol(kernel, grid), ord=2).max()) * _grid_excess(
-        kernel, grid
-    )
+    largest = float(torch.linalg.matrix_norm(symbol(kernel, grid), ord=2).max())
+    return largest * _grid_excess(kernel, grid) * ROUNDING
 
 
 def _grid_excess(kernel: Tensor, grid: int) -> float:
