@@ -27,6 +27,10 @@ from deqlab.recon.registry import METHODS, create, learned
 
 SHIPPED = Path(__file__).parent / "shipped"
 SCHEMA = 2
+
+# A method whose weights are shipped in a form that has a name of its own.
+SHIPPED_AS = {"de-grad": "de-grad-measured"}
+
 FIXED = "trained weights, which fix its options"
 
 
@@ -94,6 +98,7 @@ def page_of(name: str | Path) -> str:
     """
     if name in METHODS and not learned(str(name)):
         return METHODS.page(str(name))
+    name = SHIPPED_AS.get(str(name), name)
     model = str(name) if name in METHODS else read_card(card_path(name))["model"]
     kind = METHODS.options(model)
     own = page(kind, names=adjustables(kind))
@@ -161,19 +166,19 @@ def shipped_names() -> list[str]:
 
 
 def card_path(name: str | Path) -> Path:
-    """The card of a shipped name, or of weights given by their path."""
+    """The card of a shipped name (or of a method that is `SHIPPED_AS` another), or of weights given
+    by their path.
+    """
     path = Path(name)
     if path.suffix in (".json", ".safetensors"):
         return path.with_suffix(".json")
-    shipped = SHIPPED / f"{name}.json"
+    shipped = SHIPPED / f"{SHIPPED_AS.get(str(name), name)}.json"
     if not shipped.exists():
         plain = [other for other in METHODS if not learned(other)]
         untrained = name in METHODS and learned(str(name))
         what = "no weights are shipped of the" if untrained else "unknown"
-        raise InputError(
-            f"{what} model {str(name)!r}; valid: {', '.join([*plain, *shipped_names()])}, or the"
-            " path of a .json card"
-        )
+        valid = ", ".join([*plain, *SHIPPED_AS, *shipped_names()])
+        raise InputError(f"{what} model {str(name)!r}; valid: {valid}, or the path of a .json card")
     return shipped
 
 

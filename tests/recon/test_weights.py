@@ -16,7 +16,7 @@ from deqlab.core.errors import InputError
 from deqlab.core.options import names_of
 from deqlab.networks import DnCNN
 from deqlab.recon import create, load
-from deqlab.recon.weights import SCHEMA, save
+from deqlab.recon.weights import SCHEMA, page_of, ready, save
 
 CARD = {"command": "deqlab train", "seed": 3}
 NETWORK = {"name": "dncnn", "depth": 2, "width": 3}
@@ -158,6 +158,13 @@ def test_saving_replaces_and_never_mixes(card: Path, model: nn.Module) -> None:
         model.log_step.fill_(0.25)
     save(model, card, CARD)
     assert float(load(card).log_step) == 0.25
+
+
+def test_de_grad_means_the_trained_one() -> None:
+    asked, kept = load("de-grad"), load("de-grad-measured")
+    assert asked.state_dict().keys() == kept.state_dict().keys()
+    assert page_of("de-grad") == page_of("de-grad-measured")
+    assert ready("de-grad", {"strength": "0.5"}).options.strength == 0.5
 
 
 def test_a_method_without_shipped_weights_is_not_called_unknown() -> None:
