@@ -73,7 +73,24 @@ def reconstruct_file(
     budget: of a model that iterates. progress: show a bar. Warns of slices whose solver did not
     converge. Raises InputError for input that cannot be used.
     """
-    model.check(budget)
+    name = request.attributes.get("model", type(model).__name__)
+    (result,) = side_by_side(request, {name: model}, budget, device, progress).values()
+    return result
+
+
+def side_by_side(
+    request: Request,
+    models: Mapping[str, Reconstructor],
+    budget: Budget = Budget(),
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> dict[str, Reconstruction]:
+    """By name, what each of `models` makes of the same samples and coil maps, written together into
+    the files of `request`; all else as in `reconstruct_file`. InputError where a format holds the
+    images of one model and there are several.
+    """
+    for model in models.values():
+        model.check(budget)
     source = Path(request.source)
     destinations = destinations_of(request)
     kinds = [written_as(path) for path in destinations]
@@ -105,36 +122,42 @@ def reconstruct_file(
         "patient_id": volume.patient_id,
         **request.attributes,
     }
-    result = Reconstruction(
-        np.zeros((len(chosen), *volume.recon_shape), np.float32),
-        chosen,
-        sampled,
-        attributes=attributes,
-        voxel=volume.voxel,
-    )
+    results = {
+        name: Reconstruction(
+            np.zeros((len(chosen), *volume.recon_shape), np.float32),
+            chosen,
+            sampled,
+            attributes=attributes if len(models) == 1 else attributes | {"model": name},
+            voxel=volume.voxel,
+        )
+        for name in models
+    }
     shown = {at for kind in kinds for at in kind.shown(len(chosen))}
-    model, maps = model.to(device), []
+    placed, maps = {name: model.to(device) for name, model in models.items()}, []
     with ExitStack() as files:
         # The last to be opened is complete first: a picture that fails costs no images.
         for path in reversed(destinations):
-            files.enter_context(written(path, result))
+            files.enter_context(written(path, results))
         for position, _ in enumerate(
             tqdm(chosen, desc=source.name, unit="slice", disable=not progress)
         ):
             sample = checked(dataset[position], source)
-            note_noise(sample, result)
             maps.append(sample.coil_maps_by)
-            share = sample.maps_explain
-            result.explained.append(math.nan if share is None else share)
             batch = collate([sample]).to(device)
+            first = None
             if position in shown:
-                first = ZeroFilled()(batch.kspace, batch.operator)
-                result.zero_filled[position] = magnitude_of(first[0], sample, source)
-            image = solve_slice(model, batch, budget, result)
-            result.images[position] = magnitude_of(image[0], sample, source)
-        warn_of_unsettled(result, source)
-        result.preparation = preparation_told(volume, maps)
-    return result
+                first = magnitude_of(ZeroFilled()(batch.kspace, batch.operator)[0], sample, source)
+            for name, model in placed.items():
+                result = results[name]
+                note(sample, result)
+                if first is not None:
+                    result.zero_filled[position] = first
+                image = solve_slice(model, batch, budget, result)
+                result.images[position] = magnitude_of(image[0], sample, source)
+        for name, result in results.items():
+            warn_of_unsettled(result, source, "" if len(models) == 1 else f" of {name}")
+            result.preparation = preparation_told(volume, maps)
+    return results
 
 
 def destinations_of(request: Request) -> list[Path]:
@@ -159,23 +182,31 @@ def checked(sample: Sample, path: Path) -> Sample:
     return sample
 
 
-def note_noise(sample: Sample, result: Reconstruction) -> None:
-    """The noise of a slice on the grid is added to `result`."""
+def note(sample: Sample, result: Reconstruction) -> None:
+    """What is known of a slice before its reconstruction is added to `result`: how well its maps
+    fit, and its noise where it is on the grid.
+    """
+    share = sample.maps_explain
+    result.explained.append(math.nan if share is None else share)
     if isinstance(sample.operator, CartesianOperator):
         level = noise_level(sample.kspace[None], sample.operator.mask)
         result.noise.append(float(level))
 
 
 @contextmanager
-def written(destination: Path, result: Reconstruction) -> Iterator[None]:
-    """`destination` holds what `result` has become when the block ends well; its space on the disk
-    is taken before.
+def written(destination: Path, results: Mapping[str, Reconstruction]) -> Iterator[None]:
+    """`destination` holds what the one of `results`, or all side by side, have become when the
+    block ends well; its space on the disk is taken before.
     """
     kind = written_as(destination)
+    several = len(results) > 1
+    (first, *_) = results.values()
     with atomic_path(destination) as temporary:
-        write_durably(temporary, bytes(kind.room(result)))
+        room = kind.room_of_several(results) if several else kind.room(first)
+        write_durably(temporary, bytes(room))
         yield
-        write_durably(temporary, kind.content(result))
+        content = kind.side_by_side(results) if several else kind.content(first)
+        write_durably(temporary, content)
 
 
 def refuse_same_file(source: Path, destination: Path) -> None:
@@ -210,8 +241,10 @@ def magnitude_of(image: torch.Tensor, sample: Sample, path: Path) -> np.ndarray:
     return magnitude
 
 
-def warn_of_unsettled(result: Reconstruction, path: Path) -> None:
-    """Warns of the slices whose solver did not converge."""
+def warn_of_unsettled(result: Reconstruction, path: Path, whose: str = "") -> None:
+    """Warns of the slices whose solver did not converge. whose: " of " and a model's name, where
+    there are several.
+    """
     unsettled = [
         index
         for index, settled in zip(result.slices, result.converged, strict=False)
@@ -219,7 +252,7 @@ def warn_of_unsettled(result: Reconstruction, path: Path) -> None:
     ]
     if unsettled:
         warnings.warn(
-            f"{path}: {len(unsettled)} of {len(result.slices)} slices did not converge "
+            f"{path}: {len(unsettled)} of {len(result.slices)} slices{whose} did not converge "
             f"(first: slice {unsettled[0]}); their images are no equilibria, try more evaluations",
             DeqlabWarning,
             stacklevel=3,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -232,6 +233,17 @@ def _within(model: str, key: str) -> str:
     rest = key[len(model) + 1 :]
     known = names_of(METHODS.options(model)) if model in METHODS else []
     return key if model in known and rest.partition(".")[0] not in known else rest
+
+
+def labels(models: Sequence[str]) -> dict[str, str]:
+    """What each model is called: a card by its stem, unless two would be called alike.
+    InputError for a model that is given twice.
+    """
+    stems = [Path(name).stem for name in models]
+    for name in models:
+        if models.count(name) > 1:
+            raise InputError(f"--model: {name} is given {models.count(name)} times, once needed")
+    return {name: name if stems.count(stem) > 1 else stem for name, stem in zip(models, stems)}
 
 
 SET = click.Option(

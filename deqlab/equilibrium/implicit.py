@@ -20,6 +20,8 @@ from deqlab.solvers.criterion import per_sample_budget, per_sample_tolerance
 from deqlab.solvers.flat import State, StateT, batch_size, precision
 from deqlab.solvers.protocol import AnySolver, StateMap
 
+TOLERANCE = 1e-3  # of a backward solve, where the state's rounding allows it
+
 
 def adjoint_fixed_point(
     transpose: Transpose,
@@ -47,7 +49,8 @@ class ImplicitGradient:
     the forward one.
 
     solver, tolerance, max_evaluations: of the backward solve, as in `deqlab.solvers.solve`; one
-    evaluation is one vector-Jacobian product.
+    evaluation is one vector-Jacobian product. A tolerance of None is 1e-3, or the rounding of the
+    state where that is coarser, as in bfloat16.
     observe: called with the Solution of every backward solve.
     Keeps one graph of one evaluation of f, whatever the forward solve took. The first backward
     solve of a rule that falls short of its tolerance is a DeqlabWarning that says by how much; the
@@ -55,15 +58,14 @@ class ImplicitGradient:
     """
 
     solver: AnySolver = Anderson()
-    tolerance: float | Tensor = 1e-3
+    tolerance: float | Tensor | None = None
     max_evaluations: int | Tensor = 30
     observe: Callable[[Solution], None] | None = None
 
     def __post_init__(self) -> None:
         # Here and not in the backward pass, which comes after the whole forward solve.
-        per_sample_tolerance(
-            self.tolerance, _entries(self.tolerance), RelativeResidual(), torch.float64
-        )
+        tolerance = self.tolerance_in(torch.float64)
+        per_sample_tolerance(tolerance, _entries(tolerance), RelativeResidual(), torch.float64)
         per_sample_budget(self.max_evaluations, _entries(self.max_evaluations))
 
     @cached_property
@@ -72,13 +74,19 @@ class ImplicitGradient:
         # bury all others.
         return []
 
+    def tolerance_in(self, dtype: torch.dtype) -> float | Tensor:
+        """The tolerance of a backward solve in real numbers of this precision."""
+        if self.tolerance is None:
+            return max(TOLERANCE, RelativeResidual().smallest(dtype))
+        return self.tolerance
+
     def check(self, x0: State) -> None:
         """InputError for a tolerance below the rounding of the state, for there u is solved, or for
         limits of another batch size.
         """
         batch, dtype = batch_size(x0), precision(x0)
         try:
-            per_sample_tolerance(self.tolerance, batch, RelativeResidual(), dtype)
+            per_sample_tolerance(self.tolerance_in(dtype), batch, RelativeResidual(), dtype)
             per_sample_budget(self.max_evaluations, batch)
         except InputError as error:
             raise InputError(
@@ -93,10 +101,9 @@ class ImplicitGradient:
         return attach(f, solution.value, self._adjoint)
 
     def _adjoint(self, transpose: Transpose, g: Tensor) -> Tensor:
-        backward = adjoint_fixed_point(
-            transpose, g, self.solver, self.tolerance, self.max_evaluations
-        )
-        if not self._told and (message := _shortfall(backward, self.tolerance)):
+        tolerance = self.tolerance_in(precision(g))
+        backward = adjoint_fixed_point(transpose, g, self.solver, tolerance, self.max_evaluations)
+        if not self._told and (message := _shortfall(backward, tolerance)):
             self._told.append(message)
             warnings.warn(message, DeqlabWarning, stacklevel=2)
         if self.observe is not None:

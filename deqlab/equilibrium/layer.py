@@ -53,7 +53,9 @@ def equilibrium(
     if isinstance(gradient, DemandingRule) and torch.is_grad_enabled():
         gradient.check(start)
     with resting_statistics(f):
-        solution = solve(f, x0, solver, tolerance, max_evaluations, callback, criterion)
+        solution = solve(
+            f, x0, solver, tolerance, max_evaluations, callback, criterion, proof=False
+        )
     if may_have_moved(solution):
         watched = _Watched[StateT](f, solution.value)
         value = gradient.attach(watched, solution)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from deqlab.core.atomic import atomic_path
-from deqlab.core.cache import cache_folder
+from deqlab.core.cache import cache_folder, made
 from deqlab.core.errors import InputError
 from deqlab.core.spelling import nearest
 from deqlab.data.prepare.stored_maps import StoredMaps
@@ -122,7 +122,7 @@ def baselines(
             data = data or _heads(alike, acceleration, cache)
             tuning = tuned(name, data, device=str(device))
             content = {"weight": tuning.options["weight"], "at_edge": bool(tuning.at_edge)}
-            path.parent.mkdir(parents=True, exist_ok=True)
+            made(path.parent)
             with atomic_path(path) as temporary:
                 temporary.write_text(json.dumps(content) + "\n")
         found.append(Baseline(name, **json.loads(path.read_text())))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deqlab.core.errors import InputError
 from deqlab.data.dataset import SliceDataset
 from deqlab.data.prepare.mixed_coils import preparation_told
 from deqlab.data.sample import Batch, collate
@@ -74,10 +75,13 @@ def evaluate(
 
     methods: by label. baselines: more of them, tuned for one acceleration each; the budget is not
     theirs. budget: of those that iterate; InputError before any work where one of them does not and
-    something is asked. progress: called with a label before each piece of work.
+    something is asked, or where a label is given to two methods. progress: called with a label
+    before each piece of work.
     """
     for method in methods.values():
         method.check(budget)
+    for label in {label for found in baselines.values() for label in found}.intersection(methods):
+        raise InputError(f"{label!r} names a method and a tuned one alike; another name needed")
     rows = []
     for number, acceleration in enumerate(conditions.acceleration):
         tuned = baselines.get(acceleration, {})

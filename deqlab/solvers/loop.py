@@ -29,7 +29,7 @@ from deqlab.solvers.flat import (
     unflatten,
 )
 from deqlab.solvers.low_rank import LowRankInverse, gather
-from deqlab.solvers.protocol import AnySolver, Criterion, StateMap
+from deqlab.solvers.protocol import AnySolver, Criterion, SelectableMap, StateMap
 from deqlab.solvers.running import RunningBatch
 from deqlab.solvers.solution import Solution
 
@@ -50,6 +50,7 @@ def solve(
     max_evaluations: int | Tensor = 50,
     callback: Callable[[int, StateT, Tensor], None] | None = None,
     criterion: Criterion = RelativeResidual(),
+    proof: bool = True,
 ) -> Solution[StateT]:
     """A fixed point x = f(x) per sample, to the relative residual ||f(x) - x|| / ||f(x)|| <=
     tolerance.
@@ -66,6 +67,8 @@ def solve(
     callback: called as callback(evaluation, x, running) before each evaluation, with the running
         samples' iterates.
     criterion: RelativeResidual(), or AbsoluteResidual() for ||f(x) - x|| <= tolerance.
+    proof: evaluate f of the whole batch once more where samples have left it, for only that shows
+        whether they are still where they were left; False where the caller does.
 
     A sample stops for one of these reasons, named in the Solution; in all of them `value` is the
     best iterate seen: "converged"; "budget": its evaluations are spent; "not finite": NaN or Inf in
@@ -73,8 +76,7 @@ def solve(
     best residual nor the smallest ||f(x) - x|| has fallen by 1 % within 100 evaluations, as it
     happens at the rounding level and on limit cycles, but not to Picard at the rate 0.999, slow as
     it is; "coupled": it had converged, but as others went on f(x) became another one, so f does not
-    treat every sample for itself (a DeqlabWarning, and the residuals are those of `value`). That is
-    seen where samples that are done stay in the batch.
+    treat every sample for itself (a DeqlabWarning, and the residuals are those of `value`).
 
     No graph of f outlives an evaluation; `deqlab.equilibrium` adds gradients. Raises InputError for
     an impossible budget or tolerance (a positive one below the state's rounding), for a map that
@@ -139,11 +141,13 @@ def solve(
         inverse=gather(batch, pieces) if pieces else None,
     )
     recheck = Recheck(criterion, tolerances, precision)
-    if any(
+    left = isinstance(f, SelectableMap) and len(set(found.evaluations.tolist())) > 1
+    if (left and proof) or any(
         recheck.moved(member, record.reason[member], record.best[member], size, length)
         for member, size, length in zip(*running.at_rest(members))
     ):
-        # The map is not what it has to be, so what it costs no longer matters: the truth of all.
+        # Those who left can be asked in no other way; and where some who rest have moved, the map
+        # is not what it has to be, so what it costs no longer matters: the truth of all.
         return corrected(found, f(best), recheck)
     return found
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from deqlab.app.cli import main
-from deqlab.app.commands.evaluate import labels
+from deqlab.app.shell import labels
 from deqlab.core.errors import InputError
 from deqlab.evaluation.conditions import Conditions
+from deqlab.evaluation.judge import evaluate
+from deqlab.recon.classical.zero_filled import ZeroFilled
 from deqlab.signal.sampling.masks import default_center_fraction
 from deqlab.training.config import TrainingConfig
 
@@ -17,8 +19,7 @@ from deqlab.training.config import TrainingConfig
 @pytest.mark.parametrize(
     "words, named",
     [
-        ("reconstruct a.h5 b.h5 --model de-grad --model cg-sense", "--model: de-grad and cg-sense"),
-        ("reconstruct a.h5 b.h5 --model=de-grad --model cg-sense", "--model: de-grad and cg-sense"),
+        ("reconstruct a.h5 b.h5 --model x --seed=1 --seed 2", "--seed: 1 and 2"),
         ("reconstruct a.h5 b.h5 --model x --slices 1 --slices 2", "--slices: 1 and 2"),
         ("train --model de-grad --model mol", "--model: de-grad and mol"),
         ("train --out a --epochs 3 --out b", "--out: a and b"),
@@ -44,11 +45,19 @@ def test_models_of_one_name_are_all_judged(models: list[str], found: list[str]) 
     assert list(labels(models).values()) == found and list(labels(models)) == models
 
 
+def test_a_method_called_like_a_tuned_one_is_refused_before_the_work() -> None:
+    """Else one of the two would take the other's place in the table."""
+    methods = {"tuned cg-sense": ZeroFilled()}
+    with pytest.raises(InputError, match="'tuned cg-sense' names a method and a tuned one alike"):
+        evaluate(methods, [Path("no.h5")], baselines={4.0: {"tuned cg-sense": ZeroFilled()}})
+
+
 def test_a_model_given_twice_is_refused(capsys) -> None:
     with pytest.raises(InputError, match="x.json is given 2 times"):
         labels(["x.json", "y.json", "x.json"])
-    assert main(["evaluate", "--model", "cg-sense", "cg-sense"]) == 2
-    assert "cg-sense is given 2 times" in capsys.readouterr().err
+    for words in (["evaluate"], ["reconstruct", "no.h5", "o.h5"]):
+        assert main([*words, "--model", "cg-sense", "cg-sense"]) == 2
+        assert "cg-sense is given 2 times" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["o.dcm", "o.MAT", "o.gz", "o.npy.gz", "o.nii.xz", "o.tar.xz"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deqlab.core.cache import cache_folder
+from deqlab.core.cache import cache_folder, made
 from deqlab.core.errors import DeqlabWarning, InputError
 
 
@@ -49,3 +49,29 @@ def test_a_home_is_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.delenv("DEQLAB_CACHE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "deqlab"
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "read-only", "folder .cache is a file"])
+def test_a_home_that_cannot_be_written_is_none(homeless: Path, monkeypatch, kind: str) -> None:
+    home = homeless / "home"
+    monkeypatch.setenv("HOME", str(home))
+    if kind == "file":
+        home.touch()
+    elif kind != "missing":
+        home.mkdir()
+    if kind == "folder .cache is a file":
+        (home / ".cache").touch()
+    # To the user root nothing is forbidden, so it is said in place of the system.
+    allowed = os.access
+    closed = {"missing": homeless, "read-only": home}.get(kind)
+    monkeypatch.setattr(os, "access", lambda path, how: path != closed and allowed(path, how))
+    words = r"home/\.cache/deqlab cannot be written; .*DEQLAB_CACHE names another"
+    with pytest.warns(DeqlabWarning, match=words):
+        assert cache_folder() == homeless / f"deqlab-{os.getuid()}"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file/cache: cannot be made .*DEQLAB_CACHE names another"):
+        made(tmp_path / "file" / "cache")
+    assert made(tmp_path / "new" / "cache").is_dir()

@@ -28,7 +28,9 @@ def test_a_backward_tolerance_below_rounding_is_refused_before_the_solve(dtype) 
     assert not calls and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("rule", [ImplicitGradient(tolerance=2e-2), JacobianFree()], ids=str)
+@pytest.mark.parametrize(
+    "rule", [ImplicitGradient(), ImplicitGradient(tolerance=2e-2), JacobianFree()], ids=str
+)
 def test_a_rule_that_can_serve_does(rule) -> None:
     torch.manual_seed(0)
     linear = torch.nn.Linear(6, 6).bfloat16()

@@ -149,6 +149,50 @@ def test_the_evaluation_of_an_equilibrium_proves_the_solve(rule) -> None:
     assert len([n for n in calls if n == 3]) == int(solution.evaluations.min()) + 1
 
 
+class Neighbours(Selecting):
+    """The sample before enters, not the mean."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.rate * x + 1 + 0.3 * x.roll(1, 0) * (self.rate < 0.5)
+
+    def select(self, index: Tensor) -> Neighbours:
+        return Neighbours(self.rate[index])
+
+
+class Misplaced(Selecting):
+    """`select` gives the first samples, whichever are asked for."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.rate * x + 1
+
+    def select(self, index: Tensor) -> Misplaced:
+        return Misplaced(self.rate[: len(index)])
+
+
+@pytest.mark.filterwarnings("ignore:f couples")
+@pytest.mark.parametrize("solver", SOLVERS, **by_name)
+@pytest.mark.parametrize("kind", [Selecting, Neighbours, Misplaced])
+def test_select_hides_no_coupling_from_solve(kind, solver) -> None:
+    """Whoever was done has left, and the rest was solved without it: "converged" to elsewhere."""
+    f = kind(torch.tensor([0.05, 0.2, 0.4, 0.9])[:, None])
+    solution = solve(f, torch.zeros(4, 2), solver, 1e-4, 300)
+    true = residuals(f, solution.value)
+    assert bool((true[solution.converged] <= SLACK * 1e-4 + 1e-6).all())
+    assert kind is Misplaced or not solution.converged.all()
+
+
+def test_an_honest_select_pays_one_evaluation_for_its_proof(make_map) -> None:
+    f = make_map(4, rates=[0.9, 0.05, 0.6, 0.3], selectable=True)
+    for proof in (True, False):
+        f.rows.clear()
+        solution = solve(f, torch.zeros_like(f.b), Picard(), 1e-6, 300, proof=proof)
+        assert solution.converged.all()
+        assert sum(f.rows) == int(solution.evaluations.sum()) + 4 * proof
+    f.rows.clear()
+    solve(f, torch.zeros_like(f.b), Picard(), 0.0, 7)
+    assert f.rows == [4] * 7  # nobody has left
+
+
 @pytest.mark.parametrize("solver", SOLVERS, **by_name)
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
 def test_honest_maps_hear_nothing_and_pay_nothing(make_map, solver, dtype) -> None:

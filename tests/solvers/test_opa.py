@@ -134,6 +134,7 @@ def test_extra_evaluations_and_products_are_counted(make_map, every: int) -> Non
         solution.converged.all()
         and [len(trace) for trace in solution.trace] == solution.evaluations.tolist()
     )
+    assert f.rows.pop() == 3  # the proof that those who left are still where they were
     assert sum(f.rows) == int(solution.evaluations.sum())
     short = solve(f, torch.zeros_like(f.b), Broyden(opa=OPA(Selectable(d), every)), 0.0, 7)
     assert short.evaluations.tolist() == [7] * 3

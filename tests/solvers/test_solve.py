@@ -256,6 +256,7 @@ def test_the_trace_is_what_was_measured_and_no_more(make_map) -> None:
 def test_finished_samples_cost_nothing_where_the_map_can_select(make_map, solver) -> None:
     f = make_map(4, rates=[0.9, 0.05, 0.6, 0.3], selectable=True)
     solution = solve(f, torch.zeros_like(f.b), solver, 1e-8, 100)
+    assert f.rows.pop() == 4  # the proof that those who left are still where they were
     assert sum(f.rows) == int(solution.evaluations.sum()) and f.rows == sorted(f.rows, reverse=True)
     assert f.rows[0] == 4 and f.rows[-1] == 1
     assert_close(solution.value, f.fixed_point(), rtol=1e-6, atol=1e-6)

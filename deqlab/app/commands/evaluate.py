@@ -11,15 +11,24 @@ tuned ones it is the first model. --json keeps every volume's row.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from deqlab.app.preparation import PREPARATION
-from deqlab.app.shell import DEVICE, SET, Command, NameOf, OneOf, flags, page_of, said, settings
-from deqlab.core.errors import InputError
+from deqlab.app.shell import (
+    DEVICE,
+    SET,
+    Command,
+    NameOf,
+    OneOf,
+    flags,
+    labels,
+    page_of,
+    said,
+    settings,
+)
 
 MODELS = ("zero-filled", "de-ridge", "de-grad-measured")
 
@@ -103,17 +112,6 @@ def run(
         content = {"summary": table, "rows": [row.to_json() for row in rows], "baselines": weights}
         with atomic_path(json_file) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def labels(models: Sequence[str]) -> dict[str, str]:
-    """What each model is called in the table: a card by its stem, unless two would be called alike.
-    InputError for a model that is given twice.
-    """
-    stems = [Path(name).stem for name in models]
-    for name in models:
-        if models.count(name) > 1:
-            raise InputError(f"--model: {name} is given {models.count(name)} times, once needed")
-    return {name: name if stems.count(stem) > 1 else stem for name, stem in zip(models, stems)}
 
 
 def _command() -> Command:

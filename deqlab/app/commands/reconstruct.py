@@ -4,9 +4,10 @@ IN is masked (it has `mask`), or fully sampled: then it is undersampled first; o
 `trajectory` (radial, spiral). OUT receives magnitudes (slices, rows, columns) at the input's own
 intensity scale, in the format that its ending names: .h5 has `reconstruction` and per slice the
 solver's evaluations, residual and convergence; .npy the array; .nii and .nii.gz a volume with its
-voxels' sides in mm; .png a quick look at the middle slice, or at all of a few. How the data were
-prepared is printed, and stored in .h5: their noise, whether coils were whitened and why, which coil
-maps, how many coils.
+voxels' sides in mm; .png a quick look at the middle slice, or at all of a few. Of several models
+.h5 has a group `reconstruction` with a data set for each, and .png a row for each. How the data
+were prepared is printed, and stored in .h5: their noise, whether coils were whitened and why, which
+coil maps, how many coils.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from typing import Any
 import click
 
 from deqlab.app.preparation import PREPARATION
-from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, page_of, settings
+from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, labels, page_of, settings
 
 ACCELERATION = 4.0
 
 
-def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **given: Any) -> None:
+def run(
+    source: Path, destination: Path, model: tuple[str, ...], words: tuple[str, ...], **given: Any
+) -> None:
     """Writes OUT."""
-    from deqlab.app.reconstruct_file import Request, destinations_of, reconstruct_file
+    from deqlab.app.reconstruct_file import Request, destinations_of, side_by_side
     from deqlab.app.reconstructed import prepared, summary
     from deqlab.core.device import device_by_name
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
@@ -38,9 +41,11 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
     destinations_of(Request(source, destination, quick_look=args.quick_look))
     # What needs no file is refused before one is read.
     device = device_by_name(args.device)
-    method = ready(model, settings(words, [model])[model])
-    budget = Budget(args.tolerance, args.max_evaluations)
-    method.check(budget)
+    options, budget = settings(words, model), Budget(args.tolerance, args.max_evaluations)
+    methods = {}
+    for name, label in labels(model).items():
+        methods[name if len(model) == 1 else label] = method = ready(name, options[name])
+        method.check(budget)
     request = Request(
         source=source,
         destination=destination,
@@ -49,11 +54,13 @@ def run(source: Path, destination: Path, model: str, words: tuple[str, ...], **g
         coil_maps=coil_maps_by_name(args.coil_maps),
         whiten=WHITENING.make(args.whiten),
         coils=args.coils,
-        attributes={"model": model},
+        attributes={"model": ", ".join(methods)},
         quick_look=args.quick_look,
     )
-    result = reconstruct_file(request, method, budget, device, progress=sys.stderr.isatty())
-    print(f"{destination}: {summary(result)}\nprepared: {prepared(result)}")
+    results = side_by_side(request, methods, budget, device, progress=sys.stderr.isatty())
+    for name, result in results.items():
+        print(f"{destination}: {f'{name}: ' if len(results) > 1 else ''}{summary(result)}")
+    print(f"prepared: {prepared(result)}")
     if args.quick_look is not None:
         print(f"quick look: {args.quick_look}")
 
@@ -130,9 +137,10 @@ def _command() -> Command:
             click.Option(
                 ["--model"],
                 required=True,
+                multiple=True,
                 metavar="NAME",
                 help="shipped weights by name, the .json of weights of your own, or a method"
-                " without weights",
+                " without weights; several are reconstructed side by side",
             ),
             SET,
             *PREPARATION,

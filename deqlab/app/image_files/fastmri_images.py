@@ -1,5 +1,6 @@
 """Images as fastMRI submissions have them, and how each came about."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -20,17 +21,44 @@ class FastMRIImages(ImageFile):
 
     def content(self, result: Reconstruction) -> bytes:
         """The output file of `result`."""
-        per_slice: dict[str, np.ndarray] = {"slices": np.asarray(result.slices)}
-        if result.evaluations:
-            per_slice["evaluations"] = np.asarray(result.evaluations)
-            per_slice["residual"] = np.asarray(result.residual)
-            per_slice["converged"] = np.asarray(result.converged)
-        if result.noise:
-            per_slice["noise"] = np.asarray(result.noise)
-        if np.isfinite(result.explained).any():
-            per_slice["coil_maps_explain"] = np.asarray(result.explained)
-        sampled = {} if result.mask is None else {"mask": result.mask}
         told = {**result.attributes, "preparation": result.preparation}
         return hdf5_bytes(
-            {"reconstruction": result.images, **sampled}, told, {"reconstruction": per_slice}
+            {"reconstruction": result.images, **_sampled(result)},
+            told,
+            {"reconstruction": _per_slice(result)},
         )
+
+    def side_by_side(self, results: Mapping[str, Reconstruction]) -> bytes:
+        """`reconstruction` is a group with such a data set for each model, called as in the table
+        of `deqlab evaluate`; of a path, `/` is written `:`.
+        """
+        (first, *_) = results.values()
+        told = {**first.attributes, "preparation": first.preparation}
+        told["model"] = ", ".join(results)
+        names = {name: f"reconstruction/{name.replace('/', ':')}" for name in results}
+        return hdf5_bytes(
+            {names[name]: result.images for name, result in results.items()} | _sampled(first),
+            told,
+            {
+                names[name]: {"model": name, **_per_slice(result)}
+                for name, result in results.items()
+            },
+        )
+
+
+def _sampled(result: Reconstruction) -> dict[str, np.ndarray]:
+    return {} if result.mask is None else {"mask": result.mask}
+
+
+def _per_slice(result: Reconstruction) -> dict[str, np.ndarray]:
+    """What is known of every slice."""
+    known = {"slices": np.asarray(result.slices)}
+    if result.evaluations:
+        known["evaluations"] = np.asarray(result.evaluations)
+        known["residual"] = np.asarray(result.residual)
+        known["converged"] = np.asarray(result.converged)
+    if result.noise:
+        known["noise"] = np.asarray(result.noise)
+    if np.isfinite(result.explained).any():
+        known["coil_maps_explain"] = np.asarray(result.explained)
+    return known

@@ -1,8 +1,8 @@
 """A picture for a first glance: what was measured, what became of it, and how far it came."""
 
 import io
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from deqlab.app.image_files.protocol import ImageFile
 from deqlab.app.reconstructed import Reconstruction
@@ -35,14 +35,31 @@ class Picture(ImageFile):
             residual=dict(zip(result.slices, result.residual)),
             converged=result.converged,
         )
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-        return buffer.getvalue()
+        return _png(figure)
+
+    def side_by_side(self, results: Mapping[str, Reconstruction]) -> bytes:
+        """A row for each model, all of the middle slice."""
+        from deqlab.show.quick_look import quick_look
+
+        (first, *_) = results.values()
+        at = len(first.slices) // 2
+        rows = {name: (one.zero_filled[at], one.images[at]) for name, one in results.items()}
+        return _png(quick_look(rows, name=f"slice {first.slices[at]}", mask=first.mask))
 
     def room(self, blank: Reconstruction) -> int:
         """A bound for pictures of any size, as nothing can be drawn yet."""
         return ROOM
 
+    def room_of_several(self, blank: Mapping[str, Reconstruction]) -> int:
+        """The same bound for every few rows."""
+        return ROOM * -(-len(blank) // FEW)
+
     def shown(self, slices: int) -> Sequence[int]:
         """All of a few, the middle one of many."""
         return range(slices) if slices <= FEW else [slices // 2]
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

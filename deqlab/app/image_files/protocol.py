@@ -3,10 +3,11 @@ line in `registry.py`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from deqlab.app.reconstructed import Reconstruction
+from deqlab.core.errors import InputError
 
 
 class ImageFile(ABC):
@@ -28,6 +29,19 @@ class ImageFile(ABC):
         InputError as in `content`.
         """
         return len(self.content(blank))
+
+    def side_by_side(self, results: Mapping[str, Reconstruction]) -> bytes:
+        """As `content`, of what several models, by name, made of the same slices. InputError where
+        the format holds the images of one alone.
+        """
+        raise InputError(
+            f"{' or '.join(self.endings)}: holds the images of one model, {len(results)} given;"
+            " .h5 or .png needed"
+        )
+
+    def room_of_several(self, blank: Mapping[str, Reconstruction]) -> int:
+        """As `room`, of `side_by_side`."""
+        return len(self.side_by_side(blank))
 
     def shown(self, slices: int) -> Sequence[int]:
         """Positions among so many slices of those whose zero-filled image is needed too."""

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from deqlab.core.atomic import atomic_path
-from deqlab.core.cache import cache_folder
+from deqlab.core.cache import cache_folder, made
 from deqlab.core.errors import InputError
 from deqlab.core.options import Count, Whole, option, options
 from deqlab.data.simulated import CONTRASTS, draw_sequence
@@ -162,9 +162,9 @@ def _cached(
         if path.exists():
             found = load_file(path)
             return [found[name] for name in sorted(found)]
-        path.parent.mkdir(parents=True, exist_ok=True)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read ({error}); remove it") from None
+    made(path.parent)
     pairs = make()
     with atomic_path(path) as temporary:
         save_file({f"{index:05d}": pair for index, pair in enumerate(pairs)}, temporary)
