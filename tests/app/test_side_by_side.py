@@ -75,9 +75,9 @@ def test_a_page_has_a_row_for_each_model(scan, tmp_path, shell, models: int) -> 
     words = ("--acceleration", 2)
     assert shell(scan, tmp_path / "one.png", "--model", names[0], *words, "--slices", 1)[0] == 0
     assert shell(scan, tmp_path / "all.png", "--model", *names, *words)[0] == 0
-    one, page = (Image.open(tmp_path / name) for name in ("one.png", "all.png"))
-    # Of one model a row; a page is as high as its rows.
-    assert page.height == pytest.approx(models * one.height, rel=0.02)
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "all.png") as page:
+        # A page is as high as its rows.
+        assert page.height == pytest.approx(models * one.height, rel=0.02)
 
 
 @pytest.mark.parametrize("ending", [".npy", ".nii", ".nii.gz"])
