@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class Request:
         ending names. quick_look: a picture to be written beside it.
     mask: the rule that undersamples a fully sampled source (`deqlab.data.sampling.Seeded` for one
         with a seed of its own); None for a source that is undersampled already.
-    slices, coil_maps, whiten, coils: as in SliceDataset. attributes: texts to store with the
+    slices, coil_maps, whiten, coils, told: as in SliceDataset. attributes: texts to store with the
         images, such as the model's name.
     """
 
@@ -56,6 +57,7 @@ class Request:
     coils: int | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     quick_look: Path | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 def reconstruct_file(
@@ -101,6 +103,7 @@ def side_by_side(
         coil_maps=request.coil_maps,
         whiten=request.whiten,
         coils=request.coils,
+        told=request.told,
     )
     for path in destinations:
         refuse_same_file(source, path)
@@ -120,6 +123,7 @@ def side_by_side(
         "source": source.name,
         "acquisition": volume.contrast,
         "patient_id": volume.patient_id,
+        **({"emulated": volume.emulated} if volume.emulated else {}),
         **request.attributes,
     }
     results = {

@@ -22,7 +22,8 @@ class Command(click.Command):
     """A command that tells the nearest flag for a wrong one, takes several values after a flag that
     may be repeated, and explains a model's options when it is asked for help with `--model NAME`.
 
-    moved: what to write in place of flags that there were once.
+    moved: what to write in place of flags that there were once. later: further parameters, made
+    when the command is used, for what takes long to import.
     """
 
     def __init__(
@@ -30,14 +31,17 @@ class Command(click.Command):
         *args: Any,
         moved: Mapping[str, str] | None = None,
         pages: Callable[[str], str] | None = None,
+        later: Callable[[], list[click.Parameter]] | None = None,
         **named: Any,
     ):
         super().__init__(*args, **named)
-        self.moved, self.pages = moved or {}, pages
+        self.moved, self.pages, self.later = moved or {}, pages, later
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, after `--model a b` became `--model a --model b`."""
         ctx.meta["words"] = list(args)
+        if self.later is not None:
+            self.params, self.later = [*self.params, *self.later()], None
         try:
             words = spread(args, self.params)
             self._refuse_twice(ctx, words)

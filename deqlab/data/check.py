@@ -7,7 +7,7 @@ contrast or a target that is missing, or a target that its k-space does not give
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from deqlab.data.formats.fastmri_fields import kspace_shape, read_header, read_m
 from deqlab.data.formats.hdf5 import dataset, number_attribute, opened, read, text_attribute
 from deqlab.data.formats.ismrmrd_header import Header
 from deqlab.data.formats.protocol import GridVolume, Volume
-from deqlab.data.formats.registry import format_of
+from deqlab.data.formats.registry import NOTHING, format_of
 from deqlab.data.formats.samples import in_unit_range, peak, root_sum_of_squares
 from deqlab.data.prepare.on_grid import acquired_only, calibration
 
@@ -34,17 +34,18 @@ EMPTY = Finding(Severity.NOTE, "kspace holds only zeros")
 FIELDS = ("kspace", "mask", "ismrmrd_header", *TARGETS)
 
 
-def check(path: str | Path) -> list[str]:
+def check(path: str | Path, told: Mapping[str, Any] = NOTHING) -> list[str]:
     """All defects of the file `path`, one sentence each without its name; empty for a sound file.
 
-    Reads the whole file, one slice at a time. Raises nothing for a bad file.
+    told: options of its format. Reads the whole file, one slice at a time. Raises nothing for a bad
+    file.
     """
     path = Path(path)
     found: list[str] = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeqlabWarning)
-            kind = format_of(path)
+            kind = format_of(path, told)
             if isinstance(kind, FastMRI):
                 with opened(path) as file:
                     _check_fields(file, path, found)

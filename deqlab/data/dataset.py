@@ -1,7 +1,8 @@
 """Files of any format as a sequence of slices under study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -9,7 +10,7 @@ from torch.utils.data import Dataset
 from deqlab.core.errors import InputError
 from deqlab.data.examine.examined import open_volume
 from deqlab.data.formats.protocol import GridVolume, OffGridVolume, Volume
-from deqlab.data.formats.registry import open_stated, suffixes
+from deqlab.data.formats.registry import NOTHING, open_stated, suffixes
 from deqlab.data.prepare.mixed_coils import with_mixed_coils
 from deqlab.data.prepare.off_grid import OffGridSlices
 from deqlab.data.prepare.on_grid import OnGridSlices, acquired_only
@@ -39,6 +40,7 @@ class SliceDataset(Dataset):
         name alone.
     coil_maps, noise, max_pixels, whiten, coils: as in `Preparation`. Coils are mixed by what the
         mask of `dataset[i]` measures, whatever mask is drawn.
+    told: options of the files' format, such as the names of an array's axes.
 
     `dataset[i]` is for evaluation: the same at every access, and one mask for all slices of a
     volume. `dataset.sample(i, rng)` is for training: mask, noise and strip are drawn from `rng`
@@ -57,6 +59,7 @@ class SliceDataset(Dataset):
         max_pixels: int | None = None,
         whiten: Whitener = NoWhitening(),
         coils: int | None = None,
+        told: Mapping[str, Any] = NOTHING,
     ):
         options = Preparation(coil_maps, noise, max_pixels, whiten, coils)
         rules = () if mask is None else tuple(mask) if isinstance(mask, Sequence) else (mask,)
@@ -64,8 +67,8 @@ class SliceDataset(Dataset):
         self.scans: list[OnGridSlices | OffGridSlices] = []
         self.items: list[tuple[OnGridSlices | OffGridSlices, int]] = []
         for path in find_files(paths):
-            chosen = choose_slices(open_stated(path), slices)
-            volume = open_volume(path, chosen)
+            chosen = choose_slices(open_stated(path, told), slices)
+            volume = open_volume(path, chosen, told)
             scan = scan_of(volume, rules, options, chosen, seed)
             self.scans.append(scan)
             self.items += [(scan, index) for index in chosen]

@@ -1,7 +1,8 @@
 """Makes, lists, checks and shows data.
 
 `make` simulates heads as fastMRI files, `list` shows what files hold, `check` names every defect of
-a file in plain words, `draws` shows what `deqlab train --data varied` learns from.
+a file in plain words, `convert` writes a file of any known format as HDF5, `draws` shows what
+`deqlab train --data varied` learns from.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deqlab.app.commands.data_convert import CONVERT
+from deqlab.app.reading import reading_flags, told_of
 from deqlab.app.shell import Command, Group, OneOf
 from deqlab.app.varied import ANATOMY, SET_DRAWS
 from deqlab.core.cache import cache_folder
@@ -99,14 +102,14 @@ def _list(paths: tuple[Path, ...]) -> int:
     return 0
 
 
-def _check(paths: tuple[Path, ...]) -> int:
+def _check(paths: tuple[Path, ...], **given: Any) -> int:
     from deqlab.data import find_files
     from deqlab.data.check import check
 
-    bad = 0
+    bad, told = 0, told_of(given)
     files = find_files(list(paths))
     for path in files:
-        defects = check(path)
+        defects = check(path, told)
         bad += bool(defects)
         print(
             f"{path}:"
@@ -222,6 +225,7 @@ CHECK = Command(
     callback=_check,
     help="Names every defect; the exit status is 1 if there is one.",
     params=[click.Argument(["paths"], nargs=-1, type=PATH, required=True, metavar="PATH...")],
+    later=reading_flags,
 )
 DRAWS = Command(
     "draws",
@@ -245,7 +249,13 @@ DRAWS = Command(
         SET_DRAWS,
     ],
 )
-COMMANDS: dict[str, click.Command] = {"make": MAKE, "list": LIST, "check": CHECK, "draws": DRAWS}
+COMMANDS: dict[str, click.Command] = {
+    "make": MAKE,
+    "list": LIST,
+    "check": CHECK,
+    "convert": CONVERT,
+    "draws": DRAWS,
+}
 
 
 def _which() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from deqlab.app.preparation import PREPARATION
+from deqlab.app.reading import SLICES, parse_slices, reading_flags, told_of
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, labels, page_of, settings
 
 ACCELERATION = 4.0
@@ -37,7 +38,7 @@ def run(
     from deqlab.recon.weights import ready
     from deqlab.signal.coils.registry import WHITENING
 
-    args = SimpleNamespace(source=source, **given)
+    args = SimpleNamespace(source=source, told=told_of(given), **given)
     destinations_of(Request(source, destination, quick_look=args.quick_look))
     # What needs no file is refused before one is read.
     device = device_by_name(args.device)
@@ -56,11 +57,14 @@ def run(
         coils=args.coils,
         attributes={"model": ", ".join(methods)},
         quick_look=args.quick_look,
+        told=args.told,
     )
     results = side_by_side(request, methods, budget, device, progress=sys.stderr.isatty())
     for name, result in results.items():
         print(f"{destination}: {f'{name}: ' if len(results) > 1 else ''}{summary(result)}")
     print(f"prepared: {prepared(result)}")
+    if "emulated" in result.attributes:
+        print(f"emulated: {result.attributes['emulated']}")
     if args.quick_look is not None:
         print(f"quick look: {args.quick_look}")
 
@@ -75,7 +79,7 @@ def _mask(args: Any) -> Any:
     from deqlab.data.sampling import Seeded
     from deqlab.signal.sampling.masks import MASKS, default_center_fraction
 
-    volume = open_stated(args.source)
+    volume = open_stated(args.source, args.told)
     options = ("acceleration", "center_fraction", "mask", "seed")
     given = {name: getattr(args, name) for name in options if getattr(args, name) is not None}
     if volume.sampled_by == "trajectory":
@@ -100,26 +104,6 @@ def _mask(args: Any) -> Any:
     return rule if args.seed is None else Seeded(rule, args.seed)
 
 
-def parse_slices(text: str) -> str | tuple[int, int] | list[int]:
-    """The slices that `text` names: "all", (start, stop) from START:STOP, or a list from 3,5,8.
-
-    Raises InputError for anything else.
-    """
-    from deqlab.core.errors import InputError
-
-    try:
-        if text == "all":
-            return text
-        if ":" in text:
-            start, stop = text.split(":")
-            return int(start), int(stop)
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--slices: {text!r} given; all, START:STOP, or 3,5,8 and so on needed"
-        ) from None
-
-
 def _command() -> Command:
     from deqlab.recon.base import Budget
     from deqlab.signal.sampling.masks import MASKS
@@ -132,7 +116,7 @@ def _command() -> Command:
         pages=page_of,
         moved={"--option": "--set NAME=VALUE"},
         params=[
-            click.Argument(["source"], type=path, metavar="IN.h5"),
+            click.Argument(["source"], type=path, metavar="IN"),
             click.Argument(["destination"], type=path, metavar="OUT"),
             click.Option(
                 ["--model"],
@@ -167,13 +151,7 @@ def _command() -> Command:
                 metavar="N",
                 help="of the mask (default: made from the file's name)",
             ),
-            click.Option(
-                ["--slices"],
-                default="all",
-                show_default=True,
-                metavar="S",
-                help="all, START:STOP, or numbers such as 3,5,8",
-            ),
+            SLICES,
             click.Option(
                 ["--quick-look"],
                 type=path,
@@ -182,6 +160,7 @@ def _command() -> Command:
             ),
             *flags(Budget, ("tolerance", "max_evaluations")),
             DEVICE,
+            *reading_flags(),
         ],
     )
 

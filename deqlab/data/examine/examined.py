@@ -7,7 +7,7 @@ contradicts is told in a `DeqlabWarning`, or refused in an `InputError`.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,8 +24,8 @@ from deqlab.data.examine.protocol import Finding, Severity
 from deqlab.data.examine.registry import facts_of, samples_of
 from deqlab.data.examine.seen import SeenSlice
 from deqlab.data.formats.hdf5 import stamp
-from deqlab.data.formats.protocol import GridVolume, OffGridVolume, Volume
-from deqlab.data.formats.registry import open_stated
+from deqlab.data.formats.protocol import Format, GridVolume, OffGridVolume, Volume
+from deqlab.data.formats.registry import NOTHING, format_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,27 +143,31 @@ class Examination:
     seen: int | None = None
 
 
-def open_volume(path: str | Path, slices: Sequence[int] = ()) -> Volume:
+def open_volume(
+    path: str | Path, slices: Sequence[int] = (), told: Mapping[str, Any] = NOTHING
+) -> Volume:
     """The volume of the file `path`, whatever its format, examined, and kept until the file
     changes.
 
-    slices: those that will be asked for, all where empty. Reads the middle one of them, seldom one
-    or two more. Warns (DeqlabWarning) of what contradicts, and of what was
-    done about it. Raises InputError, one line naming file and field, for what cannot be used.
+    slices: those that will be asked for, all where empty. told: options of its format. Reads the
+    middle one of these slices, seldom one or two more. Warns (DeqlabWarning) of what contradicts,
+    and of what was done about it. Raises InputError, one line naming file and field, for what
+    cannot be used.
     """
     path = Path(path)
-    open_stated(path)  # for its own warnings, which are due each time
-    found = _opened(path, tuple(slices), *stamp(path))
+    kind = format_of(path, told)
+    kind.open(path)  # for its own warnings, which are due each time
+    found = _opened(path, tuple(slices), kind, *stamp(path))
     for finding, index in sorted(found.findings, key=lambda entry: -entry[0].severity):
         tell(path, [finding], index)
     return found.volume
 
 
 @lru_cache(maxsize=4096)
-def _opened(path: Path, slices: tuple[int, ...], time: int, size: int) -> Examination:
+def _opened(path: Path, slices: tuple[int, ...], kind: Format, time: int, size: int) -> Examination:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeqlabWarning)
-        return examined(open_stated(path), slices)
+        return examined(kind.open(path), slices)
 
 
 def examined(volume: Volume, slices: Sequence[int] = ()) -> Examination:

@@ -154,4 +154,5 @@ def _open_volume(path: Path, time: int, size: int) -> FastMRIVolume:
             mask=mask,
             target_name=None if mask is not None else target_name,
             stored_maximum=number_attribute(file, "max", path),
+            emulated=text_attribute(file, "emulated", path) or "",
         )

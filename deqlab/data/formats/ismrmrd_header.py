@@ -125,22 +125,29 @@ def parse_header(text: bytes | str) -> Header:
 
 
 def build_header(
-    encoded: tuple[int, int], recon: tuple[int, int], acquired: tuple[int, int], coils: int
+    encoded: tuple[int, int],
+    recon: tuple[int, int],
+    acquired: tuple[int, int],
+    coils: int,
+    voxel: Voxel = UNKNOWN,
 ) -> bytes:
     """A minimal ISMRMRD header as UTF-8 bytes.
 
-    Sizes are (rows, columns); `acquired` is (first, one past the last) column.
-    Sizes in millimetres state 1 mm pixels: the file says so in `userParameters`, since nothing was
-    measured.
+    Sizes are (rows, columns); `acquired` is (first, one past the last) column. voxel: sides along
+    (slice, row, column) in mm. Where one of them is not known, sizes in millimetres state 1 mm
+    pixels: the file says so in `userParameters`, since nothing was measured.
     """
+    known = [side or 1.0 for side in voxel] if None not in voxel else [1.0] * 3
     root = ElementTree.Element("ismrmrdHeader", xmlns=NAMESPACE)
     _leaf(root, "acquisitionSystemInformation/receiverChannels", coils)
     _leaf(root, "experimentalConditions/H1resonanceFrequency_Hz", 0)
     encoding = ElementTree.SubElement(root, "encoding")
     for name, (rows, columns) in (("encodedSpace", encoded), ("reconSpace", recon)):
-        for part in ("matrixSize", "fieldOfView_mm"):
-            for axis, size in (("x", rows), ("y", columns), ("z", 1)):
-                _leaf(encoding, f"{name}/{part}/{axis}", size)
+        sizes = list(zip("xyz", (rows, columns, 1), (*known[1:], known[0])))
+        for axis, size, _ in sizes:
+            _leaf(encoding, f"{name}/matrixSize/{axis}", size)
+        for axis, size, side in sizes:
+            _leaf(encoding, f"{name}/fieldOfView_mm/{axis}", f"{size * side:g}")
     limits = {
         "minimum": 0,
         "maximum": acquired[1] - acquired[0] - 1,
@@ -149,7 +156,7 @@ def build_header(
     for name, value in limits.items():
         _leaf(encoding, f"encodingLimits/kspace_encoding_step_1/{name}", value)
     _leaf(encoding, "trajectory", "cartesian")
-    for name, text in zip(("name", "value"), NOMINAL):
+    for name, text in zip(("name", "value"), NOMINAL if None in voxel else ()):
         _leaf(root, f"userParameters/userParameterString/{name}", text)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

@@ -28,6 +28,8 @@ class Format(Protocol):
     suffixes: of the files that are taken from a folder. `recognises` decides by content alone and
     reads little; it may raise InputError for a file that is damaged. `open` checks every fact
     before it reads samples, and raises InputError, one line naming file and field.
+    What a file cannot say of itself are options of its format: fields of a class made by
+    `deqlab.core.options.options`, which every command that reads files takes as flags.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -44,6 +46,9 @@ class Volume(ABC):
     A format subclasses `GridVolume` or `OffGridVolume`.
     shape: of k-space, (slices, coils, ...). recon_shape: (h, w) of the image to show.
     voxel: sides along (slice, row, column) in mm, each None where the file does not say it.
+    notes: what the reader assumed, did or left out, a sentence each. emulated: how k-space was made
+    up where the file holds images alone; empty for measured k-space. noise: covariance of the
+    coils' noise as noise scans measured it, complex (coil, coil), None where the file has none.
     """
 
     path: Path
@@ -52,6 +57,9 @@ class Volume(ABC):
     contrast: str = "unknown"
     patient_id: str = ""
     voxel: Voxel = UNKNOWN
+    notes: tuple[str, ...] = ()
+    emulated: str = ""
+    noise: np.ndarray | None = None
 
     @property
     def slices(self) -> int:

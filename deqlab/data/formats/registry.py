@@ -1,43 +1,68 @@
 """Which format a file has: decided here, by its content, and nowhere else. One line a format."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from deqlab.core.errors import InputError
+from deqlab.core.options import names_of
 from deqlab.core.registry import Registry
+from deqlab.data.formats.bart_files import BartFiles
 from deqlab.data.formats.fastmri import FastMRI
 from deqlab.data.formats.hdf5 import stamp
+from deqlab.data.formats.numpy_files import NumpyFiles
 from deqlab.data.formats.protocol import Format, Volume
 from deqlab.data.formats.trajectory_layout import TrajectoryLayout
 
 FORMATS: Registry[Format] = Registry(
-    "file format", {"fastmri": FastMRI, "trajectory": TrajectoryLayout}
+    "file format",
+    {
+        "bart": BartFiles,
+        "numpy": NumpyFiles,
+        # Every other HDF5 file is one of these two.
+        "fastmri": FastMRI,
+        "trajectory": TrajectoryLayout,
+    },
 )
 
 
-def format_of(path: str | Path) -> Format:
-    """The format that recognises the file.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-    InputError for a file that is missing, unreadable, or in no format that is known.
+
+def format_of(path: str | Path, told: Mapping[str, Any] = NOTHING) -> Format:
+    """The format that recognises the file, with the options that it is `told`.
+
+    InputError for a file that is missing, unreadable, or in no format that is known, and for an
+    option that its format does not have.
     """
     path = Path(path)
     stamp(path)
     for name in FORMATS:
-        known = FORMATS.make(name)
-        if known.recognises(path):
-            return known
+        if not FORMATS.make(name).recognises(path):
+            continue
+        for option, value in told.items():
+            if option not in names_of(FORMATS.options(name)):
+                raise InputError(
+                    f"--{option.replace('_', '-')}: {value} given, but {path} is in the format"
+                    f" {name}, which has no such option"
+                )
+        return FORMATS.make(name, **told)
     raise InputError(
         f"{path}: not a readable HDF5 file, nor in another known format; known are"
         f" {', '.join(FORMATS)}"
     )
 
 
-def open_stated(path: str | Path) -> Volume:
+def open_stated(path: str | Path, told: Mapping[str, Any] = NOTHING) -> Volume:
     """The validated facts of the file `path` as it states them, whatever its format, kept until the
     file changes. What reads samples asks `deqlab.data.open_volume`, which examines them.
 
-    Reads no k-space. Raises InputError, one line naming file and field, for what cannot be used.
+    told: options of its format, such as the names of an array's axes. Reads no k-space, but for one
+    slice of an array that does not say what was sampled. Raises InputError, one line naming file
+    and field, for what cannot be used.
     """
-    return format_of(path).open(path)
+    return format_of(path, told).open(path)
 
 
 def suffixes() -> tuple[str, ...]:
