@@ -9,10 +9,16 @@ from deqlab.core.errors import InputError
 from deqlab.core.options import names_of
 from deqlab.core.registry import Registry
 from deqlab.data.formats.bart_files import BartFiles
+from deqlab.data.formats.calgary_campinas import CalgaryCampinas
 from deqlab.data.formats.fastmri import FastMRI
 from deqlab.data.formats.hdf5 import stamp
+from deqlab.data.formats.ismrmrd_raw import IsmrmrdRaw
+from deqlab.data.formats.magnitude_images import DicomImages, NiftiImages
+from deqlab.data.formats.matlab_files import MatlabFiles
 from deqlab.data.formats.numpy_files import NumpyFiles
 from deqlab.data.formats.protocol import Format, Volume
+from deqlab.data.formats.siemens_twix import SiemensTwix
+from deqlab.data.formats.skm_tea import SkmTea
 from deqlab.data.formats.trajectory_layout import TrajectoryLayout
 
 FORMATS: Registry[Format] = Registry(
@@ -20,6 +26,13 @@ FORMATS: Registry[Format] = Registry(
     {
         "bart": BartFiles,
         "numpy": NumpyFiles,
+        "matlab": MatlabFiles,
+        "ismrmrd": IsmrmrdRaw,
+        "twix": SiemensTwix,
+        "skm-tea": SkmTea,
+        "calgary-campinas": CalgaryCampinas,
+        "nifti": NiftiImages,
+        "dicom": DicomImages,
         # Every other HDF5 file is one of these two.
         "fastmri": FastMRI,
         "trajectory": TrajectoryLayout,
