@@ -65,7 +65,8 @@ def test_lock_fits_the_project(project: dict, pins: dict[str, Version]) -> None:
 def test_what_is_imported_is_declared(repository: Path, project: dict) -> None:
     """Not merely brought along by something else that is."""
     declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
-    optional = {Requirement(line).name for line in project["optional-dependencies"]["cuda"]}
+    extras = project["optional-dependencies"]
+    optional = {Requirement(line).name for line in (*extras["cuda"], *extras["formats"])}
     bringing = metadata.packages_distributions()
     undeclared = {}
     for file in (repository / "deqlab").rglob("*.py"):

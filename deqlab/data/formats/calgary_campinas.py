@@ -29,16 +29,17 @@ class CalgaryCampinas:
     suffixes: ClassVar[tuple[str, ...]] = ()  # .h5 is fastMRI's
 
     def recognises(self, path: Path) -> bool:
-        """Whether `kspace` is real, of four axes, and its last axis even."""
+        """Whether `kspace` is real, of four axes, its last axis even, and without a header."""
         names = names_in(path) or frozenset()
-        if "kspace" not in names or "trajectory" in names:
+        if "kspace" not in names or names & {"trajectory", "ismrmrd_header"}:
             return False
         with opened(path) as file:
             if not isinstance(file.get("kspace", getlink=True), h5py.HardLink):
                 return False
             data = file["kspace"]
-            shape = data.shape if isinstance(data, h5py.Dataset) else ()
-            return len(shape or ()) == 4 and data.dtype.kind == "f" and shape[-1] % 2 == 0
+            if not isinstance(data, h5py.Dataset) or len(data.shape or ()) != 4:
+                return False
+            return bool(data.dtype.kind == "f" and data.shape[-1] % 2 == 0)
 
     def open(self, path: str | Path) -> Volume:
         """The facts of the file; InputError where a side is empty."""

@@ -10,7 +10,7 @@ Reson. Med. 77 (2017); flags of ismrmrd.h.
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import h5py
 import numpy as np
@@ -122,7 +122,7 @@ def _open(path: Path, told: IsmrmrdRaw, time: int, size: int) -> Volume:
     readouts = partial(_readouts, path, size)
     covariance = whiten = None
     if noisy.any():
-        scans = list(readouts(np.flatnonzero(noisy)))
+        scans = list(readouts(np.flatnonzero(noisy).tolist()))
         noise = np.concatenate([scan for scan in scans if len(scan) == frame.coils], 1)
         covariance, whiten = whitening(noise.astype(np.complex128))
         if told.noise_scan == "leave":
@@ -149,13 +149,13 @@ def _without_doubles(chosen: np.ndarray, flags: np.ndarray, index: np.ndarray) -
     alone = (flags[chosen] & np.uint64(CALIBRATION)) != 0
     if not alone.any() or alone.all():
         return chosen
-    names = [name for name in index.dtype.names if name not in ("average", "segment", "user")]
+    names = [name for name in index.dtype.names or () if name not in ("average", "segment", "user")]
     place = numbered(*(index[name][chosen].astype(int) for name in names))
     return chosen[~(alone & np.isin(place, place[~alone]))]
 
 
 def _frame(
-    root: object, encoded: tuple[int, int], lines: Lines, coils: int, samples: int, told: IsmrmrdRaw
+    root: Any, encoded: tuple[int, int], lines: Lines, coils: int, samples: int, told: IsmrmrdRaw
 ) -> Frame:
     spaces = ("encodedSpace", "reconSpace")
     fields = [_number(root, f"encoding/{space}/fieldOfView_mm/x") for space in spaces]
@@ -199,15 +199,15 @@ def _readouts(path: Path, size: int, numbers: Sequence[int]) -> Iterator[np.ndar
             yield values.view(np.complex64).reshape(coils, samples)
 
 
-def _text(root: object, place: str) -> str | None:
+def _text(root: Any, place: str) -> str | None:
     for prefix in (f"{{{NAMESPACE}}}", ""):
-        found = root.findtext("/".join(prefix + step for step in place.split("/")))  # type: ignore[attr-defined]
+        found = root.findtext("/".join(prefix + step for step in place.split("/")))
         if found is not None:
             return str(found).strip()
     return None
 
 
-def _number(root: object, place: str) -> float | None:
+def _number(root: Any, place: str) -> float | None:
     try:
         return float(_text(root, place) or "none")
     except ValueError:

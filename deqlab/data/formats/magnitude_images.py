@@ -55,7 +55,7 @@ def _open_nifti(path: Path, time: int, size: int) -> Volume:
     from nibabel.filebasedimages import ImageFileError
 
     try:
-        image: Any = nibabel.load(path)  # type: ignore[attr-defined]
+        image: Any = nibabel.load(path)
         shape, kind = tuple(map(int, image.shape)), image.get_data_dtype()
         sides = [float(side) for side in image.header.get_zooms()[:3]]
     except (ImageFileError, OSError, ValueError, EOFError) as error:
@@ -75,7 +75,7 @@ def _part_of_nifti(path: Path, part: tuple[int | slice, ...]) -> np.ndarray:
     import nibabel
 
     try:
-        image: Any = nibabel.load(path)  # type: ignore[attr-defined]
+        image: Any = nibabel.load(path)
         return np.asarray(image.dataobj[part])
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: is damaged or truncated ({_reason(error)})") from None

@@ -75,14 +75,15 @@ def _open(path: Path, told: MatlabFiles, time: int, size: int) -> Volume:
         complex_kind(kind, path, name)
     elif kind.kind not in "cfiu":
         raise InputError(f"{path}: {name} is {kind}; numbers needed")
-    text, notes = told.axes, ()
+    text = told.axes
+    notes: tuple[str, ...] = ()
     if told.preset:
         text = ",".join(PRESETS[told.preset].split(",")[: len(shape)])
     if text:
         axes = parse_axes(text, shape, path, name)
     else:
         axes, note = guessed_axes(shape, path, name)
-        notes = (note,)  # type: ignore[assignment]
+        notes = (note,)
     read_part: Read = reader
     return array_volume(
         path, axes, read_part, notes, image=told.image, spokes=told.spokes, matrix=told.matrix

@@ -85,8 +85,9 @@ def _open(path: Path, told: NumpyFiles, time: int, size: int) -> Volume:
         complex_kind(header.kind, path, what)
     elif header.kind.kind not in "cfiu":
         raise InputError(f"{path}: {what} is {header.kind}; numbers needed")
+    notes: tuple[str, ...] = ()
     if told.axes:
-        axes, notes = parse_axes(told.axes, header.shape, path, what), ()
+        axes = parse_axes(told.axes, header.shape, path, what)
     else:
         axes, note = guessed_axes(header.shape, path, what)
         notes = (note,)

@@ -38,6 +38,8 @@ class Format(Protocol):
 
     def open(self, path: str | Path) -> "Volume": ...
 
+    def __hash__(self) -> int: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Volume(ABC):

@@ -101,14 +101,14 @@ class RawVolume(GridVolume):
         own = np.flatnonzero(lines.stack == stack)
         total = np.zeros((frame.coils, frame.partitions, frame.rows, frame.columns), np.complex64)
         count = np.zeros((frame.partitions, frame.columns), int)
-        for at, readout in zip(own, self.readouts(lines.number[own])):
+        for at, readout in zip(own, self.readouts(lines.number[own].tolist())):
             if readout.shape != (frame.coils, frame.samples):
                 raise InputError(
                     f"{self.path}: readout {lines.number[at]} has {readout.shape[0]} coils of"
                     f" {readout.shape[1]} samples, others {frame.coils} of {frame.samples}"
                 )
             place = place_of(lines, frame, at)
-            total[:, place[0], :, place[1]] += self._placed(readout, at)
+            total[:, place[0], :, place[1]] += self._placed(readout, int(at))
             count[place] += 1
         total /= np.maximum(count, 1)[:, None, :]
         if self.whiten is not None:
@@ -175,9 +175,13 @@ def raw_volume(
     shape: tuple[int, int, int, int] = (stacks, frame.coils, frame.rows, frame.columns)
     if not (sampled == sampled[:1]).all():
         notes.append("its images measure different lines; what any of them measures is the mask")
-    measured = sampled.any(0)
-    full = measured.any(0)
-    if frame.partitions > 1 and (measured[measured.any(1)] == full).all() and measured.any(1).all():
+    measured: np.ndarray = np.asarray(sampled.any(0))
+    full: np.ndarray = np.asarray(measured.any(0))
+    if (
+        frame.partitions > 1
+        and (measured[np.asarray(measured.any(1))] == full).all()
+        and measured.any(1).all()
+    ):
         along = "z"
         shape = (stacks * frame.partitions, frame.coils, frame.rows, frame.columns)
         notes.append(f"{frame.partitions} partitions become slices by a Fourier transform")

@@ -32,8 +32,9 @@ class SkmTea:
     sampling: str = option("", "mask of the file to undersample by, such as poisson_6.0x")
 
     def recognises(self, path: Path) -> bool:
-        """Whether `kspace` has five axes."""
-        if "kspace" not in (names_in(path) or ()):
+        """Whether `kspace` has five axes, and the file no header of fastMRI's."""
+        names = names_in(path) or frozenset()
+        if "kspace" not in names or "ismrmrd_header" in names:
             return False
         with opened(path) as file:
             if not isinstance(file.get("kspace", getlink=True), h5py.HardLink):

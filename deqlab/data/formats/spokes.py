@@ -9,10 +9,10 @@ import numpy as np
 from deqlab.core.errors import InputError
 from deqlab.core.spelling import nearest
 from deqlab.data.formats.trajectory_fields import LARGEST_MATRIX
-from deqlab.signal.sampling.trajectories import GoldenAngles, UniformAngles
+from deqlab.signal.sampling.trajectories import AngleRule, GoldenAngles, UniformAngles
 
 # Rule -> (angles, radians over which they go).
-RULES = {
+RULES: dict[str, tuple[AngleRule, float]] = {
     "uniform": (UniformAngles(), math.pi),
     "circle": (UniformAngles(), 2 * math.pi),
     "golden": (GoldenAngles(), math.pi),

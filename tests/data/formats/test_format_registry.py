@@ -49,7 +49,7 @@ class NumpyFormat:
 
 @pytest.fixture
 def toy(raw_file, monkeypatch, tmp_path) -> tuple[Path, Path]:
-    """The same volume in the toy format, which is registered by one line, and in fastMRI's."""
+    """The same volume in the toy format, which takes the line of the real one, and in fastMRI's."""
     monkeypatch.setitem(FORMATS._entries, "numpy", NumpyFormat)
     raw = raw_file("volume.h5", recon=(16, 20))
     path = tmp_path / "volume.npy"
@@ -98,8 +98,8 @@ def test_it_is_judged_and_reconstructed_like_the_others(toy, tmp_path) -> None:
 
 def test_a_file_in_no_known_format_is_told_what_is_known(tmp_path, monkeypatch) -> None:
     (tmp_path / "scan.dat").write_bytes(b"\x00" * 64)
-    monkeypatch.setitem(FORMATS._entries, "numpy", NumpyFormat)
-    with pytest.raises(InputError, match=r"scan.dat: not a readable HDF5 .* fastmri, .*num"):
+    monkeypatch.setitem(FORMATS._entries, "toy", NumpyFormat)
+    with pytest.raises(InputError, match=r"scan.dat: not a readable HDF5 .* fastmri, .*toy"):
         open_volume(tmp_path / "scan.dat")
 
 
