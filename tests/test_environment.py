@@ -66,7 +66,8 @@ def test_what_is_imported_is_declared(repository: Path, project: dict) -> None:
     """Not merely brought along by something else that is."""
     declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
     extras = project["optional-dependencies"]
-    optional = {Requirement(line).name for line in (*extras["cuda"], *extras["formats"])}
+    groups = ("cuda", "formats", "sweep")
+    optional = {Requirement(line).name for group in groups for line in extras[group]}
     bringing = metadata.packages_distributions()
     undeclared = {}
     for file in (repository / "deqlab").rglob("*.py"):

@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "run the notebooks without a browser and collect their figures and results",
     "train": "train a model",
     "evaluate": "measure models on a data set, volume by volume",
+    "sweep": "train or run a notebook for every cell of a grid, and compare",
     "reconstruct": "reconstruct a k-space file",
     "data": "make, list and check data sets",
 }

@@ -8,18 +8,19 @@ of theirs: `--set denoiser.width=32 --set objective.hinge=5`.
 from __future__ import annotations
 
 import shlex
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from deqlab.app.commit import commit
 from deqlab.app.shell import DEVICE, SET, Command, NameOf, flags, said, settings
 from deqlab.app.varied import ANATOMY, PREFIX, VARIED, varied_options
 from deqlab.core.errors import InputError
 
 if TYPE_CHECKING:
     from deqlab.data.varied.draws import VariedOptions
+    from deqlab.training.config import TrainingConfig
 
 # Flags of older versions, and what they are called now.
 NETWORK = ("depth", "width", "norm", "lipschitz", "unshuffle")
@@ -71,19 +72,13 @@ def run(
     from deqlab.data.varied.draws import Varied
     from deqlab.evaluation.validation import validator
     from deqlab.recon import weights
-    from deqlab.training.config import TrainingConfig
     from deqlab.training.devices import fabric_of
     from deqlab.training.trainer import train
     from deqlab.training.varied_draws import VariedDraws
 
     if threads:
         torch.set_num_threads(threads)
-    config = TrainingConfig(model=model, objective=objective, device=device, **said(chosen))
-    pairs = settings(words, [model])[model]
-    varied = varied_of(data, anatomy, pairs, said(chosen))
-    config = config.with_words(
-        {key: word for key, word in pairs.items() if varied is None or not key.startswith(PREFIX)}
-    )
+    config, varied = planned(model, objective, words, data, anatomy, device, **chosen)
     # Before any data are made: are the devices there, can the architecture be built?
     fabric_of(config, devices)
     weights_count = sum(weight.numel() for weight in config.build().parameters())
@@ -112,7 +107,7 @@ def run(
             "simulated": _simulations(data),
             "varied": None if varied is None else to_json(varied),
         },
-        "commit": _commit(),
+        "commit": commit(),
         "steps": {phase.name: phase.epochs * config.steps_per_epoch for phase in config.phases()},
         "device": _device(trained.model),
         "devices": devices,
@@ -124,6 +119,27 @@ def run(
     path = out / f"{config.name}.safetensors"
     weights.save(trained.model, path, card)
     print(f"weights: {path}\nprovenance: {path.with_suffix('.json')}")
+
+
+def planned(
+    model: str,
+    objective: str | None,
+    words: tuple[str, ...],
+    data: tuple[str, ...],
+    anatomy: tuple[str, ...],
+    device: Literal["auto", "cpu", "cuda"],
+    **chosen: Any,
+) -> tuple[TrainingConfig, VariedOptions | None]:
+    """What is to be trained, and on which varied draws; InputError for words that do not fit."""
+    from deqlab.training.config import TrainingConfig
+
+    config = TrainingConfig(model=model, objective=objective, device=device, **said(chosen))
+    pairs = settings(words, [model])[model]
+    varied = varied_of(data, anatomy, pairs, said(chosen))
+    plain = {
+        key: word for key, word in pairs.items() if varied is None or not key.startswith(PREFIX)
+    }
+    return config.with_words(plain), varied
 
 
 def varied_of(
@@ -152,18 +168,6 @@ def _simulations(paths: tuple[str, ...]) -> list[str]:
     """What the simulated folders among `paths` are made of, as `deqlab data make` recorded it."""
     cards = [Path(path) / "simulation.json" for path in paths]
     return [card.read_text().strip() for card in cards if card.exists()]
-
-
-def _commit() -> str | None:
-    """The commit of the code, where it runs from a git checkout."""
-    result = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or None
 
 
 def _device(model: Any) -> str:
