@@ -20,14 +20,14 @@ from deqlab.app.sweep.clusters import CLUSTERS
 from deqlab.core.errors import InputError
 
 if TYPE_CHECKING:
-    from deqlab.app.sweep.notebook import Notebook
-    from deqlab.app.sweep.training import Training
+    from deqlab.app.sweep.of_notebook import Notebook
+    from deqlab.app.sweep.of_training import Training
 
 PATH = click.Path(path_type=Path)
 
 
 def _train(words: tuple[str, ...], judge: str, validate: bool, **chosen: Any) -> int:
-    from deqlab.app.sweep.training import Training
+    from deqlab.app.sweep.of_training import Training
 
     return _run(Training(words, judge, validate), **chosen)
 
@@ -35,7 +35,7 @@ def _train(words: tuple[str, ...], judge: str, validate: bool, **chosen: Any) ->
 def _notebook(
     name: str, parameter: tuple[tuple[str, str], ...], budget: str | None, **chosen: Any
 ) -> int:
-    from deqlab.app.sweep.notebook import Notebook
+    from deqlab.app.sweep.of_notebook import Notebook
 
     return _run(Notebook(name, parameter, budget), **chosen)
 
@@ -51,16 +51,16 @@ def _run(
     dry_run: bool,
 ) -> int:
     """0 when all cells ended well, 1 when one failed."""
-    from deqlab.app.sweep import axes
+    from deqlab.app.sweep.cells import cells as cells_of
     from deqlab.app.sweep.clusters import checked
     from deqlab.app.sweep.collect import collect
-    from deqlab.app.sweep.run import run
+    from deqlab.app.sweep.run_cells import run
     from deqlab.core.options import updated
 
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: at least 1 needed")
     workers = updated(CLUSTERS.defaults(on), _pairs("--cluster", cluster))
-    found = [kind.cell(values, out) for values in axes.cells(grid, cells)]
+    found = [kind.cell(values, out) for values in cells_of(grid, cells)]
     if dry_run:
         print("\n".join(cell.command for cell in found))
         return 0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deqlab.app.sweep.axes import cells, listed, product
 from deqlab.app.sweep.cell import folder_name
+from deqlab.app.sweep.cells import cells, listed, product
 from deqlab.core.errors import InputError
 
 

@@ -18,7 +18,7 @@ pytest.importorskip("pyarrow")
 from deqlab.app.sweep.cell import Cell, folder_name, run_cell
 from deqlab.app.sweep.clusters import Local
 from deqlab.app.sweep.collect import collect, read
-from deqlab.app.sweep.run import run
+from deqlab.app.sweep.run_cells import run
 
 VERSION = ("--version",)
 
@@ -60,7 +60,7 @@ import sys
 from pathlib import Path
 from deqlab.app.sweep.cell import Cell
 from deqlab.app.sweep.clusters import Local
-from deqlab.app.sweep.run import run
+from deqlab.app.sweep.run_cells import run
 
 out = Path(sys.argv[1])
 steps = (("--version",),)
