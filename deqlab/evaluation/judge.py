@@ -20,9 +20,11 @@ from deqlab.data.sample import Batch, collate
 from deqlab.evaluation.conditions import Conditions
 from deqlab.evaluation.denoiser_error import denoiser_error, noise_share
 from deqlab.evaluation.paired import MeanDifference, mean_difference
-from deqlab.metrics.registry import METRICS
+from deqlab.metrics.protocol import PhaseMetric
+from deqlab.metrics.registry import METRICS, USUAL
 from deqlab.recon.base import Budget, Reconstructor
 from deqlab.signal.sampling.masks import mask_rules
+from deqlab.signal.transforms.crop import center_crop
 
 # Fields of a row and of a summary, and what a table calls them.
 AT_THE_TRUTH = {"denoiser_error": "|R(t)-t|/|t|", "noise_share": "|noise|/|t|"}
@@ -67,6 +69,7 @@ def evaluate(
     *,
     baselines: Mapping[float, Mapping[str, Reconstructor]] = {},
     budget: Budget = Budget(),
+    metrics: Sequence[str] = USUAL,
     device: str | torch.device = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> list[Row]:
@@ -75,9 +78,10 @@ def evaluate(
 
     methods: by label. baselines: more of them, tuned for one acceleration each; the budget is not
     theirs. budget: of those that iterate; InputError before any work where one of them does not and
-    something is asked, or where a label is given to two methods. progress: called with a label
-    before each piece of work.
+    something is asked, or where a label is given to two methods. metrics: names; InputError for one
+    that there is not. progress: called with a label before each piece of work.
     """
+    parts = ["target", *(["reference"] if any(map(of_phase, metrics)) else [])]
     for method in methods.values():
         method.check(budget)
     for label in {label for found in baselines.values() for label in found}.intersection(methods):
@@ -89,7 +93,8 @@ def evaluate(
         judged |= {label: (method, Budget()) for label, method in tuned.items()}
         for path in files:
             dataset = slices_of(path, conditions, acceleration)
-            dataset.require("target", "evaluation")
+            for part in parts:
+                dataset.require(part, "evaluation")
             own = dataset.scans[0].sampling.own_acceleration
             if own is not None and number > 0:
                 continue  # sampled as its file says, so judged once
@@ -100,7 +105,7 @@ def evaluate(
             for label, (method, limits) in judged.items():
                 if progress is not None:
                     progress(f"{label} {path.name} {factor:g}x")
-                row = judge(label, method, batch, factor, limits)
+                row = judge(label, method, batch, factor, limits, metrics)
                 rows.append(replace(row, prepared=told))
     return rows
 
@@ -120,17 +125,27 @@ def slices_of(path: Path, conditions: Conditions, acceleration: float) -> SliceD
 
 @torch.no_grad()
 def judge(
-    label: str, method: Reconstructor, volume: Batch, acceleration: float, budget: Budget = Budget()
+    label: str,
+    method: Reconstructor,
+    volume: Batch,
+    acceleration: float,
+    budget: Budget = Budget(),
+    metrics: Sequence[str] = USUAL,
 ) -> Row:
     """The Row of one method on one volume, given as a batch of its slices."""
     begin = time.perf_counter()
     outcome = method.run(volume.kspace, volume.operator, budget)
     seconds = time.perf_counter() - begin
-    target = to_volume(volume.known("target"), volume)
-    magnitude = to_volume(volume.magnitude(outcome.image), volume)
+    magnitudes = [
+        to_volume(size, volume)
+        for size in (volume.known("target"), volume.magnitude(outcome.image))
+    ]
     # `maximum` belongs to the whole volume also where only some of its slices are judged.
     peak = float(volume.maximum[0])
-    scores = {name: METRICS.make(name)(target, magnitude, peak) for name in METRICS}
+    scores = {}
+    for name in metrics:
+        target, image = with_phase(outcome.image, volume) if of_phase(name) else magnitudes
+        scores[name] = METRICS.make(name)(target, image, peak)
     details: dict[str, Any] = {}
     if outcome.solution is not None:
         details = {
@@ -150,6 +165,19 @@ def to_volume(magnitude: Tensor, volume: Batch) -> np.ndarray:
     """Magnitudes (slices, h, w) back in the file's units, float64."""
     values = magnitude.cpu().numpy().astype(np.float64)
     return values * np.asarray(volume.scale.cpu())[:, None, None]
+
+
+def of_phase(metric: str) -> bool:
+    """Whether a metric wants complex images; InputError for a name that is none."""
+    return issubclass(METRICS[metric], PhaseMetric)
+
+
+def with_phase(image: Tensor, volume: Batch) -> list[np.ndarray]:
+    """Reference and image, complex128 (slices, h, w), cropped as magnitudes are, in units of the
+    scale; InputError where the reference is not known.
+    """
+    pair = volume.known("reference"), image
+    return [center_crop(z, volume.crop).cpu().numpy().astype(np.complex128) for z in pair]
 
 
 def best_of(rows: Sequence[Row], methods: Collection[str]) -> dict[float, str]:

@@ -16,7 +16,8 @@ from deqlab.core.options import updated
 from deqlab.core.text_table import table
 from deqlab.data.sample import Batch, Sample, collate
 from deqlab.evaluation.judge import judge
-from deqlab.metrics.registry import METRICS
+from deqlab.metrics.protocol import merit
+from deqlab.metrics.registry import METRICS, USUAL
 from deqlab.recon.base import Reconstructor
 from deqlab.recon.registry import create
 
@@ -44,8 +45,8 @@ class Tuning:
     @property
     def best(self) -> Trial:
         """The best trial by the metric, whichever way is better."""
-        sign = 1 if METRICS[self.metric].better == "higher" else -1
-        return max(self.trials, key=lambda trial: sign * trial.scores[self.metric])
+        better = METRICS[self.metric].better
+        return max(self.trials, key=lambda trial: merit(better, trial.scores[self.metric]))
 
     @property
     def options(self) -> dict[str, Any]:
@@ -70,12 +71,13 @@ class Tuning:
 
     def report(self) -> str:
         """A table of all trials, the best one marked."""
-        titles = [METRICS[name].title for name in METRICS]
+        names = list(self.trials[0].scores)
+        titles = [METRICS[name].title for name in names]
         rows = [[*self.grid, *titles, "converged", "seconds", ""]]
         for trial in self.trials:
             share = "-" if trial.converged is None else f"{trial.converged:.0%}"
             shown = [f"{v:g}" if isinstance(v, float) else str(v) for v in trial.options.values()]
-            scores = [f"{trial.scores[name]:.{METRICS[name].digits}f}" for name in METRICS]
+            scores = [f"{trial.scores[name]:.{METRICS[name].digits}f}" for name in names]
             scores += [share, f"{trial.seconds:.1f}"]
             rows.append([*shown, *scores, f"best {self.metric}" if trial is self.best else ""])
         return table(rows)
@@ -99,6 +101,7 @@ def tune(
     for an unknown metric.
     """
     METRICS.checked(metric)
+    metrics = tuple(dict.fromkeys((*USUAL, metric)))
     values = {name: list(choices) for name, choices in grid.items()}
     if not values or not all(values.values()) or not len(data):
         raise InputError(
@@ -121,9 +124,10 @@ def tune(
         if progress is not None:
             progress(label)
         rows = [
-            judge(label, method.to(device), volume.to(device), float("nan")) for volume in volumes
+            judge(label, method.to(device), volume.to(device), float("nan"), metrics=metrics)
+            for volume in volumes
         ]
-        means = {name: float(np.mean([row.scores[name] for row in rows])) for name in METRICS}
+        means = {name: float(np.mean([row.scores[name] for row in rows])) for name in metrics}
         flags = [flag for row in rows for flag in row.converged or ()]
         share = float(np.mean(flags)) if flags else None
         trials.append(Trial(options, means, share, sum(row.seconds for row in rows)))

@@ -1,11 +1,13 @@
 """What a metric promises to those who judge by it, and the volumes that all metrics take."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-Better = Literal["higher", "lower"]
+# Which way is better; "zero": the nearer to zero, from either side.
+Better = Literal["higher", "lower", "zero"]
 
 
 class Metric(Protocol):
@@ -21,12 +23,33 @@ class Metric(Protocol):
         """
 
 
+class PhaseMetric(ABC):
+    """Base of metrics that look at the phase: who judges gives them complex volumes."""
+
+    @abstractmethod
+    def __call__(self, target: ArrayLike, image: ArrayLike, maximum: float | None = None) -> float:
+        """As that of a `Metric`, from complex volumes."""
+
+
 def volumes(target: ArrayLike, image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64; ValueError unless they are volumes of one shape."""
-    pair = np.asarray(target, dtype=np.float64), np.asarray(image, dtype=np.float64)
-    if pair[0].ndim != 3 or pair[0].shape != pair[1].shape:
+    return _pair(np.asarray(target, dtype=np.float64), np.asarray(image, dtype=np.float64))
+
+
+def complex_volumes(target: ArrayLike, image: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both as complex128; ValueError unless they are volumes of one shape."""
+    return _pair(np.asarray(target, dtype=np.complex128), np.asarray(image, dtype=np.complex128))
+
+
+def merit(better: Better, score: float) -> float:
+    """A number that is larger the better a score is."""
+    return {"higher": score, "lower": -score, "zero": -abs(score)}[better]
+
+
+def _pair(target: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if target.ndim != 3 or target.shape != image.shape:
         raise ValueError(
             "volumes with three axes (slices, y, x) and of one shape needed, got"
-            f" {pair[0].shape} and {pair[1].shape}"
+            f" {target.shape} and {image.shape}"
         )
-    return pair
+    return target, image

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deqlab.core.options import options
+from deqlab.metrics.convention import RangedConvention
 from deqlab.metrics.protocol import Better, volumes
 
 
 @options
-class PSNR:
+class PSNR(RangedConvention):
     """10 log10(maximum^2 / mean squared error) in dB over the volume."""
 
     better: ClassVar[Better] = "higher"
@@ -21,9 +22,12 @@ class PSNR:
         """A number from magnitude volumes (slices, y, x). maximum: the peak, that of the target
         volume where None.
         """
-        target, image = volumes(target, image)
-        peak = target.max() if maximum is None else maximum
-        return float(10 * np.log10(peak**2 / np.mean((image - target) ** 2)))
+
+        def one(target: np.ndarray, image: np.ndarray, inside: np.ndarray) -> float:
+            peak, error = self.peak(target, maximum), np.mean((image - target)[inside] ** 2)
+            return float(10 * np.log10(peak**2 / error))
+
+        return self.score(one, *volumes(target, image))
 
 
 psnr = PSNR()

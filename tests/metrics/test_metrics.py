@@ -14,7 +14,7 @@ from deqlab.metrics import METRICS, nmse, psnr, ssim
 def volumes() -> tuple[np.ndarray, np.ndarray]:
     """A target whose slices differ in brightness, and an image of it."""
     rng = np.random.default_rng(0)
-    target = rng.random((3, 12, 15)).cumsum(1) * np.array([0.2, 1.0, 5.0])[:, None, None]
+    target = rng.random((3, 44, 47)).cumsum(1) * np.array([0.2, 1.0, 5.0])[:, None, None]
     return target, target + 0.3 * rng.standard_normal(target.shape)
 
 

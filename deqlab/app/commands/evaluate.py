@@ -1,5 +1,5 @@
-"""Measures reconstructors on fully sampled files: every metric per volume, and which slices
-converged.
+"""Measures reconstructors on fully sampled files: the metrics asked for per volume, and which
+slices converged.
 
 All models see the same k-space, and so do classical methods, whose weights are tuned beforehand on
 validation heads under the same conditions. The table gives mean and standard deviation over
@@ -41,6 +41,7 @@ def run(
     split: str,
     coil_maps: str,
     whiten: str,
+    metrics: tuple[str, ...],
     device: str,
     json_file: Path | None,
     tolerance: float | None,
@@ -99,6 +100,8 @@ def run(
             conditions,
             baselines=tuned,
             budget=budget,
+            # By PSNR methods are told from their rivals, whatever else is asked for.
+            metrics=tuple(dict.fromkeys(("psnr", *metrics))),
             device=where,
             progress=progress,
         )
@@ -117,6 +120,7 @@ def run(
 def _command() -> Command:
     from deqlab.evaluation.baselines import COARSE
     from deqlab.evaluation.conditions import Conditions
+    from deqlab.metrics.registry import METRICS, USUAL
     from deqlab.recon.base import Budget
     from deqlab.signal.sampling.masks import MASKS
 
@@ -170,6 +174,14 @@ def _command() -> Command:
                 multiple=True,
                 metavar="I",
                 help="default: 11 to 27 where a volume has them, else all",
+            ),
+            click.Option(
+                ["--metrics"],
+                type=NameOf(METRICS),
+                multiple=True,
+                default=USUAL,
+                show_default=True,
+                help="what images are judged by, besides PSNR",
             ),
             *PREPARATION,
             *flags(Budget, ("tolerance", "max_evaluations")),
