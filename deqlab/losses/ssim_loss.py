@@ -59,8 +59,10 @@ def ssim_values(image: Tensor, reference: Tensor, peak: Tensor) -> Tensor:
         size = "x".join(map(str, image.shape[-2:]))
         raise InputError(f"ssim: images of {size} given, at least {WINDOW}x{WINDOW} needed")
     a, b = magnitude(image), magnitude(reference)
-    # An empty slice has no range: all that is left is that the two agree in being empty.
-    c1, c2 = ((k * peak).square().clamp_min(torch.finfo(a.dtype).tiny) for k in (K1, K2))
+    # An empty slice has no range: all that is left is that the two agree in being empty. The root,
+    # as the two constants are multiplied.
+    least = torch.finfo(a.dtype).tiny ** 0.5
+    c1, c2 = ((k * peak).square().clamp_min(least) for k in (K1, K2))
     # a^2 + b^2 is all that SSIM needs of the squares: four windows and not five.
     mean_a, mean_b = window_mean(a), window_mean(b)
     squares, products = window_mean(a * a + b * b), window_mean(a * b)

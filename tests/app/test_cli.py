@@ -83,7 +83,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     ("words", "parts"),
     [
         (["trian"], ["no command `trian`", "did you mean train?"]),
-        (["zzz"], ["no command `zzz`", "run, train, evaluate, reconstruct, data"]),
+        (["zzz"], ["no command `zzz`", "run, train, evaluate, sweep, reconstruct, data"]),
         (["--vresion"], ["--vresion", "did you mean --version?"]),
         (["data", "--epoch", "4"], ["unknown option --epoch,", "did you mean --epochs?"]),
         (["data", "a.h5", "--epcohs=4"], ["unknown option --epcohs,", "did you mean --epochs?"]),

@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from deqlab.app.cli import main
+from deqlab.core.errors import InputError
 from deqlab.data import write_volume
 from deqlab.data.dataset import SliceDataset
 from deqlab.data.prepare.on_grid import crop_magnitude
 from deqlab.evaluation.conditions import Conditions
 from deqlab.evaluation.judge import Row, evaluate, summarise, table_text
 from deqlab.evaluation.validation import validator
-from deqlab.metrics import METRICS, nmse, psnr, ssim
+from deqlab.metrics import hfen, nmse, phase_error, psnr, ssim
+from deqlab.metrics.registry import USUAL
 from deqlab.networks import DnCNN
 from deqlab.recon import Outcome, create
 from deqlab.recon.base import Method
@@ -27,6 +29,7 @@ from deqlab.signal.coils.coil_maps import LowResolution, simulate_coil_maps
 from deqlab.signal.coils.espirit import ESPIRiT
 from deqlab.signal.coils.walsh import Walsh
 from deqlab.signal.sampling.masks import mask_rules
+from deqlab.signal.transforms.crop import center_crop
 from deqlab.signal.transforms.fourier import fft2c
 
 SMALL = DnCNN.Options(depth=2, width=2)
@@ -69,7 +72,7 @@ def test_one_row_for_every_method_volume_and_acceleration(rows, tiny_data) -> No
 
 def test_rows_are_sane(rows) -> None:
     for row in rows:
-        assert set(row.scores) == set(METRICS) and row.seconds > 0
+        assert set(row.scores) == set(USUAL) and row.seconds > 0
         assert 5 < row.scores["psnr"] < 80
         assert 0 < row.scores["ssim"] <= 1 and 0 < row.scores["nmse"] < 1
         if row.method != "zero":
@@ -107,6 +110,27 @@ def test_scores_can_be_recomputed_in_the_files_own_units(rows, tiny_data) -> Non
     assert row.scores["psnr"] == pytest.approx(psnr(target, image), abs=1e-2)
     assert row.scores["ssim"] == pytest.approx(ssim(target, image), abs=1e-4)
     assert row.scores["nmse"] == pytest.approx(nmse(target, image), rel=1e-3)
+
+
+def test_metrics_that_are_asked_for_look_at_the_phase_too(tiny_data) -> None:
+    path = tiny_data["test"][0]
+    asked = ("hfen", "magnitude-bias", "phase-error")
+    (row,) = evaluate(
+        {"zero": create("zero-filled")}, [path], Conditions(acceleration=(4,)), metrics=asked
+    )
+    assert tuple(row.scores) == asked
+    samples = list(SliceDataset([path], mask_rules(["random"], [4]), slices="all"))
+    images = [sample.operator.H(sample.kspace[None])[0] for sample in samples]
+    pairs = [
+        (center_crop(s.reference, s.crop), center_crop(z, s.crop)) for s, z in zip(samples, images)
+    ]
+    truth, image = (np.stack(part) for part in zip(*pairs))
+    assert row.scores["phase-error"] == pytest.approx(phase_error(truth, image), rel=1e-4)
+    scales = np.array([sample.scale for sample in samples])[:, None, None]
+    sizes = (np.abs(z).astype(float) * scales for z in (truth, image))
+    assert row.scores["hfen"] == pytest.approx(hfen(*sizes), rel=2e-2)
+    with pytest.raises(InputError, match="nonsense"):
+        evaluate({}, [path], Conditions(acceleration=(4,)), metrics=("nonsense",))
 
 
 def test_the_data_range_stays_the_volumes_when_slices_are_chosen(tiny_data) -> None:
