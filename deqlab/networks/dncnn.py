@@ -72,7 +72,8 @@ class DnCNN(nn.Module):
         layers: list[nn.Module] = []
         for index, (inside, outside) in enumerate(itertools.pairwise(widths)):
             convolution = nn.Conv2d(inside, outside, 3, padding=1, bias=chosen.bias)
-            _start(convolution, index, depth)
+            start = _start if chosen.lipschitz is None else _start_bounded
+            start(convolution, index, depth)
             layers.append(convolution)
             if index < depth - 1:
                 if chosen.norm == "group":
@@ -144,5 +145,22 @@ def _start(convolution: nn.Conv2d, index: int, depth: int) -> None:
         nn.init.dirac_(convolution.weight)
         with torch.no_grad():
             convolution.weight.add_(0.02 * torch.randn_like(convolution.weight))
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+
+
+def _start_bounded(convolution: nn.Conv2d, index: int, depth: int) -> None:
+    """The same where every convolution's norm is held at a bound: features pass without a loss, and
+    without the noise, which alone has a norm near 1 and would make the bound shrink what passes to
+    half in every layer; behind 16 of them no gradient is left.
+    """
+    if index == 0:
+        nn.init.zeros_(convolution.weight)
+        with torch.no_grad():
+            nn.init.orthogonal_(convolution.weight[:, :, 1, 1])
+    elif index == depth - 1:
+        nn.init.zeros_(convolution.weight)
+    else:
+        nn.init.dirac_(convolution.weight)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)

@@ -103,13 +103,17 @@ class TrainingConfig:
 
     def with_words(self, words: dict[str, str]) -> "TrainingConfig":
         """The configuration with options set from words of the shell: those that begin with
-        "objective." are the objective's, all others the model's.
+        "objective." are the objective's, those with "loss." the loss's, all others the model's.
         """
-        own = {key: word for key, word in words.items() if not key.startswith("objective.")}
-        rest = {key.partition(".")[2]: word for key, word in words.items() if key not in own}
-        return replace(
-            self, model=updated(self.model, own), objective=updated(self.objective, rest)
-        )
+        parts: dict[str, dict[str, str]] = {"model": {}, "objective": {}, "loss": {}}
+        for key, word in words.items():
+            part, _, rest = key.partition(".")
+            if part in ("objective", "loss") and rest:
+                parts[part][rest] = word
+            else:
+                parts["model"][key] = word
+        found = {name: updated(getattr(self, name), own) for name, own in parts.items()}
+        return replace(self, **found)
 
     def card(self) -> dict[str, Any]:
         """All fields as plain JSON values."""

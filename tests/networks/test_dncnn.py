@@ -235,3 +235,16 @@ def test_the_border_loses_nothing(shape: tuple[int, ...], dtype: torch.dtype) ->
 def test_the_border_is_differentiable() -> None:
     x = image(2, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(lambda z: to_complex(to_channels(z).flip(1)), x)
+
+
+@torch.no_grad()
+def test_features_reach_the_last_layer_of_a_deep_bounded_network() -> None:
+    """Else no gradient comes back to the layers before it, and nothing is ever learned."""
+    torch.manual_seed(0)
+    model = DnCNN(17, 16, lipschitz=1.0)
+    image = torch.randn(2, 16, 16, dtype=torch.complex64)
+    channels = torch.view_as_real(image).movedim(-1, 1)
+    features = model.layers[:-1](channels)
+    assert features.norm() > 0.3 * channels.norm()
+    assert (features.abs().amax((0, 2, 3)) > 0).all()
+    assert torch.equal(model(image), image)

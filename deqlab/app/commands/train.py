@@ -1,8 +1,8 @@
 """Trains a model and writes its weights with their provenance.
 
 The run lives in a folder: a checkpoint after every epoch, and the same command again continues
-where an interrupted one stopped. What belongs to the model or to its objective alone is an option
-of theirs: `--set denoiser.width=32 --set objective.hinge=5`.
+where an interrupted one stopped. What belongs to the model, its objective or the loss alone is an
+option of theirs: `--set denoiser.width=32 --set objective.hinge=5 --set loss.weight=2`.
 """
 
 from __future__ import annotations
@@ -180,18 +180,27 @@ def _device(model: Any) -> str:
 
 
 def page(name: str) -> str:
-    """The options of a model and of its objective."""
+    """The options of a model, of its objective and of the losses."""
+    from deqlab.core.options import names_of
+    from deqlab.losses.registry import LOSSES
     from deqlab.recon.registry import METHODS
     from deqlab.training.objectives.registry import OBJECTIVES
 
     trained_by = METHODS[name].trained_by
     if trained_by is None:
         return "it has nothing to train"
-    objective = "".join(
-        f"objective.{line}\n" if line[:1].strip() else f"{line}\n"
-        for line in OBJECTIVES.page(trained_by).splitlines()
+    pages = [METHODS.page(name), _under("objective", OBJECTIVES.page(trained_by))]
+    for loss in LOSSES:
+        if names_of(LOSSES.defaults(loss)):
+            pages.append(f"of --loss {loss}:\n{_under('loss', LOSSES.page(loss))}")
+    return "\n".join(pages)
+
+
+def _under(part: str, text: str) -> str:
+    """A page whose options are set as `--set PART.NAME`."""
+    return "".join(
+        f"{part}.{line}\n" if line[:1].strip() else f"{line}\n" for line in text.splitlines()
     )
-    return f"{METHODS.page(name)}\n{objective}"
 
 
 def _command() -> Command:
