@@ -22,6 +22,7 @@ from deqlab.core.options import Count, Options, Positive, option, options
 from deqlab.core.sizes import Sizes
 from deqlab.networks.border import to_channels, to_complex
 from deqlab.networks.convolution_norm import convolution_norm
+from deqlab.networks.norm_preserving import orthogonalise_
 
 
 @options
@@ -90,17 +91,20 @@ class DnCNN(nn.Module):
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Scale each convolution back to its share of `lipschitz`; call once per training step,
-        never inside a solve.
+        """Bring each convolution to its share of `lipschitz`, all but the last with singular values
+        that are alike, so that features reach it; call once per training step, never inside a
+        solve.
         """
         if self.lipschitz is None:
             return
-        convolutions = self.convolutions()
-        share = self.lipschitz ** (1 / len(convolutions))
-        for convolution in convolutions:
-            norm = convolution_norm(convolution.weight)
-            if norm > share:
-                convolution.weight.mul_(share / norm)
+        *hidden, last = self.convolutions()
+        share = self.lipschitz ** (1 / (len(hidden) + 1))
+        for convolution in hidden:
+            orthogonalise_(convolution.weight)
+            convolution.weight.mul_(share)
+        norm = convolution_norm(last.weight)
+        if norm > share:
+            last.weight.mul_(share / norm)
 
     def after_step(self) -> None:
         """`project_`."""

@@ -153,20 +153,37 @@ def test_the_bound_holds_while_training(unshuffle: int) -> None:
     assert convolution_norm(model.convolutions()[-1].weight) > expected_share(model)
 
 
-def test_projection_is_repeatable_and_leaves_small_weights_alone() -> None:
+def test_projection_is_repeatable_and_leaves_a_small_last_layer_alone() -> None:
     """A resumed run projects as an uninterrupted one: nothing is remembered between calls."""
     model = network(lipschitz=0.8)
     with torch.no_grad():
-        model.convolutions()[0].weight.mul_(0.1)
+        model.convolutions()[-1].weight.mul_(0.1)
         model.convolutions()[1].weight.mul_(3.0)
     fresh = DnCNN(3, 4, lipschitz=0.8).double()
     fresh.load_state_dict(model.state_dict())
-    before = model.convolutions()[0].weight.clone()
+    before = model.convolutions()[-1].weight.clone()
     for other in (model, fresh):
         other.project_()
-    assert torch.equal(model.convolutions()[0].weight, before)
+    assert torch.equal(model.convolutions()[-1].weight, before)
     for mine, theirs in zip(model.parameters(), fresh.parameters()):
         assert torch.equal(mine, theirs)
+
+
+def test_a_deep_bounded_network_learns_to_denoise() -> None:
+    """Of layers that are only scaled back all features are gone after twenty steps."""
+    torch.manual_seed(0)
+    model = DnCNN(12, 8, lipschitz=1.0)
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    errors = []
+    for _ in range(60):
+        noise = 0.1 * torch.randn(2, 24, 24, dtype=torch.complex64)
+        error = (model(1 + noise) - 1).abs().square().mean().sqrt() / 0.1
+        optimiser.zero_grad()
+        error.backward()
+        optimiser.step()
+        model.after_step()
+        errors.append(float(error.detach()))
+    assert errors[0] == pytest.approx(1, abs=0.1) and min(errors[-5:]) < 0.93
 
 
 def test_without_a_bound_projection_does_nothing() -> None:
