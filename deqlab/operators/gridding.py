@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.operators.linear import LinearOperator
 from deqlab.operators.noncartesian import NonCartesianOperator
 from deqlab.operators.nufft import NUFFTOperator
 from deqlab.operators.off_resonance import OffResonance
@@ -119,6 +120,17 @@ def compensation(A: OffGrid, iterations: int = 10) -> Tensor:
         return torch.ones_like(inner.weights)
     each = [density_weights(points, inner.shape, iterations) for points in inner.trajectory]
     return torch.stack(each)
+
+
+def density_weighted(kspace: Tensor, A: LinearOperator) -> tuple[Tensor, LinearOperator]:
+    """(V^(1/2) y, V^(1/2) A) with the weights V of `compensation` for samples y off the grid that
+    have no weights yet; all else as it is given.
+    """
+    inside = A.fourier if isinstance(A, OffResonance) else A
+    if not isinstance(inside, NonCartesianOperator) or inside.weights is not None:
+        return kspace, A
+    inner = inside.weighted(compensation(inside))
+    return inner.weigh(kspace), _around(A, inner) if isinstance(A, OffResonance) else inner
 
 
 def every_sample_alike(A: OffGrid) -> Tensor:

@@ -64,6 +64,7 @@ class Takes:
 
 LINES = Takes("whole phase-encode lines of a Cartesian grid", cartesian=True, lines=True)
 CARTESIAN = Takes("samples of a Cartesian grid", cartesian=True)
+KSPACE = Takes("samples of k-space in the plane, on the grid or off it")
 ANY = Takes("any linear operator of images", (2, 3))
 
 

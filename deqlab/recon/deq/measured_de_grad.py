@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from deqlab.core.options import Number, Positive, adjustable, option, options
 from deqlab.networks.along_lines import along_lines
 from deqlab.networks.protocol import at_level
-from deqlab.operators import CartesianOperator
-from deqlab.recon.base import CARTESIAN, Takes
+from deqlab.operators import CartesianOperator, LinearOperator
+from deqlab.operators.gridding import density_weighted
+from deqlab.recon.base import KSPACE, Takes
 from deqlab.recon.deq.base import log_parameter
 from deqlab.recon.deq.de_grad import DEGrad, DEGradOptions, GradientMap, PreconditionedMap
 from deqlab.recon.deq.measured_rules import Measured, measure
@@ -56,12 +57,12 @@ class MeasuredDEGrad(DEGrad):
     `MeasuredDEGradOptions`.
 
     sigma: the noise of `noise_level` relative to max |A^H y|. acceleration: positions of the grid
-    over measured ones. Off the grid neither of the two means the same, so other operators are
-    refused.
+    over measured ones. Off the grid see `measured_rules.measure`; samples that have no density
+    weights there are given them.
     """
 
     Options = MeasuredDEGradOptions
-    takes: ClassVar[Takes] = CARTESIAN
+    takes: ClassVar[Takes] = KSPACE
 
     def __init__(
         self,
@@ -86,15 +87,16 @@ class MeasuredDEGrad(DEGrad):
             zip(("level of noise", "level of acceleration"), self.level_powers.tolist())
         )
 
-    def measured(self, kspace: Tensor, A: CartesianOperator, projection: Tensor) -> Measured:
-        """What the rules want to know. projection: A^H y. InputError for an operator off the
-        grid.
+    def measured(self, kspace: Tensor, A: LinearOperator, projection: Tensor) -> Measured:
+        """What the rules want to know. projection: A^H y. InputError for an operator that measures
+        no k-space.
         """
         self.takes.check(A, type(self).__name__)
         return measure(kspace, A, projection)
 
-    def _parts(self, kspace: Tensor, given: CartesianOperator) -> tuple[Any, ...]:
+    def _parts(self, kspace: Tensor, given: LinearOperator) -> tuple[Any, ...]:
         """A^H y, A, the denoiser, the step and the weight."""
+        kspace, given = density_weighted(kspace, given)
         A = self.seen(kspace, given)
         projection = A.H(kspace)
         measured = self.measured(kspace, given, projection)
@@ -103,9 +105,10 @@ class MeasuredDEGrad(DEGrad):
         weight = strength * measured.rule(self.log_weight, self.powers)
         return projection, A, self._told(level, given), self.step, weight
 
-    def _told(self, level: Tensor, A: CartesianOperator) -> Any:
+    def _told(self, level: Tensor, A: LinearOperator) -> Any:
         """The denoiser for these measurements."""
-        return along_lines(at_level(self.denoiser, level), A.mask)
+        told = at_level(self.denoiser, level)
+        return along_lines(told, A.mask) if isinstance(A, CartesianOperator) else told
 
     def fixed_point_map(self, kspace: Tensor, A: Any) -> GradientMap:
         """f(x) = x - eta (A^H (A x - y) + weight (x - R(x)))."""

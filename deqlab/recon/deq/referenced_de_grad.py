@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deqlab.core.options import Positive, option, options
 from deqlab.networks.turned import Turned, unit_phase
-from deqlab.operators import CartesianOperator
+from deqlab.operators import LinearOperator
 from deqlab.recon.deq.fixed_point_map import global_phase
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad, MeasuredDEGradOptions
 from deqlab.recon.sparse.total_variation import TotalVariation
@@ -38,12 +38,12 @@ class ReferencedDEGrad(MeasuredDEGrad):
 
     Options = ReferencedDEGradOptions
 
-    def reference_phase(self, kspace: Tensor, A: CartesianOperator) -> Tensor:
+    def reference_phase(self, kspace: Tensor, A: LinearOperator) -> Tensor:
         """p, complex (batch, y, x) of modulus 1; constant for gradients."""
         first = TotalVariation(weight=self.options.penalty)
         return unit_phase(first.solve(kspace.detach(), A).value)
 
-    def _parts(self, kspace: Tensor, A: CartesianOperator) -> tuple[Any, ...]:
+    def _parts(self, kspace: Tensor, A: LinearOperator) -> tuple[Any, ...]:
         projection, A, denoiser, step, weight = super()._parts(kspace, A)
         with torch.no_grad():
             # The map turns by the global phase, which p holds already.

@@ -5,7 +5,7 @@ image has to be: a level that follows the measurement is what a regularisation w
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from deqlab.core.options import Number, Positive, adjustable, option, options
 from deqlab.networks.along_lines import along_lines
 from deqlab.networks.protocol import at_level
 from deqlab.operators import CartesianOperator, LinearOperator
-from deqlab.recon.base import CARTESIAN
+from deqlab.recon.base import KSPACE
 from deqlab.recon.deq.base import (
     MAX_EVALUATIONS,
     TOLERANCE,
@@ -70,8 +70,8 @@ class ToldReconstructor(SteppedReconstructor):
         self.tolerance = usual[0] if tolerance is None else tolerance
         self.max_evaluations = usual[1] if max_evaluations is None else max_evaluations
         if told:
-            # What a class promises, narrowed for this object: its rule looks at a grid.
-            self.takes = CARTESIAN  # type: ignore[misc]
+            # What a class promises, narrowed for this object: its rule looks at k-space.
+            self.takes = KSPACE  # type: ignore[misc]
             self.log_level = log_parameter("level", self.options.level)
             powers = torch.tensor(self.options.level_powers, dtype=torch.float32)
             self.level_powers = nn.Parameter(powers)
@@ -89,13 +89,13 @@ class ToldReconstructor(SteppedReconstructor):
     def told(
         self, kspace: Tensor, A: LinearOperator, projection: Tensor
     ) -> Callable[[Tensor], Tensor]:
-        """The denoiser for these measurements. InputError for an operator off the grid where a
-        level follows the measurement.
+        """The denoiser for these measurements. InputError for an operator that measures no k-space
+        where a level follows the measurement.
         """
         if self.options.level is None:
             return self.denoiser
         self.takes.check(A, type(self).__name__)
-        measured = measure(kspace, cast(CartesianOperator, A), projection)
+        measured = measure(kspace, A, projection)
         level = measured.peak * measured.rule(self.log_level, self.level_powers)
         told = at_level(self.denoiser, self.options.strength * level)
-        return along_lines(told, cast(CartesianOperator, A).mask)
+        return along_lines(told, A.mask) if isinstance(A, CartesianOperator) else told

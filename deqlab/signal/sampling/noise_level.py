@@ -52,6 +52,32 @@ def noise_level(kspace: Tensor, mask: Tensor) -> Tensor:
     return torch.where(known > 0, level, torch.zeros_like(level))
 
 
+@torch.no_grad()
+def noise_level_off_grid(kspace: Tensor, weights: Tensor, trajectory: Tensor) -> Tensor:
+    """The same off the grid, of the samples before they were weighted: real (batch,).
+
+    kspace: complex (batch, coil, samples), samples times the root of their weights. weights: real,
+    >= 0, (batch | 1, samples); samples of weight 0 are not looked at. trajectory: real (batch | 1,
+    samples, axes).
+    """
+    batch = len(kspace)
+    known = (weights > 0) & (kspace != 0).any(1)
+    radius = torch.linalg.vector_norm(trajectory, dim=-1).to(kspace.real).expand_as(known)
+    live = (kspace != 0).any(2)
+    levels = []
+    for member in range(batch):
+        here = known[member].nonzero().flatten()
+        if len(here) == 0:
+            levels.append(kspace.real.new_zeros(()))
+            continue
+        count = min(len(here), max(FEWEST, round(OUTERMOST * len(here))))
+        far = here[radius[member, here].topk(count).indices]
+        root = weights.expand_as(known)[member, far].sqrt()
+        sizes = kspace[member][live[member]][:, far].abs() / root
+        levels.append(sizes.flatten().median() / MEDIAN)
+    return torch.stack(levels)
+
+
 def _distance(length: int, like: Tensor) -> Tensor:
     """Squared distance from the centre along an axis, in units of its half length: real
     (length,).

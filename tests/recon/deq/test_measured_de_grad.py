@@ -9,9 +9,11 @@ from torch.testing import assert_close
 from deqlab.core.errors import InputError
 from deqlab.equilibrium import JacobianFree
 from deqlab.networks import DemodulatedUNet, DnCNN
-from deqlab.operators import CartesianOperator, NUFFTOperator
+from deqlab.operators import CartesianOperator, LinearOperator, NUFFTOperator
+from deqlab.operators.gridding import compensation
 from deqlab.recon import METHODS, create
 from deqlab.recon.deq.measured_de_grad import MeasuredDEGrad
+from deqlab.recon.deq.measured_rules import measure as measured
 from deqlab.signal.sampling.noise_level import noise_level
 
 SMALL = DnCNN.Options(depth=2, width=4)
@@ -142,11 +144,65 @@ def test_a_denoiser_is_told_of_a_level_that_follows_them_too() -> None:
     assert model.level_powers.grad.abs().min() > 0 and model.log_level.grad.abs() > 0
 
 
-def test_off_the_grid_it_is_refused() -> None:
-    """Noise and acceleration do not mean the same there."""
-    A = NUFFTOperator(torch.rand(50, 2) - 0.5, (8, 8))
-    kspace = torch.randn(1, 1, 50, dtype=torch.complex64)
+def on_the_grid_off_the_grid(lines: int) -> tuple[CartesianOperator, NUFFTOperator]:
+    """The same samples of a 12x12 image by both operators: every second line, or so many."""
+    mask = torch.zeros(1, 1, 1, 12, dtype=torch.bool)
+    mask[..., torch.arange(12)[:: 12 // lines]] = True
+    rows, columns = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
+    chosen = mask.expand(1, 1, 12, 12).flatten()
+    positions = (torch.stack((rows, columns), -1).reshape(-1, 2)[chosen] - 6) / 12
+    weights = torch.ones(len(positions), dtype=torch.float64)
+    A = NUFFTOperator(positions.double(), (12, 12), tolerance=1e-12, weights=weights)
+    return CartesianOperator(mask, None), A
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("lines", [6, 3])
+def test_off_the_grid_the_rules_say_what_they_say_on_it(lines: int) -> None:
+    torch.manual_seed(0)
+    on, off = on_the_grid_off_the_grid(lines)
+    noise = 0.05 * torch.randn(1, 1, 12, 12, dtype=torch.complex128)
+    image = torch.ones(1, 12, 12, dtype=torch.complex128)
+    kspace = on.mask * (on(image) + noise)
+    samples = kspace[on.mask.expand_as(kspace)].reshape(1, 1, -1)
+    found = measured(samples, off, off.H(samples))
+    wanted = measured(kspace, on, on.H(kspace))
+    torch.testing.assert_close(found.peak, wanted.peak)
+    torch.testing.assert_close(found.acceleration, wanted.acceleration)
+    # other samples are the outermost: on a grid those of its corners
+    assert found.noise.exp() == pytest.approx(wanted.noise.exp().item(), rel=0.3)
+
+
+@torch.no_grad()
+def test_off_the_grid_it_weighs_samples_that_have_no_weights() -> None:
+    """An equilibrium for radial samples, in any units, with density weights or without."""
+    torch.manual_seed(0)
+    angle = torch.arange(8) * torch.pi / 8
+    radius = torch.arange(-12, 12) / 24
+    positions = torch.stack((angle.sin(), angle.cos()), -1)[:, None] * radius[:, None]
+    A = NUFFTOperator(positions.reshape(-1, 2).double(), (12, 12))
+    image = torch.zeros(1, 12, 12, dtype=torch.complex64)
+    image[:, 3:9, 4:8] = 1
     model = METHODS.make("de-grad-measured", denoiser=SMALL)
-    for call in (model.run, model.equilibrium, model.solve):
-        with pytest.raises(InputError, match="MeasuredDEGrad: takes samples of a Cartesian grid"):
-            call(kspace, A)
+    kspace = A(image)
+    weighted = A.weighted(compensation(A))
+    found = model.run(kspace, A).image
+    again = model.run(weighted.weigh(kspace), weighted).image
+    torch.testing.assert_close(found, again)
+    torch.testing.assert_close(model.run(1e4 * kspace, A).image, 1e4 * found, rtol=1e-3, atol=10)
+    assert (found - image).norm() < 0.6 * image.norm()
+
+
+class Same(LinearOperator):
+    """The identity."""
+
+    def _forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image
+
+    _adjoint = _forward
+
+
+def test_what_measures_no_kspace_is_refused() -> None:
+    model = METHODS.make("de-grad-measured", denoiser=SMALL)
+    with pytest.raises(InputError, match="an operator that measures k-space needed"):
+        model.run(torch.randn(1, 6, 6, dtype=torch.complex64), Same())

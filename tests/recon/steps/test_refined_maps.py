@@ -66,7 +66,8 @@ def test_the_implicit_gradient_reaches_the_refiner(measure, name: str) -> None:
         for weight, way in zip(weights, ways):
             weight.data.sub_(sign * 1e-5 * way)
     assert slope.abs() > 1e-4
-    torch.testing.assert_close(slope, (values[0] - values[1]) / 2e-5, rtol=1e-3, atol=1e-6)
+    # the backward solve stops at a relative residual of 1e-3
+    torch.testing.assert_close(slope, (values[0] - values[1]) / 2e-5, rtol=5e-3, atol=1e-6)
 
 
 def test_the_resolvent_is_differentiable_in_learned_maps() -> None:
