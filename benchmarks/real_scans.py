@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scans import bottle, duration, harder, margins, stops, turns
+from scans import bottle, duration, harder, margins, spokes, stops, turns
 from scans.cases import Effort, Row
 from scans.judging import Models
 
@@ -32,6 +32,7 @@ QUESTIONS = {
     "harder": harder,
     "stops": stops,
     "bottle": bottle,
+    "spokes": spokes,
     "duration": duration,
 }
 QUICK = Effort(1, (4.0,), 1, 1, 1)

@@ -233,3 +233,20 @@ def test_what_is_carried_on_is_nearer_to_its_equilibrium(
     values = stops._on_heads("it", model, batch, 4.0)
     assert abs(values["it largest change"]) >= abs(values["it mean change"]) > 0
     assert values["it converged"] == 1 and 0 < values["it SSIM"] < 1
+
+
+def test_spokes_are_samples_of_the_scan_itself(part: Part, folder: Path) -> None:
+    """With enough of them the weighted adjoint is nearly the scan; a row has all methods."""
+    (scan,) = part("cases").fully_sampled(folder)
+    y, A, reference = part("spokes").measured(scan, 160)
+    assert part("judging").psnr(A.H(y), reference) > 25
+    few, _, _ = part("spokes").measured(scan, 16)
+    assert few.shape[-1] == 16 * 144 and few.shape[:2] == (1, 3)
+    effort = part("cases").Effort(accelerations=(4.0,))
+    (row,) = part("spokes").rows({"ours": load("small-de-grad")}, folder, effort)
+    best = max(row.values[name] for name in ("cg-sense", "wavelet", "tv"))
+    assert best > row.values["weighted adjoint"]
+    samples, operator, truth = part("spokes").measured(scan, 18)
+    alone = part("judging").psnr(load("small-de-grad").run(samples, operator).image, truth)
+    assert row.values["ours over the best"] + best == pytest.approx(alone, abs=0.1)
+    assert row.name == "scan 18 spokes"

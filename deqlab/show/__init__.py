@@ -10,6 +10,7 @@ from .lines import curves, dots, figure, plotly_curves
 from .live import Explorer, explore
 from .strokes import stroke
 from .style import METHOD_COLOURS, colour, style
+from .surfaces import plotly_surface
 
 __all__ = [
     "METHOD_COLOURS",
@@ -23,6 +24,7 @@ __all__ = [
     "gallery",
     "image_grid",
     "plotly_curves",
+    "plotly_surface",
     "save",
     "stroke",
     "style",
