@@ -82,6 +82,7 @@ def _table(
     method: str,
     by: tuple[str, ...],
     tuned: tuple[str, ...],
+    tuned_by: str | None,
     against: tuple[str, ...],
     plot: Path | None,
 ) -> None:
@@ -93,7 +94,7 @@ def _table(
     axes, rows = read(results)
     rival = _pairs("--against", against)
     chosen = by or tuple(axis for axis in axes if axis != "seed" and axis not in tuned)
-    question = Question(metric, method, chosen, tuned, rival or None)
+    question = Question(metric, method, chosen, tuned, tuned_by, rival or None)
     groups = answer(question, axes, rows)
     print(text(question, groups))
     failed = len({row["cell"] for row in rows if row["status"] != "ok"})
@@ -219,6 +220,11 @@ COMMAND = Group(
                     multiple=True,
                     metavar="AXIS",
                     help="an axis whose value validation heads choose, for each group alone",
+                ),
+                click.Option(
+                    ["--tuned-by"],
+                    metavar="METRIC",
+                    help="the metric by which it is chosen (default: the one that is compared)",
                 ),
                 click.Option(
                     ["--against"],

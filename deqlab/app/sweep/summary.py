@@ -50,6 +50,7 @@ class Question:
     method: str = "trained"
     by: tuple[str, ...] = ()
     tuned: tuple[str, ...] = ()
+    tuned_by: str | None = None
     against: Mapping[str, str] | None = None
 
 
@@ -124,20 +125,21 @@ def _chosen(
     """For each group the values of the tuned axes that do best on validation heads."""
     if not question.tuned:
         return {}
-    from deqlab.metrics.registry import METRICS
-
-    validation = f"{VALIDATION}{question.metric}"
-    sign = 1 if METRICS[question.metric].better == "higher" else -1
+    judge = question.tuned_by or question.metric
     scores: dict[tuple[str, ...], dict[tuple[str, ...], list[float]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for row in _numbers(validation, rows):
-        scores[_key(row, question.by)][_key(row, question.tuned)].append(sign * row["value"])
-    return {key: dict(zip(question.tuned, _best(found))) for key, found in scores.items()}
+    for row in _numbers(f"{VALIDATION}{judge}", rows):
+        scores[_key(row, question.by)][_key(row, question.tuned)].append(row["value"])
+    return {key: dict(zip(question.tuned, _best(found, judge))) for key, found in scores.items()}
 
 
-def _best(scores: Mapping[tuple[str, ...], list[float]]) -> tuple[str, ...]:
-    return max(scores, key=lambda one: float(np.mean(scores[one])))
+def _best(scores: Mapping[tuple[str, ...], list[float]], metric: str) -> tuple[str, ...]:
+    from deqlab.metrics.protocol import merit
+    from deqlab.metrics.registry import METRICS
+
+    better = METRICS[metric].better
+    return max(scores, key=lambda one: merit(better, float(np.mean(scores[one]))))
 
 
 def _rival(

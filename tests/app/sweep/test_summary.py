@@ -73,6 +73,25 @@ def test_metrics_where_less_is_better_are_tuned_to_less(rows) -> None:
     assert (l1.chosen, l2.chosen) == ({"rate": "lo"}, {"rate": "hi"})
 
 
+def test_a_bias_is_tuned_towards_nothing(rows) -> None:
+    """l1 lies at 30 and 32, l2 at 31 and 29: of numbers about zero the nearest is best."""
+    biases = [
+        one
+        | {"metric": one["metric"].replace("psnr", "magnitude-bias"), "value": one["value"] - 30.6}
+        for one in rows
+    ]
+    l1, l2 = answer(Question("magnitude-bias", by=("loss",), tuned=("rate",)), AXES, biases)
+    assert (l1.chosen, l2.chosen) == ({"rate": "lo"}, {"rate": "lo"})
+    np.testing.assert_allclose([l1.mean, l2.mean], [-0.5, 0.5])
+
+
+def test_one_metric_may_choose_for_another(rows) -> None:
+    errors = [one | {"metric": one["metric"].replace("psnr", "nmse")} for one in rows]
+    question = Question("nmse", by=("loss",), tuned=("rate",), tuned_by="psnr")
+    l1, l2 = answer(question, AXES, rows + errors)
+    assert (l1.chosen, l2.chosen) == ({"rate": "hi"}, {"rate": "lo"})
+
+
 @pytest.mark.parametrize(
     ("question", "told"),
     [
