@@ -21,7 +21,8 @@ from deqlab.evaluation.conditions import Conditions
 from deqlab.evaluation.denoiser_error import denoiser_error, noise_share
 from deqlab.evaluation.paired import MeanDifference, mean_difference
 from deqlab.metrics.protocol import PhaseMetric
-from deqlab.metrics.registry import METRICS, USUAL
+from deqlab.metrics.registry import METRICS
+from deqlab.metrics.usual import USUAL
 from deqlab.recon.base import Budget, Reconstructor
 from deqlab.signal.sampling.masks import mask_rules
 from deqlab.signal.transforms.crop import center_crop

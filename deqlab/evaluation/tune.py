@@ -17,7 +17,8 @@ from deqlab.core.text_table import table
 from deqlab.data.sample import Batch, Sample, collate
 from deqlab.evaluation.judge import judge
 from deqlab.metrics.protocol import merit
-from deqlab.metrics.registry import METRICS, USUAL
+from deqlab.metrics.registry import METRICS
+from deqlab.metrics.usual import USUAL
 from deqlab.recon.base import Reconstructor
 from deqlab.recon.registry import create
 

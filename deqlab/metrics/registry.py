@@ -22,5 +22,3 @@ METRICS: Registry[Metric] = Registry(
         "phase-error": PhaseError,
     },
 )
-# What tables show unless they are told otherwise.
-USUAL = ("psnr", "ssim", "nmse")

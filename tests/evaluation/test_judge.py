@@ -20,7 +20,7 @@ from deqlab.evaluation.conditions import Conditions
 from deqlab.evaluation.judge import Row, evaluate, summarise, table_text
 from deqlab.evaluation.validation import validator
 from deqlab.metrics import hfen, nmse, phase_error, psnr, ssim
-from deqlab.metrics.registry import USUAL
+from deqlab.metrics.usual import USUAL
 from deqlab.networks import DnCNN
 from deqlab.recon import Outcome, create
 from deqlab.recon.base import Method

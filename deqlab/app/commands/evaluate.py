@@ -120,7 +120,8 @@ def run(
 def _command() -> Command:
     from deqlab.evaluation.baselines import COARSE
     from deqlab.evaluation.conditions import Conditions
-    from deqlab.metrics.registry import METRICS, USUAL
+    from deqlab.metrics.registry import METRICS
+    from deqlab.metrics.usual import USUAL
     from deqlab.recon.base import Budget
     from deqlab.signal.sampling.masks import MASKS
 

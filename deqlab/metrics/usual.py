@@ -1,0 +1,3 @@
+"""Which metrics are shown where nobody asks for others."""
+
+USUAL = ("psnr", "ssim", "nmse")
