@@ -22,8 +22,9 @@ class Command(click.Command):
     """A command that tells the nearest flag for a wrong one, takes several values after a flag that
     may be repeated, and explains a model's options when it is asked for help with `--model NAME`.
 
-    moved: what to write in place of flags that there were once. later: further parameters, made
-    when the command is used, for what takes long to import.
+    moved: what to write in place of flags that there were once; those that became one option of
+    `--set` are still understood. later: further parameters, made when the command is used, for what
+    takes long to import.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Command(click.Command):
         if self.later is not None:
             self.params, self.later = [*self.params, *self.later()], None
         try:
-            words = spread(args, self.params)
+            words = spread(as_now(args, self.moved), self.params)
             self._refuse_twice(ctx, words)
             return super().parse_args(ctx, words)
         except click.NoSuchOption as error:
@@ -89,6 +90,24 @@ class Group(click.Group):
             hint = nearest(args[0], self.commands) or f"; there are {', '.join(self.commands)}"
             raise InputError(f"{ctx.command_path}: no {what} `{args[0]}`{hint}")
         return super().resolve_command(ctx, args)
+
+
+def as_now(words: Sequence[str], moved: Mapping[str, str]) -> list[str]:
+    """The words with flags of old that stand for one option written as now:
+    `--set denoiser.depth=5` for `--depth 5` or `--depth=5`. One without a value stays.
+    """
+    found, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        now = moved.get(flag, "")
+        follows = bool(rest) and not rest[0].startswith("--")
+        if now.endswith("=VALUE") and "NAME" not in now and (equals or follows):
+            value = value if equals else rest.pop(0)
+            found += now.replace("VALUE", value).split(" ", 1)
+        else:
+            found.append(word)
+    return found
 
 
 def spread(words: Sequence[str], parameters: Sequence[click.Parameter]) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from annotated_types import Gt
 
 from deqlab.app.cli import main
-from deqlab.app.shell import Command, NameOf, OneOf, flags, said, settings, spread
+from deqlab.app.shell import Command, NameOf, OneOf, as_now, flags, said, settings, spread
 from deqlab.core.errors import InputError
 from deqlab.core.options import (
     Count,
@@ -153,19 +153,8 @@ def test_what_is_no_word_of_a_list_is_told_the_nearest() -> None:
 
 
 MOVED = [
-    (["train", "--width", "4"], "--width: is now written --set denoiser.width=VALUE"),
-    (["train", "--depth=4"], "--depth: is now written --set denoiser.depth=VALUE"),
-    (["train", "--step", "1"], "--step: is now written --set step=VALUE"),
-    (["train", "--hinge", "5"], "--hinge: is now written --set objective.hinge=VALUE"),
-    (
-        ["train", "--pretrain-epochs", "0"],
-        "--pretrain-epochs: is now written --set objective.pretrain_epochs=VALUE",
-    ),
-    (
-        ["train", "--backward-evaluations", "8"],
-        "--backward-evaluations: is now written --set objective.gradient.max_evaluations=VALUE",
-    ),
-    (["evaluate", "--cg-weight", "1"], "--cg-weight: is now written --set cg-sense.weight=VALUE"),
+    (["train", "--width"], "--width: is now written --set denoiser.width=VALUE"),
+    (["train", "--depth", "--width=4"], "--depth: is now written --set denoiser.depth=VALUE"),
     (["evaluate", "--option", "a=1"], "--option: is now written --set [MODEL.]NAME=VALUE"),
     (
         ["reconstruct", "in.h5", "out.h5", "--model", "tv", "--option", "a=1"],
@@ -178,6 +167,30 @@ MOVED = [
 def test_flags_that_moved_say_where(words: list[str], message: str, capsys) -> None:
     assert main(words) == 2
     assert capsys.readouterr().err == f"deqlab: error: {message}\n"
+
+
+@pytest.mark.parametrize(
+    "words, now",
+    [
+        ("--depth 4", "--set denoiser.depth=4"),
+        ("--width=4 --loss l1", "--set denoiser.width=4 --loss l1"),
+        ("--data a b --step -1e-3", "--data a b --set step=-1e-3"),
+        ("--backward-evaluations 8", "--set objective.gradient.max_evaluations=8"),
+        ("--depth", "--depth"),
+        ("--depth --loss l1", "--depth --loss l1"),
+    ],
+)
+def test_flags_that_became_an_option_are_still_understood(words: str, now: str) -> None:
+    from deqlab.app.commands.train import MOVED as moved
+
+    assert as_now(words.split(), moved) == now.split()
+
+
+def test_a_flag_of_old_reaches_its_option(capsys) -> None:
+    assert main(["train", "--depth", "-4"]) == 2
+    assert "denoiser.depth: -4 given" in capsys.readouterr().err
+    assert main(["evaluate", "--cg-weight", "1"]) == 2
+    assert "--set cg-sense.weight=1: cg-sense is not among the models" in capsys.readouterr().err
 
 
 def test_what_moved_is_there() -> None:
