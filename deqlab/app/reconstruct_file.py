@@ -138,6 +138,7 @@ def side_by_side(
     }
     shown = {at for kind in kinds for at in kind.shown(len(chosen))}
     placed, maps = {name: model.to(device) for name, model in models.items()}, []
+    empty: list[int] = []
     with ExitStack() as files:
         # The last to be opened is complete first: a picture that fails costs no images.
         for path in reversed(destinations):
@@ -147,6 +148,8 @@ def side_by_side(
         ):
             sample = checked(dataset[position], source)
             maps.append(sample.coil_maps_by)
+            if not sample.kspace.any():
+                empty.append(chosen[position])
             batch = collate([sample]).to(device)
             first = None
             if position in shown:
@@ -158,6 +161,8 @@ def side_by_side(
                     result.zero_filled[position] = first
                 image = solve_slice(model, batch, budget, result)
                 result.images[position] = magnitude_of(image[0], sample, source)
+        if empty:
+            warn_of_empty(empty, len(chosen), source)
         for name, result in results.items():
             warn_of_unsettled(result, source, "" if len(models) == 1 else f" of {name}")
             result.preparation = preparation_told(volume, maps)
@@ -243,6 +248,16 @@ def magnitude_of(image: torch.Tensor, sample: Sample, path: Path) -> np.ndarray:
             " this input"
         )
     return magnitude
+
+
+def warn_of_empty(empty: list[int], count: int, path: Path) -> None:
+    """Warns of the slices without any signal, of `count`: their images are zero too."""
+    warnings.warn(
+        f"{path}: {len(empty)} of {count} slices hold only zeros (first: slice {empty[0]}), and so"
+        " do their images",
+        DeqlabWarning,
+        stacklevel=3,
+    )
 
 
 def warn_of_unsettled(result: Reconstruction, path: Path, whose: str = "") -> None:

@@ -45,3 +45,17 @@ def study(tmp_path: Path, write_notebook, monkeypatch: pytest.MonkeyPatch) -> Pa
     write_notebook(tmp_path / "notebooks" / "15_judge.ipynb", "pass")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def any_command(capsys):
+    """`any_command(words...)` is (exit status, output, error lines) of `deqlab`."""
+
+    def run(*words: object) -> tuple[int, str, list[str]]:
+        from deqlab.app.cli import main
+
+        status = main([*map(str, words)])
+        output, errors = capsys.readouterr()
+        return status, output, errors.splitlines()
+
+    return run

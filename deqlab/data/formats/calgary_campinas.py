@@ -29,7 +29,9 @@ class CalgaryCampinas:
     suffixes: ClassVar[tuple[str, ...]] = ()  # .h5 is fastMRI's
 
     def recognises(self, path: Path) -> bool:
-        """Whether `kspace` is real, of four axes, its last axis even, and without a header."""
+        """Whether `kspace` is real, of four axes, its last axis even and no longer than the sides
+        of an image, and without a header: real values in fastMRI's order are no k-space.
+        """
         names = names_in(path) or frozenset()
         if "kspace" not in names or names & {"trajectory", "ismrmrd_header"}:
             return False
@@ -39,7 +41,8 @@ class CalgaryCampinas:
             data = file["kspace"]
             if not isinstance(data, h5py.Dataset) or len(data.shape or ()) != 4:
                 return False
-            return bool(data.dtype.kind == "f" and data.shape[-1] % 2 == 0)
+            _, rows, columns, parts = data.shape
+            return bool(data.dtype.kind == "f" and parts % 2 == 0 and parts <= min(rows, columns))
 
     def open(self, path: str | Path) -> Volume:
         """The facts of the file; InputError where a side is empty."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import h5py
@@ -148,8 +149,8 @@ def _attribute(file: h5py.File, name: str, path: Path, wanted: str, count: int =
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Time and size of a file, which change when it is rewritten; InputError where there is
-    none.
+    """Time and size of a file, which change when it is rewritten; InputError where there is none,
+    or a pipe or device, whose reading might never end.
     """
     try:
         if path.is_dir():
@@ -159,4 +160,6 @@ def stamp(path: Path) -> tuple[int, int]:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not S_ISREG(status.st_mode):
+        raise InputError(f"{path}: is a pipe or device; a file is needed")
     return status.st_mtime_ns, status.st_size

@@ -107,6 +107,8 @@ def _header(file: Any, path: Path) -> _Header:
         raise InputError(f"{path}: not a readable NumPy file ({reason})") from None
     if kind.hasobject:
         raise InputError(f"{path}: holds Python objects, which are never unpickled; numbers needed")
+    if any(side < 0 for side in shape):
+        raise InputError(f"{path}: its header says the shape {tuple(shape)}; lengths >= 0 needed")
     return _Header(tuple(shape), kind)
 
 
