@@ -85,7 +85,7 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
         source = "".join(tagged[0]["source"]) if tagged else ""
     except OSError as error:
         raise InputError(f"{notebook}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{notebook}: not a Jupyter notebook (JSON with a list `cells`)"
         ) from error

@@ -66,7 +66,7 @@ def read(path: Path) -> dict:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a results file (not JSON); {advice}") from error
     if not isinstance(found, dict):
         raise InputError(f"{path}: not a results file (it must hold a JSON object); {advice}")

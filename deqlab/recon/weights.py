@@ -21,6 +21,7 @@ from torch import nn
 from deqlab.core.atomic import atomic_path
 from deqlab.core.errors import InputError
 from deqlab.core.options import adjustables, names_of, page, settable, updated
+from deqlab.core.spelling import nearest
 from deqlab.networks.dncnn import DnCNNOptions
 from deqlab.recon.base import Model, Reconstructor
 from deqlab.recon.registry import METHODS, create, learned
@@ -138,7 +139,7 @@ def read_card(path: Path) -> dict[str, Any]:
         card = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: missing") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON file ({error})") from None
     for field in ("model", "options", "sha256"):
         if not isinstance(card, dict) or field not in card:
@@ -146,6 +147,10 @@ def read_card(path: Path) -> dict[str, Any]:
                 f"{path}: no field {field!r}; a card of trained weights has model, options and"
                 " sha256"
             )
+    kinds = (("model", str, "a name"), ("options", dict, "an object"), ("sha256", str, "a text"))
+    for field, kind, needed in kinds:
+        if not isinstance(card[field], kind):
+            raise InputError(f"{path}: {field} is {str(card[field])[:60]}; {needed} needed")
     schema = card.get("schema", 1)
     if schema not in (1, SCHEMA):
         raise InputError(f"{path}: schema {schema!r} given; this version reads 1 and {SCHEMA}")
@@ -177,8 +182,12 @@ def card_path(name: str | Path) -> Path:
         plain = [other for other in METHODS if not learned(other)]
         untrained = name in METHODS and learned(str(name))
         what = "no weights are shipped of the" if untrained else "unknown"
-        valid = ", ".join([*plain, *SHIPPED_AS, *shipped_names()])
-        raise InputError(f"{what} model {str(name)!r}; valid: {valid}, or the path of a .json card")
+        names = [*plain, *SHIPPED_AS, *shipped_names()]
+        hint = "" if untrained else nearest(name, names)
+        raise InputError(
+            f"{what} model {str(name)!r}{hint}; valid: {', '.join(names)}, or the path of a .json"
+            " card"
+        )
     return shipped
 
 

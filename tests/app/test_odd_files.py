@@ -158,13 +158,14 @@ def npy_header(text: str) -> bytes:
 
 
 FORMS = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
-FULL = np.ones(24, bool)
+PLACES, PARTS = (2, 3, 32, 24), [("real", "f4"), ("imag", "f4")]
 FILES: dict[str, tuple[Write, str]] = {
     # HDF5 in fastMRI's schema
     "real k-space": (hdf5(Z((2, 3, 32, 24))), "kspace is float64; complex samples needed"),
     "integers": (hdf5(Z((2, 3, 32, 24), np.int16)), "kspace is int16; complex samples needed"),
     "truth values": (hdf5(Z((2, 3, 32, 24), bool)), "kspace is bool; complex samples needed"),
     "a text": (hdf5("text"), "kspace has shape (); "),
+    "MATLAB's numbers": (hdf5(Z(PLACES, PARTS)), "complex samples needed (complex64, or compound"),
     "no slice": (hdf5(Z((0, 3, 32, 24), np.complex64)), "every axis needs at least one sample"),
     "one axis": (hdf5(Z(9, np.complex64)), "kspace has shape (9,)"),
     "nan": (hdf5(spoilt(np.nan)), "kspace slice 1 holds NaN or infinite samples"),

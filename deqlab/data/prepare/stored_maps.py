@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from deqlab.core.errors import InputError
+from deqlab.core.spelling import nearest
 from deqlab.data.formats.hdf5 import dataset, opened, read
 from deqlab.signal.coils.coil_maps import CoilMapMethod, rss
 from deqlab.signal.coils.espirit import ESPIRiT
@@ -100,7 +101,7 @@ def coil_maps_by_name(text: str) -> CoilMaps:
     path = Path(text)
     if not path.exists():
         raise InputError(
-            f"coil maps: {text!r} is no file and no method; valid: {', '.join(COIL_MAPS)}, or an"
-            f" HDF5 file with `{NAME}`"
+            f"coil maps: {text!r} is no file and no method{nearest(text, COIL_MAPS)}; valid:"
+            f" {', '.join(COIL_MAPS)}, or an HDF5 file with `{NAME}`"
         )
     return StoredMaps(path)

@@ -33,7 +33,7 @@ class RandomMask:
     def sample(self, width: int, seed: int) -> Tensor:
         """The mask of one draw: bool (width,), True where a line is measured; the same for the same
         `seed`."""
-        lines = _center_lines(width, self.center_fraction)
+        lines = _center_lines(_fits(width, self.acceleration), self.center_fraction)
         outside = width - lines
         # The centre is in the mask anyway, so the other lines alone have to bring the count to
         # width / acceleration.
@@ -61,7 +61,7 @@ class EquispacedMask:
     def sample(self, width: int, seed: int) -> Tensor:
         """The mask of one draw: bool (width,), True where a line is measured; the same for the same
         `seed`."""
-        lines = _center_lines(width, self.center_fraction)
+        lines = _center_lines(_fits(width, self.acceleration), self.center_fraction)
         mask = _center_block(width, lines)
         outside = torch.nonzero(~mask).flatten()
         count = min(max(round(width / self.acceleration) - lines, 0), len(outside))
@@ -152,6 +152,15 @@ def _checked_acceleration(acceleration: float) -> float:
     if not 1 <= acceleration < math.inf:
         raise InputError(f"acceleration: {acceleration:g} given, a number of 1 or more needed")
     return acceleration
+
+
+def _fits(width: int, acceleration: float) -> int:
+    """The width itself; InputError where not one line in `acceleration` is there."""
+    if acceleration > width:
+        raise InputError(
+            f"acceleration: {acceleration:g} given, {width} columns allow at most {width}"
+        )
+    return width
 
 
 def _center_lines(width: int, fraction: float) -> int:
