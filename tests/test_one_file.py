@@ -191,7 +191,7 @@ def test_the_new_method_is_judged_by_the_new_metric(
 ) -> None:
     table = tmp_path / "table.json"
     words = ["--model", run_folder / "toy.json", "zero-filled", "--acceleration", 4]
-    words += ["--baselines", "none"]
+    words += ["--baselines", "none", "--metrics", "toy"]
     done = stranger(
         "-m", "deqlab", "evaluate", *words, "--data", *tiny_data["test"], "--json", table
     )
