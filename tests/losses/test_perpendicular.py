@@ -157,3 +157,8 @@ def test_a_surface_is_the_loss_at_every_ratio_and_phase() -> None:
     torch.testing.assert_close(torch.tensor(surface.loss), torch.tensor(expected).double())
     l2 = loss_surface(L2Loss(), [2.0], [0.0, math.pi])
     torch.testing.assert_close(torch.tensor(l2.loss), torch.tensor([[1.0, 9.0]]).double())
+
+
+def test_without_an_angle_it_is_the_mean_over_all_angles() -> None:
+    truth = torch.tensor([[[2.0, 1j, 0.5 - 0.5j]]], dtype=torch.complex128)
+    torch.testing.assert_close(perpendicular(torch.zeros_like(truth), truth), truth.abs())
