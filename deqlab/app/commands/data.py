@@ -1,8 +1,8 @@
 """Makes, lists, checks and shows data.
 
 `make` simulates heads as fastMRI files, `list` shows what files hold, `check` names every defect of
-a file in plain words, `convert` writes a file of any known format as HDF5, `draws` shows what
-`deqlab train --data varied` learns from.
+a file in plain words, `look` draws what is in one, `convert` writes a file of any known format as
+HDF5, `draws` shows what `deqlab train --data varied` learns from.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deqlab.app.commands.data_convert import CONVERT
+from deqlab.app.commands.data_look import LOOK
 from deqlab.app.reading import reading_flags, told_of
 from deqlab.app.shell import Command, Group, OneOf
 from deqlab.app.varied import ANATOMY, SET_DRAWS
@@ -253,6 +254,7 @@ COMMANDS: dict[str, click.Command] = {
     "make": MAKE,
     "list": LIST,
     "check": CHECK,
+    "look": LOOK,
     "convert": CONVERT,
     "draws": DRAWS,
 }

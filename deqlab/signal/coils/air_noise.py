@@ -120,6 +120,20 @@ class WhiteningByAir:
             return Whitening(None, "one coil")
         return self._decided(outer, inner, live)
 
+    def covariance(self, slices: Iterable[Tensor], mask: Tensor) -> Tensor | None:
+        """That of the noise found in air, complex (coil, coil), in the unit of `slices`; None where
+        there is no air or no noise in it. slices, mask: as in `matrix`.
+        """
+        found = [self._parts(kspace, mask) for kspace in slices]
+        outer = torch.cat([part.outer for part in found], 1)
+        largest = max(part.largest for part in found)
+        if outer.shape[1] == 0 or not float(outer.abs().median()) > ROUNDING * largest:
+            return None
+        scatter = robust_scatter(outer)
+        # Energies of n complex coils of unit variance have a median of about n - 1/3.
+        median = mahalanobis(outer.to(scatter.dtype), scatter).median()
+        return scatter * (median / (len(outer) - 1 / 3))
+
     def _decided(self, outer: Tensor, inner: Tensor, live: Tensor) -> Whitening:
         """The whitening from the samples of all slices. live: which coils are connected."""
         outer, inner = outer[live], inner[live]
