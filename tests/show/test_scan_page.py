@@ -19,7 +19,7 @@ def titles(**known: object) -> list[str]:
 def test_a_page_of_what_is_known() -> None:
     assert titles() == ["zero-filled image", "k-space, 4 decades"]
     mask = np.array([True, False, True, False])
-    found = titles(mask=mask, covariance=np.eye(3), coils=[IMAGE, IMAGE / 4], maps=[IMAGE] * 2)
+    found = titles(mask=mask, covariance=np.eye(3), coils=[2 * IMAGE, IMAGE / 2], maps=[IMAGE] * 2)
     assert found[2:] == [
         "mask, 2.0x",
         "|noise covariance| of coils",
@@ -32,7 +32,7 @@ def test_a_page_of_what_is_known() -> None:
 
 
 def test_samples_are_drawn_in_decades_of_the_largest() -> None:
-    samples = np.array([[1, 0.1], [1e-9, 0]])
+    samples = np.array([[2, 0.2], [1e-9, 0]])
     (_, axes) = scan_page(IMAGE, samples, title="").axes
     np.testing.assert_allclose(axes.images[0].get_array(), [[0, -1], [-4, -4]])
 
