@@ -5,9 +5,10 @@ IN is masked (it has `mask`), or fully sampled: then it is undersampled first; o
 intensity scale, in the format that its ending names: .h5 has `reconstruction` and per slice the
 solver's evaluations, residual and convergence; .npy the array; .nii and .nii.gz a volume with its
 voxels' sides in mm; .png a quick look at the middle slice, or at all of a few. Of several models
-.h5 has a group `reconstruction` with a data set for each, and .png a row for each. How the data
-were prepared is printed, and stored in .h5: their noise, whether coils were whitened and why, which
-coil maps, how many coils.
+.h5 has a group `reconstruction` with a data set for each, and .png a row for each. Of several IN,
+files or folders, OUT is a folder with a file for each, named alike. How the data were prepared is
+printed, and stored in .h5: their noise, whether coils were whitened and why, which coil maps, how
+many coils.
 """
 
 from __future__ import annotations
@@ -27,19 +28,35 @@ ACCELERATION = 4.0
 
 
 def run(
-    source: Path, destination: Path, model: tuple[str, ...], words: tuple[str, ...], **given: Any
-) -> None:
-    """Writes OUT."""
-    from deqlab.app.reconstruct_file import Request, destinations_of, side_by_side
-    from deqlab.app.reconstructed import prepared, summary
+    paths: tuple[Path, ...],
+    model: tuple[str, ...],
+    words: tuple[str, ...],
+    ending: str | None,
+    **given: Any,
+) -> int:
+    """Writes OUT; 1 where some of several files could not be used."""
+    from deqlab.app.many_files import folder_for, results_of
+    from deqlab.app.reconstruct_file import Request, destinations_of
     from deqlab.core.device import device_by_name
+    from deqlab.core.errors import InputError
     from deqlab.data.prepare.stored_maps import coil_maps_by_name
     from deqlab.recon.base import Budget
     from deqlab.recon.weights import ready
     from deqlab.signal.coils.registry import WHITENING
 
-    args = SimpleNamespace(source=source, told=told_of(given), **given)
-    destinations_of(Request(source, destination, quick_look=args.quick_look))
+    *sources, destination = paths
+    if not sources:
+        raise InputError(f"{destination} given; IN and OUT needed")
+    args = SimpleNamespace(told=told_of(given), **given)
+    results = results_of(sources, destination, ending)
+    several = destination not in results.values()
+    if several and args.quick_look is not None:
+        raise InputError(
+            f"--quick-look: {args.quick_look} given, but there are several files; --ending .png"
+            " draws one for each"
+        )
+    for source, target in results.items():
+        destinations_of(Request(source, target, quick_look=args.quick_look))
     # What needs no file is refused before one is read.
     device = device_by_name(args.device)
     options, budget = settings(words, model), Budget(args.tolerance, args.max_evaluations)
@@ -47,13 +64,39 @@ def run(
     for name, label in labels(model).items():
         methods[name if len(model) == 1 else label] = method = ready(name, options[name])
         method.check(budget)
+    args.slices = parse_slices(args.slices)
+    args.coil_maps = coil_maps_by_name(args.coil_maps)
+    args.whiten = WHITENING.make(args.whiten)
+    failed = 0
+    with folder_for(results, destination):
+        for source, target in results.items():
+            try:
+                _reconstruct(source, target, args, methods, budget, device)
+            except InputError as error:
+                if not several:
+                    raise
+                # One bad file must not cost the others.
+                print(f"deqlab: error: {' '.join(str(error).split())}", file=sys.stderr)
+                failed += 1
+    if several:
+        print(f"{len(results) - failed} of {len(results)} files reconstructed")
+    return 1 if failed else 0
+
+
+def _reconstruct(
+    source: Path, destination: Path, args: Any, methods: Any, budget: Any, device: Any
+) -> None:
+    """One file."""
+    from deqlab.app.reconstruct_file import Request, side_by_side
+    from deqlab.app.reconstructed import prepared, summary
+
     request = Request(
         source=source,
         destination=destination,
-        mask=_mask(args),
-        slices=parse_slices(args.slices),
-        coil_maps=coil_maps_by_name(args.coil_maps),
-        whiten=WHITENING.make(args.whiten),
+        mask=_mask(source, args),
+        slices=args.slices,
+        coil_maps=args.coil_maps,
+        whiten=args.whiten,
         coils=args.coils,
         attributes={"model": ", ".join(methods)},
         quick_look=args.quick_look,
@@ -69,7 +112,7 @@ def run(
         print(f"quick look: {args.quick_look}")
 
 
-def _mask(args: Any) -> Any:
+def _mask(source: Path, args: Any) -> Any:
     """The wished undersampling; None for a file that says itself what was sampled.
 
     An option given in vain is thus refused and not ignored.
@@ -79,13 +122,13 @@ def _mask(args: Any) -> Any:
     from deqlab.data.sampling import Seeded
     from deqlab.signal.sampling.masks import MASKS, default_center_fraction
 
-    volume = open_stated(args.source, args.told)
+    volume = open_stated(source, args.told)
     options = ("acceleration", "center_fraction", "mask", "seed")
     given = {name: getattr(args, name) for name in options if getattr(args, name) is not None}
     if volume.sampled_by == "trajectory":
         for name, value in given.items():
             raise InputError(
-                f"--{name.replace('_', '-')}: {value} given, but {args.source} has a trajectory,"
+                f"--{name.replace('_', '-')}: {value} given, but {source} has a trajectory,"
                 " which says what was sampled"
             )
     if volume.sampled_by is not None and not given:
@@ -116,8 +159,7 @@ def _command() -> Command:
         pages=page_of,
         moved={"--option": "--set NAME=VALUE"},
         params=[
-            click.Argument(["source"], type=path, metavar="IN"),
-            click.Argument(["destination"], type=path, metavar="OUT"),
+            click.Argument(["paths"], type=path, nargs=-1, required=True, metavar="IN... OUT"),
             click.Option(
                 ["--model"],
                 required=True,
@@ -157,6 +199,11 @@ def _command() -> Command:
                 type=path,
                 metavar="FILE.png",
                 help="a picture beside OUT: zero-filled image, result, difference, mask, residuals",
+            ),
+            click.Option(
+                ["--ending"],
+                metavar=".E",
+                help="of the files in OUT, of several IN: .h5 (default), .npy, .nii.gz, .png",
             ),
             *flags(Budget, ("tolerance", "max_evaluations")),
             DEVICE,
