@@ -245,7 +245,6 @@ FILES: dict[str, tuple[Write, str]] = {
     "no field of view": (off_grid(field_of_view=(0.0, 200.0)), "attribute field_of_view"),
     # no file at all
     "missing": (lambda folder: folder / "odd.h5", "odd.h5: no such file"),
-    "folder": (lambda folder: folder, "folder"),
     "pipe": (pipe, "odd.h5: "),
     "device": (lambda folder: Path("/dev/null"), "null: "),
     "circle of links": (circle, "odd.h5: "),

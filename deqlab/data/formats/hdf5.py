@@ -23,7 +23,9 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """The HDF5 file at `path`, open for reading. Raises InputError for what cannot be opened."""
+    """The HDF5 file at `path`, open for reading. Raises InputError for what cannot be opened, and
+    for what HDF5 finds damaged while it is.
+    """
     stamp(path)
     try:
         # Locks protect nothing that is only read, and fail on many network drives.
@@ -38,7 +40,11 @@ def opened(path: Path) -> Iterator[h5py.File]:
             f"{path}: not a readable HDF5 file; fastMRI files are HDF5 with a `kspace` data set"
         ) from None
     with file:
-        yield file
+        try:
+            yield file
+        except (OSError, RuntimeError, KeyError) as error:  # HDF5's own, from a damaged structure
+            reason = " ".join(str(error).split())[:100]
+            raise InputError(f"{path}: damaged or truncated HDF5 structure ({reason})") from None
 
 
 def names_in(path: Path) -> frozenset[str] | None:

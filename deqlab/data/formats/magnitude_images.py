@@ -6,6 +6,7 @@ of the images. Methods look better on it than on a scanner's data. Nothing of a 
 
 import math
 import warnings
+import zlib
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,7 +40,7 @@ class NiftiImages:
         try:
             with gzip.open(path) if packed else path.open("rb") as file:
                 head = file.read(348)
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             return False
         return head[344:348] in NIFTI_MAGIC or head[4:8] in NIFTI_MAGIC
 
@@ -52,15 +53,16 @@ class NiftiImages:
 @lru_cache(maxsize=8)
 def _open_nifti(path: Path, time: int, size: int) -> Volume:
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
+    from nibabel.imageglobals import LoggingOutputSuppressor
 
     try:
-        image: Any = nibabel.load(path)
+        with LoggingOutputSuppressor():
+            image: Any = nibabel.load(path)
         shape, kind = tuple(map(int, image.shape)), image.get_data_dtype()
         sides = [float(side) for side in image.header.get_zooms()[:3]]
-    except (ImageFileError, OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged file makes the library raise errors of many kinds
         raise InputError(f"{path}: not a readable NIfTI file ({_reason(error)})") from None
-    if len(shape) < 2 or 0 in shape or kind.kind not in "iufc":
+    if len(shape) < 2 or min(shape) < 1 or kind.kind not in "iufc":
         raise InputError(f"{path}: {kind} of shape {shape}; an image needed")
     fits_memory(shape, path, "the image")
     names = ["x", "y", *["slice"] * (len(shape) - 2)]
@@ -77,7 +79,7 @@ def _part_of_nifti(path: Path, part: tuple[int | slice, ...]) -> np.ndarray:
     try:
         image: Any = nibabel.load(path)
         return np.asarray(image.dataobj[part])
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:
         raise InputError(f"{path}: is damaged or truncated ({_reason(error)})") from None
 
 
@@ -131,14 +133,14 @@ def _frames(
             for name, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
         )
         spacing = [float(side) for side in file.get("PixelSpacing", [])]
-        thickness = file.get("SliceThickness")
+        thickness = float(file.get("SliceThickness") or 0) or None
     except InputError:
         raise
     except Exception as error:  # a damaged file makes the library raise errors of many kinds
         raise InputError(f"{path}: no readable DICOM image ({_reason(error)})") from None
     frames = (pixels if pixels.ndim == 3 else pixels[None]) * slope + offset
     rows, columns = spacing if len(spacing) == 2 else (None, None)
-    return frames, (float(thickness) if thickness else None, rows, columns)
+    return frames, (thickness, rows, columns)
 
 
 def _reason(error: Exception) -> str:

@@ -49,10 +49,13 @@ class NumpyFiles:
         """Whether the file begins as such files do."""
         with path.open("rb") as file:
             head = file.read(6)
-        if head[:4] == ZIP and zipfile.is_zipfile(path):
+        if head[:4] != ZIP or not zipfile.is_zipfile(path):
+            return head == NPY
+        try:
             with zipfile.ZipFile(path) as inside:
                 return any(name.endswith(".npy") for name in inside.namelist())
-        return head == NPY
+        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            raise InputError(f"{path}: a damaged zip ({error})") from None
 
     def open(self, path: str | Path) -> Volume:
         """The facts of the array; InputError where it is no k-space."""
@@ -64,9 +67,12 @@ class NumpyFiles:
 def _open(path: Path, told: NumpyFiles, time: int, size: int) -> Volume:
     member = None
     if zipfile.is_zipfile(path):
-        member = _member(path, told.variable)
-        with zipfile.ZipFile(path) as inside, inside.open(f"{member}.npy") as file:
-            header = _header(file, path)
+        try:
+            member = _member(path, told.variable)
+            with zipfile.ZipFile(path) as inside, inside.open(f"{member}.npy") as file:
+                header = _header(file, path)
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+            raise InputError(f"{path}: a damaged or locked zip ({error})") from None
         read: Any = partial(_part_of_member, path, member, time, size)
         fits_memory(header.shape, path, member)
     else:
@@ -102,7 +108,7 @@ def _header(file: Any, path: Path) -> _Header:
         version = npy.read_magic(file)
         reader = {(1, 0): npy.read_array_header_1_0}.get(version, npy.read_array_header_2_0)
         shape, _, kind = reader(file)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, SyntaxError) as error:
+    except Exception as error:  # a damaged header makes numpy raise errors of many kinds
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: not a readable NumPy file ({reason})") from None
     if kind.hasobject:
@@ -144,6 +150,6 @@ def _whole(path: Path, name: str, time: int, size: int) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays[name])
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of numpy, zipfile and zlib
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: {name} is damaged or truncated ({reason})") from None

@@ -27,7 +27,7 @@ from deqlab.data.formats.raw_lines import Frame, Lines, numbered, raw_volume, wh
 
 STACKS = ("cRep", "cEco", "cPhs", "cSet", "cSlc")
 NAMES = {"cRep": "repetitions", "cEco": "echoes", "cPhs": "phases", "cSet": "sets"}
-MOST_SCANS = 64
+MOST_SCANS, LEAST = 64, 128  # measurements of a file, and bytes of a readout's header
 
 
 @options
@@ -69,12 +69,39 @@ def _measurements(path: Path, time: int, size: int) -> list[Any]:
         # It prints as it reads, and warns of what it can do without.
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = list(twixtools.read_twix(str(path), parse_pmu=False, verbose=False))
+            found = list(twixtools.read_twix(str(path), parse_data=False, verbose=False))
+            for scan in found:
+                scan["mdb"] = _blocks(twixtools.mdb.Mdb, path, size, scan)
     except Exception as error:  # a damaged file makes the library raise errors of many kinds
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: not a readable twix file, or truncated ({reason})") from None
     if not found or not found[-1].get("mdb"):
         raise InputError(f"{path}: holds no readout; it may be truncated")
+    return found
+
+
+def _blocks(kind: Any, path: Path, size: int, scan: dict[str, Any]) -> list[Any]:
+    """The readouts of one measurement, as the library's `kind` reads them.
+
+    The library's own loop goes on forever where a damaged header says the length 0.
+    """
+    place = scan.get("raidfile_hdr")
+    start = 0 if place is None else int(place["off_"])
+    # A measurement without a length is the only one, and goes on to the end.
+    length = 0 if place is None else int(place["len_"])
+    end = min(start + length, size) if length else size
+    at, found = start + len(scan["hdr_str"]), []
+    with path.open("rb") as file:
+        while at + LEAST < end:
+            file.seek(at)
+            block = kind(file, place is not None)
+            if int(block.dma_len) < LEAST:
+                raise ValueError(f"a readout of {int(block.dma_len)} bytes at byte {at}")
+            at += int(block.dma_len)
+            if not block.is_flag_set("SYNCDATA"):
+                found.append(block)
+            if block.is_flag_set("ACQEND"):
+                break
     return found
 
 
