@@ -25,8 +25,8 @@ from deqlab.recon.registry import create
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of options: means over the data of every metric, and the share of slices that
-    converged (None for a method that does not iterate).
+    """One choice of options: means over the data of the usual metrics and of the one that chooses,
+    and the share of slices that converged (None for a method that does not iterate).
     """
 
     options: dict[str, Any]

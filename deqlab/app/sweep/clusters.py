@@ -32,12 +32,16 @@ class Local(Options):
         return max(1, len(os.sched_getaffinity(0)) // jobs)
 
     def start(self, jobs: int) -> Any:
-        """The cells' commands are processes of their own, so the workers are threads of one."""
+        """The cells' commands are processes of their own, so the workers are threads of one. They
+        cannot be lost alone: silence means that the machine slept, and they are waited for.
+        """
+        import dask
         from distributed import LocalCluster
 
-        return LocalCluster(
-            n_workers=1, threads_per_worker=jobs, processes=False, dashboard_address=":0"
-        )
+        with dask.config.set({"distributed.scheduler.worker-ttl": None}):
+            return LocalCluster(
+                n_workers=1, threads_per_worker=jobs, processes=False, dashboard_address=":0"
+            )
 
 
 @options

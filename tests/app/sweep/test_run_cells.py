@@ -89,6 +89,26 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(tmp_path: Path, how: int) 
     assert all(records[path] == done[path] for path in finished)
 
 
+def test_a_sweep_goes_on_after_the_machine_has_slept(tmp_path: Path) -> None:
+    """Longer than a worker may be silent, which is set to a second here."""
+    words = [sys.executable, "-c", SWEEP, str(tmp_path)]
+    patience = os.environ | {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s"}
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, env=patience)
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("*/cell.json"))) < 3:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(8)  # ten heartbeats of half a second are waited for in any case
+        os.kill(process.pid, signal.SIGCONT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert len(list(tmp_path.glob("*/cell.json"))) == 12
+
+
 def test_commands_that_outlive_a_killed_sweep_are_waited_for(tmp_path: Path) -> None:
     """Their folder is locked for as long as they run."""
     import fcntl
